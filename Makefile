@@ -1,0 +1,51 @@
+# Two commands do everything: "make run" and "make test". "make help" lists the rest.
+GO ?= go
+export GOTOOLCHAIN := local
+export GOFLAGS := -buildvcs=false
+FUZZTIME ?= 10s
+BENCHTIME ?= 1s
+
+.PHONY: help build run story test unit check race fuzz fuzz-short bench generate debian clean
+
+help: ## show what the targets do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+build: ## build leapd and leapc into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/ ./appliance/cmd/leapd ./client/cmd/leapc
+
+run: build ## start a whole provider on loopback, let two users live on it, stay up
+	$(GO) run ./tests/story --stay --dir var
+
+story: build ## the same, in a scratch directory, and end
+	$(GO) run ./tests/story
+
+test: debian unit fuzz-short ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing
+	$(MAKE) story
+
+unit: ## go vet and go test over all packages
+	$(GO) vet ./...
+	$(GO) test -timeout 8m ./...
+
+check: ## formatting, vet, staticcheck, dead code, modernizers, layering, generated files
+	./.ci/check
+
+race: ## go test -race over all packages (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	./.ci/fuzz $(FUZZTIME)
+
+fuzz-short:
+	./.ci/fuzz 200x
+
+bench: ## run the benchmarks and record the figures under tests/bench/results
+	$(GO) run ./tests/bench
+
+generate: ## rewrite generated files
+	$(GO) generate ./...
+
+debian: ## install the Debian packages that tests talk to, or say which are missing
+	@./.ci/debian
+
+clean: ## remove what was built and what "make run" wrote
+	rm -rf bin var
