@@ -1,0 +1,186 @@
+package dns
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	maxConns     = 256              // TCP connections of one listener.
+	maxConnsEach = 16               // Of them, from one client network.
+	maxPerConn   = 128              // Queries on one connection.
+	idleTCP      = 10 * time.Second // RFC 7766, 6.2.3.
+	writeTCP     = 5 * time.Second
+)
+
+// A role answers queries. It is called from many goroutines.
+type role struct {
+	workers int // Queries answered at once by UDP, per listener.
+	answer  func(ctx context.Context, q query) *dns.Msg
+	admit   func(from netip.Addr) bool // Whom to talk to at all.
+	limit   *limiter                   // Of UDP answers; nil: none.
+}
+
+// packet is the whole way from the octets of a query to those of its answer,
+// which is nil if nothing is to be sent.
+func (r *role) packet(ctx context.Context, in []byte, from netip.Addr, udp bool) []byte {
+	if !r.admit(from) {
+		return nil
+	}
+	v := pass
+	if udp && r.limit != nil {
+		v = r.limit.ask(from, time.Now())
+	}
+	if v == drop {
+		return nil
+	}
+	q, refusal := parse(in)
+	switch {
+	case q.msg == nil && refusal == nil:
+		return nil
+	case q.msg == nil && v == slip:
+		return nil // Nothing that TCP would make better.
+	case q.msg == nil:
+		return pack(refusal, dns.MinMsgSize)
+	case v == slip:
+		return pack(q.truncated(), dns.MinMsgSize)
+	case udp:
+		return pack(r.answer(ctx, q), q.size())
+	}
+	return pack(r.answer(ctx, q), dns.MaxMsgSize)
+}
+
+// serve serves both transports until ctx is done and closes them.
+func (r *role) serve(ctx context.Context, pc *net.UDPConn, ln net.Listener) error {
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		pc.Close()
+		ln.Close()
+	})()
+	var wg sync.WaitGroup
+	for range r.workers {
+		wg.Go(func() { cancel(r.serveUDP(ctx, pc)) })
+	}
+	wg.Go(func() { cancel(r.serveTCP(ctx, ln)) })
+	wg.Wait()
+	if parent.Err() != nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// serveUDP answers one packet after the other. It returns when pc is closed.
+func (r *role) serveUDP(ctx context.Context, pc *net.UDPConn) error {
+	buf := make([]byte, 4096)
+	for {
+		n, from, err := pc.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return fmt.Errorf("reading UDP: %w", err)
+		}
+		out := r.packet(ctx, buf[:n], from.Addr(), true)
+		if out != nil {
+			// A client that cannot be reached asks again.
+			_, _ = pc.WriteToUDPAddrPort(out, from)
+		}
+	}
+}
+
+// serveTCP accepts connections. It returns when ln is closed and every
+// connection has ended.
+func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	held := conns{by: map[netip.Prefix]int{}}
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return fmt.Errorf("accepting TCP: %w", err)
+		}
+		from := addrOf(conn)
+		if !held.add(networkOf(from)) {
+			conn.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer held.remove(networkOf(from))
+			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { conn.Close() })()
+			r.serveConn(ctx, conn, from)
+		})
+	}
+}
+
+// serveConn answers the queries of one connection in their order. It returns
+// when the client is silent, slow, done, or out of turn.
+func (r *role) serveConn(ctx context.Context, conn net.Conn, from netip.Addr) {
+	var length [2]byte
+	buf := make([]byte, 4096)
+	for range maxPerConn {
+		if conn.SetReadDeadline(time.Now().Add(idleTCP)) != nil {
+			return
+		}
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return
+		}
+		n := int(binary.BigEndian.Uint16(length[:]))
+		if n > len(buf) {
+			return // No query is that long.
+		}
+		if _, err := io.ReadFull(conn, buf[:n]); err != nil {
+			return
+		}
+		out := r.packet(ctx, buf[:n], from, false)
+		if out == nil || conn.SetWriteDeadline(time.Now().Add(writeTCP)) != nil {
+			return
+		}
+		// One write, one segment: RFC 7766, 8.
+		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)); err != nil {
+			return
+		}
+	}
+}
+
+func addrOf(conn net.Conn) netip.Addr {
+	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr()
+}
+
+// conns counts the open connections of a listener.
+type conns struct {
+	mu  sync.Mutex
+	all int
+	by  map[netip.Prefix]int
+}
+
+func (c *conns) add(p netip.Prefix) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == maxConns || c.by[p] == maxConnsEach {
+		return false
+	}
+	c.all++
+	c.by[p]++
+	return true
+}
+
+func (c *conns) remove(p netip.Prefix) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.by[p]--; c.by[p] == 0 {
+		delete(c.by, p)
+	}
+}
