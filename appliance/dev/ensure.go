@@ -1,0 +1,278 @@
+package dev
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/envelope"
+	"leap.example/services/protocol/provider"
+)
+
+// renewBefore is how long before its end a server certificate is made anew.
+const renewBefore = 60 * 24 * time.Hour
+
+// Ensure makes every file of p that is missing, and rewrites the documents
+// that follow from the base port.
+func (p Provider) Ensure() error {
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return err
+	}
+	ca, key, err := p.ca("ca", false)
+	if err != nil {
+		return fmt.Errorf("provider CA: %w", err)
+	}
+	if _, _, err := p.ca("client_ca", true); err != nil {
+		return fmt.Errorf("client CA: %w", err)
+	}
+	if err := p.server(ca, key); err != nil {
+		return fmt.Errorf("server certificate: %w", err)
+	}
+	for _, a := range Accounts {
+		if err := p.once(random, "passwords", a.Name); err != nil {
+			return err
+		}
+	}
+	makers := []struct {
+		make func() ([]byte, error)
+		path []string
+	}{
+		{invite, []string{"invite"}},
+		{random, []string{"admin.password"}},
+		{random, []string{"webapp", "secret"}},
+		{random, []string{"webapp", "monitor.token"}},
+		{rawKey, []string{"mx", "queue.secret"}},
+		{rawKey, []string{"relay", "queue.key"}},
+		{func() ([]byte, error) { return signingKey(p.Domain) }, []string{"mx", "signing.key"}},
+		{rsaKey, []string{"relay", "dkim-rsa.pem"}},
+		{ed25519Key, []string{"relay", "dkim-ed25519.pem"}},
+	}
+	for _, m := range makers {
+		if err := p.once(m.make, m.path...); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(m.path...), err)
+		}
+	}
+	if err := p.mxPublicKey(); err != nil {
+		return fmt.Errorf("the MX's public key: %w", err)
+	}
+	return p.documents()
+}
+
+// once writes what f makes to a file, unless the file is there.
+func (p Provider) once(f func() ([]byte, error), elem ...string) error {
+	path := p.Path(elem...)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	data, err := f()
+	if err != nil {
+		return err
+	}
+	return write(path, data)
+}
+
+// write writes a file durably: temporary, fsync, rename, fsync of the directory.
+func write(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // After the rename there is nothing to remove.
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// writeJSON writes v as a document.
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return write(path, append(data, '\n'))
+}
+
+// random returns 24 random bytes as hex: a password of a machine.
+func random() ([]byte, error) {
+	var b [24]byte
+	rand.Read(b[:]) // Never fails.
+	return []byte(hex.EncodeToString(b[:])), nil
+}
+
+// rawKey returns 32 random bytes.
+func rawKey() ([]byte, error) {
+	b := make([]byte, 32)
+	rand.Read(b) // Never fails.
+	return b, nil
+}
+
+// invite returns a code "xxxx-xxxx" of letters and digits that are not mistaken.
+func invite() ([]byte, error) {
+	var b [5]byte
+	rand.Read(b[:]) // Never fails.
+	code := strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+	return []byte(code[:4] + "-" + code[4:]), nil
+}
+
+func rsaKey() ([]byte, error) {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return certs.EncodeKey(k)
+}
+
+func ed25519Key() ([]byte, error) {
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return certs.EncodeKey(k)
+}
+
+// signingKey makes the OpenPGP key that signs envelopes.
+func signingKey(domain string) ([]byte, error) {
+	k, err := envelope.NewSigningKey("mx."+domain, rand.Reader, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	armored, err := k.Private()
+	return []byte(armored), err
+}
+
+// mxPublicKey writes the public half, which clients fetch from the API.
+func (p Provider) mxPublicKey() error {
+	armored, err := os.ReadFile(p.Path("mx", "signing.key"))
+	if err != nil {
+		return err
+	}
+	k, err := envelope.ParseSigningKey(string(armored))
+	if err != nil {
+		return err
+	}
+	public, err := k.Public()
+	if err != nil {
+		return err
+	}
+	return write(p.Path("mx", "signing.pub"), []byte(public))
+}
+
+// ca returns a certificate authority, making it if it is missing.
+func (p Provider) ca(name string, client bool) (*x509.Certificate, crypto.Signer, error) {
+	keyPath, certPath := p.Path("ca", name+".key"), p.Path("ca", name+".crt")
+	if cert, key, err := readPair(certPath, keyPath); !errors.Is(err, fs.ErrNotExist) {
+		return cert, key, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	tmpl := certs.CA("LEAP demo", p.Domain, client, time.Now())
+	der, err := certs.Create(tmpl, tmpl, key.Public(), key, rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := writePair(certPath, keyPath, der, key); err != nil {
+		return nil, nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return cert, key, err
+}
+
+// server makes the certificate that all listeners share, and renews it in time.
+func (p Provider) server(ca *x509.Certificate, caKey crypto.Signer) error {
+	keyPath, certPath := p.Path("certs", "server.key"), p.Path("certs", "server.crt")
+	now := time.Now()
+	cert, _, err := readPair(certPath, keyPath)
+	if err == nil && now.Add(renewBefore).Before(cert.NotAfter) && cert.CheckSignatureFrom(ca) == nil {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, h := range Hosts {
+		names = append(names, strings.TrimPrefix(h+"."+p.Domain, "."))
+	}
+	tmpl, err := certs.Server(names, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, now)
+	if err != nil {
+		return err
+	}
+	der, err := certs.Create(tmpl, ca, key.Public(), caKey, rand.Reader)
+	if err != nil {
+		return err
+	}
+	return writePair(certPath, keyPath, der, key)
+}
+
+func writePair(certPath, keyPath string, der []byte, key crypto.Signer) error {
+	pemKey, err := certs.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	// The certificate last: it is what readPair finds missing after a crash.
+	return errors.Join(write(keyPath, pemKey), write(certPath, certs.EncodeCert(der)))
+}
+
+func readPair(certPath, keyPath string) (*x509.Certificate, crypto.Signer, error) {
+	certPEM, err := os.ReadFile(certPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	keyPEM, err := os.ReadFile(keyPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err := certs.ParseCert(certPEM)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := certs.ParseKey(keyPEM)
+	return cert, key, err
+}
+
+// fingerprint returns that of the provider's CA, as provider.json has it.
+func (p Provider) fingerprint() (string, error) {
+	data, err := os.ReadFile(p.Path("ca", "ca.crt"))
+	if err != nil {
+		return "", err
+	}
+	cert, err := certs.ParseCert(data)
+	if err != nil {
+		return "", err
+	}
+	return provider.FingerprintOf(cert.Raw), nil
+}
