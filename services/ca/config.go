@@ -8,7 +8,7 @@ import (
 
 const (
 	defaultPoolSize = 100
-	maxPoolSize     = 10_000
+	maxPoolSize     = 1000
 	defaultVPNLife  = 7 * 24 * time.Hour
 	defaultSMTPLife = 30 * 24 * time.Hour
 	defaultPrefix   = "UNLIMITED"
@@ -19,7 +19,8 @@ type Config struct {
 	Domain   string `json:"domain"`    // SMTP certificates are for addresses in it. Required.
 	KeyFile  string `json:"key_file"`  // Private key of the client CA, PEM. Required. Nobody else reads it.
 	CertFile string `json:"cert_file"` // Certificate of the client CA, PEM. Required.
-	// PoolSize is how many anonymous certificates wait to be taken. Default 100.
+	// PoolSize is how many anonymous certificates wait to be taken, at most
+	// 1000. Default 100.
 	PoolSize int `json:"pool_size,omitempty"`
 	// VPNLife is the life of an anonymous certificate: a duration with a unit,
 	// at least an hour. Default "168h".

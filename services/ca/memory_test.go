@@ -128,3 +128,9 @@ func (m *memory) size() int {
 	defer m.mu.Unlock()
 	return len(m.pool)
 }
+
+func (m *memory) additions() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.added
+}

@@ -196,8 +196,8 @@ func TestOldEntriesAreRemoved(t *testing.T) {
 		_, stop := run(t, a.cfg, m)
 		defer stop()
 		time.Sleep(5 * time.Minute)
-		if m.added != 2 { // Looked at and put back.
-			t.Errorf("%d entries added, want 2", m.added)
+		if n := m.additions(); n != 2 { // Looked at and put back.
+			t.Errorf("%d entries added, want 2", n)
 		}
 		time.Sleep(14 * time.Hour) // 84 hours, half of the life, are reached.
 		m.mu.Lock()
@@ -236,8 +236,8 @@ func TestDatabaseAway(t *testing.T) {
 		_, stop = run(t, a.cfg, m) // A new process finds the pool full.
 		defer stop()
 		synctest.Wait()
-		if m.added != 2 {
-			t.Errorf("%d entries made, want 2", m.added)
+		if n := m.additions(); n != 2 {
+			t.Errorf("%d entries made, want 2", n)
 		}
 	})
 }
