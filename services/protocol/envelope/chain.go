@@ -27,15 +27,15 @@ func Head0(kchain LD1Key, user, replica string) [32]byte {
 	return [32]byte(mac(kchain, appendField(appendField(b, user), replica)))
 }
 
-// Leaf returns the leaf of the device's own change of generation n.
-func Leaf(n int, docID, rev string, deleted bool, body []byte) [32]byte {
+// Leaf returns the leaf of the device's own change of generation n; sum is the
+// SHA-256 of the plain body.
+func Leaf(n int, docID, rev string, deleted bool, sum [32]byte) [32]byte {
 	b := binary.BigEndian.AppendUint64(appendField(nil, "leap/leaf/v1"), uint64(n))
 	b = appendField(appendField(b, docID), rev)
 	flag := byte(0)
 	if deleted {
 		flag = 1
 	}
-	sum := sha256.Sum256(body)
 	return sha256.Sum256(append(append(b, flag), sum[:]...))
 }
 

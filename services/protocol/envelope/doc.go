@@ -28,7 +28,7 @@
 //	AD      = fields, each with its length as u32 BE before it: "leap/ld1" | suite | epoch u32 BE | user | database
 //	          | "doc" | document id | revision, of a blob: | "blob" | namespace | blob id | "ImmutableRevision"
 //	plain   = header | body | zeros, on the Padmé grid, at least 512 bytes
-//	header  = flags u8 (1 deleted) | u16 length, type | u16 length, local id | u16 length, writer's replica uid
+//	header  = flags u8 (1 deleted, 2 body is a blob) | u16 length, type | u16 length, local id | u16 length, writer's replica uid
 //	          | writer's generation u64 | u8 count, SHA-256 of the body of each version replaced | u32 length of the body
 //
 // all integers big endian. A blob's plain is u64 length | body | zeros, cut

@@ -65,6 +65,7 @@ type DocHeader struct {
 	// at most 255: none for a new document, more than one for a merge.
 	Prev    [][32]byte
 	Deleted bool
+	Blob    bool // The body only names a blob, which holds the real one.
 }
 
 const (
@@ -113,9 +114,9 @@ func SealDoc(k EpochKey, ad AD, h DocHeader, body []byte, rand io.Reader) (strin
 	return b.String(), nil
 }
 
-// IsDoc reports whether content has the outer form of LD1.
-func IsDoc(content string) bool {
-	return strings.HasPrefix(content, contentOpen) && strings.HasSuffix(content, contentClose)
+// isDoc reports whether content has the outer form of LD1.
+func isDoc(content string) bool {
+	return len(content) >= len(contentOpen)+len(contentClose) && strings.HasPrefix(content, contentOpen) && strings.HasSuffix(content, contentClose)
 }
 
 // OpenDoc opens content that SealDoc made under one of keys and for exactly
@@ -127,7 +128,7 @@ func OpenDoc(content string, keys func(epoch uint32) (key LD1Key, ok bool), ad A
 	if _, err := u1db.ParseRevision(ad.Rev); err != nil {
 		return fail(ErrRev)
 	}
-	if !IsDoc(content) {
+	if !isDoc(content) {
 		return fail(ErrFormat)
 	}
 	text := content[len(contentOpen) : len(content)-len(contentClose)]

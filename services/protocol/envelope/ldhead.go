@@ -5,6 +5,11 @@ import (
 	"slices"
 )
 
+const (
+	flagDeleted = 1 << iota
+	flagBlob
+)
+
 // size returns the length of the encoded header.
 func (h DocHeader) size() int {
 	return 1 + 2 + len(h.Type) + 2 + len(h.LocalID) + 2 + len(h.Dev) + 8 + 1 + 32*len(h.Prev) + 4
@@ -14,7 +19,10 @@ func (h DocHeader) size() int {
 func (h DocHeader) append(b []byte, n int) []byte {
 	flags := byte(0)
 	if h.Deleted {
-		flags = 1
+		flags |= flagDeleted
+	}
+	if h.Blob {
+		flags |= flagBlob
 	}
 	b = append(b, flags)
 	for _, s := range []string{h.Type, h.LocalID, h.Dev} {
@@ -42,11 +50,11 @@ func parsePlain(plain []byte) (DocHeader, []byte, error) {
 		h.Prev = append(h.Prev, [32]byte(c.cut(32)))
 	}
 	body := c.cut(int(c.uint(4)))
-	if c.short || flags[0] > 1 || gen > 1<<62 || len(h.Type) > maxType || len(h.LocalID) > maxLocal || len(h.Dev) > maxType ||
+	if c.short || flags[0] > flagDeleted|flagBlob || gen > 1<<62 || len(h.Type) > maxType || len(h.LocalID) > maxLocal || len(h.Dev) > maxType ||
 		len(body) > MaxBody || len(plain) != padmé(len(plain)-len(c.b)) || !allZero(c.b) {
 		return DocHeader{}, nil, errHeader
 	}
-	h.Deleted, h.Gen = flags[0] == 1, int(gen)
+	h.Deleted, h.Blob, h.Gen = flags[0]&flagDeleted != 0, flags[0]&flagBlob != 0, int(gen)
 	return h, slices.Clip(body), nil
 }
 

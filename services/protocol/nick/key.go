@@ -25,6 +25,7 @@ type Key struct {
 	Fingerprint string    // Of the primary key, lower-case hex.
 	Addresses   []Address // Of the valid user ids, sorted.
 	Created     time.Time
+	Updated     time.Time // Of the newest self-signature.
 	Expires     time.Time // When nothing can be encrypted to it any more; zero: never.
 	Armored     string    // The key as it is stored and sent.
 	Binary      []byte    // The same without armor.
@@ -38,15 +39,24 @@ func (k Key) Has(a Address) bool {
 	return slices.Contains(k.Addresses, a) || slices.Contains(k.Addresses, a.Base())
 }
 
+// A RevokedError says that a key was withdrawn by its owner. Whoever knows the
+// key stops using it. Its kind is Invalid.
+type RevokedError struct{ Fingerprint string }
+
+func (e *RevokedError) Error() string { return "openpgp key is revoked" }
+
+// Unwrap returns the kind.
+func (e *RevokedError) Unwrap() error { return problem.Invalid }
+
 const (
 	armorBegin = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 	armorEnd   = "-----END PGP PUBLIC KEY BLOCK-----"
 )
 
 // ParseKey reads one armored public key block with nothing around it but
-// white space. Private keys, several keys, more than MaxKey bytes, revoked
-// keys, keys without a valid mail address and keys that cannot be encrypted
-// to are Invalid.
+// white space. Private keys, several keys, more than MaxKey bytes, keys
+// without a valid mail address and keys that cannot be encrypted to are
+// Invalid, revoked ones a *RevokedError.
 func ParseKey(armored string) (Key, error) {
 	if len(armored) > MaxKey {
 		return Key{}, problem.Invalid.Errorf("key has more than %d bytes", MaxKey)
@@ -87,14 +97,15 @@ func keyOf(e *openpgp.Entity) (Key, error) {
 	if e.PrivateKey != nil || slices.ContainsFunc(e.Subkeys, func(s openpgp.Subkey) bool { return s.PrivateKey != nil }) {
 		return Key{}, problem.Invalid.Errorf("this is a private key")
 	}
+	fingerprint := hex.EncodeToString(e.PrimaryKey.Fingerprint)
+	if e.Revoked(time.Time{}) {
+		return Key{}, &RevokedError{fingerprint}
+	}
 	if _, err := e.EncryptionKeyWithError(time.Time{}, nil); err != nil {
 		return Key{}, problem.Invalid.Errorf("openpgp key cannot be encrypted to")
 	}
-	k := Key{
-		Fingerprint: hex.EncodeToString(e.PrimaryKey.Fingerprint),
-		Created:     e.PrimaryKey.CreationTime,
-		Expires:     expires(e),
-	}
+	k := Key{Fingerprint: fingerprint, Created: e.PrimaryKey.CreationTime}
+	k.Updated, k.Expires = times(e)
 	for _, id := range e.Identities {
 		if a, err := ParseAddress(email(id.UserId.Email, id.UserId.Id)); err == nil {
 			if _, err := id.Verify(time.Time{}, nil); err == nil {
@@ -118,30 +129,34 @@ func email(parsed, id string) string {
 	return id
 }
 
-// expires returns the end of the primary key or of the last encryption key,
-// whichever comes first.
-func expires(e *openpgp.Entity) time.Time {
+// times returns when the newest self-signature was made, and the end of the
+// primary key or of the last encryption key, whichever comes first.
+func times(e *openpgp.Entity) (updated, expires time.Time) {
 	var primary, last time.Time
 	if sig, err := e.PrimarySelfSignature(time.Time{}, nil); err == nil {
-		primary = until(e.PrimaryKey.CreationTime, sig.KeyLifetimeSecs)
+		primary, updated = until(e.PrimaryKey.CreationTime, sig.KeyLifetimeSecs), sig.CreationTime
 	}
+	forever := false
 	for _, s := range e.Subkeys {
 		sig, err := s.Verify(time.Time{}, nil)
-		if err != nil || !sig.FlagEncryptCommunications && !sig.FlagEncryptStorage {
+		if err != nil {
 			continue
 		}
-		end := until(s.PublicKey.CreationTime, sig.KeyLifetimeSecs)
-		if end.IsZero() {
-			return primary
+		if sig.CreationTime.After(updated) {
+			updated = sig.CreationTime
 		}
-		if end.After(last) {
-			last = end
+		if sig.FlagEncryptCommunications || sig.FlagEncryptStorage {
+			end := until(s.PublicKey.CreationTime, sig.KeyLifetimeSecs)
+			forever = forever || end.IsZero()
+			if end.After(last) {
+				last = end
+			}
 		}
 	}
-	if primary.IsZero() || !last.IsZero() && last.Before(primary) {
-		return last
+	if forever || last.IsZero() || !primary.IsZero() && primary.Before(last) {
+		return updated, primary
 	}
-	return primary
+	return updated, last
 }
 
 func until(created time.Time, life *uint32) time.Time {

@@ -128,7 +128,7 @@ func TestParseKey(t *testing.T) {
 		if got := k.Expires.UTC().Format(time.DateOnly); got != tt.expires {
 			t.Errorf("%s expires %s, want %s", tt.file, got, tt.expires)
 		}
-		if k.Expired(k.Expires.Add(-time.Second)) || !k.Expired(k.Expires) || len(k.Fingerprint) != 40 || k.Created.IsZero() {
+		if k.Expired(k.Expires.Add(-time.Second)) || !k.Expired(k.Expires) || len(k.Fingerprint) != 40 || k.Created.IsZero() || k.Updated.Before(k.Created) {
 			t.Errorf("%s: got %+v", tt.file, k)
 		}
 		again, err := nick.ParseKey(k.Armored)
@@ -148,7 +148,6 @@ func TestParseKeyRefuses(t *testing.T) {
 		"private":    read(t, "private.asc"),
 		"sign only":  read(t, "sign-only.asc"),
 		"several":    read(t, "several.asc"),
-		"revoked":    read(t, "revoked.asc"),
 		"no address": read(t, "no-address.asc"),
 		"two blocks": rsa + read(t, "curve.asc"),
 		"text":       "hello " + rsa,
@@ -160,6 +159,10 @@ func TestParseKeyRefuses(t *testing.T) {
 		if _, err := nick.ParseKey(armored); !errors.Is(err, problem.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	_, err := nick.ParseKey(read(t, "revoked.asc"))
+	if r, ok := errors.AsType[*nick.RevokedError](err); !ok || len(r.Fingerprint) != 40 || !errors.Is(err, problem.Invalid) {
+		t.Errorf("revoked: %v", err)
 	}
 	if _, err := nick.ParseKeyBinary(make([]byte, nick.MaxKey+1)); !errors.Is(err, problem.Invalid) {
 		t.Errorf("binary too long: %v", err)

@@ -1,8 +1,8 @@
 package smtpline
 
 // Records follows the TLS records (RFC 8446, 5.1) of one direction of a
-// connection from outside, without their keys. The zero value awaits the first
-// octet.
+// connection from outside, without their keys. Text before the first record,
+// up to STARTTLS, is passed over. The zero value awaits the first octet.
 type Records struct {
 	head [5]byte // Of the record under way.
 	have int     // Octets of head.
@@ -11,9 +11,12 @@ type Records struct {
 	size int
 }
 
+// Content types.
 const (
+	recordFirst = 20
 	recordAlert = 21
 	recordData  = 23
+	recordLast  = 23
 	// sealedAlert is the length of an alert in TLS 1.3: level, description,
 	// true content type, authentication tag.
 	sealedAlert = 2 + 1 + 16
@@ -22,6 +25,10 @@ const (
 // Feed takes the next octets of the connection.
 func (r *Records) Feed(b []byte) {
 	for len(b) > 0 {
+		if r.have == 0 && (b[0] < recordFirst || b[0] > recordLast) {
+			b = b[1:]
+			continue
+		}
 		if r.have < len(r.head) {
 			n := copy(r.head[r.have:], b)
 			b = b[n:]

@@ -42,6 +42,7 @@ func TestRecords(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		a, b := net.Pipe()
 		tap := &tapped{Conn: b}
+		tap.seen.Feed([]byte("EHLO peer\r\nSTARTTLS\r\n"))
 		s := tls.Server(tap, server)
 		done := make(chan error)
 		go func() {
