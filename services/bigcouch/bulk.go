@@ -1,0 +1,252 @@
+package bigcouch
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// maxBulk is how many documents or revisions one request may name.
+const maxBulk = 100_000
+
+// bulkResult is one element of the answer to _bulk_docs.
+type bulkResult struct {
+	OK     bool   `json:"ok,omitempty"`
+	ID     string `json:"id"`
+	Rev    string `json:"rev,omitempty"`
+	Error  string `json:"error,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func (c *call) bulkDocs() error {
+	var body struct {
+		Docs         []json.RawMessage `json:"docs"`
+		NewEdits     *bool             `json:"new_edits"`
+		AllOrNothing bool              `json:"all_or_nothing"`
+	}
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	if body.Docs == nil {
+		return badRequest("POST body must include `docs` parameter.")
+	}
+	if body.AllOrNothing {
+		return &wireError{http.StatusExpectationFailed, "not_implemented", "all_or_nothing is not supported"}
+	}
+	if len(body.Docs) > maxBulk {
+		return tooLarge("more than 100000 documents")
+	}
+	if err := c.writable(); err != nil {
+		return err
+	}
+	replicated := body.NewEdits != nil && !*body.NewEdits
+	parsed := make([]*document, len(body.Docs))
+	for i, data := range body.Docs {
+		var err error
+		if parsed[i], err = parseDocument(data); err != nil {
+			return err
+		}
+		if parsed[i].id == "" {
+			parsed[i].id = newUUID()
+		}
+	}
+	results := make([]bulkResult, len(parsed))
+	var docs []store.Doc
+	var at []int // Where the result of each of docs goes.
+	for i, d := range parsed {
+		if strings.HasPrefix(d.id, localPrefix) {
+			rev, err := c.writeLocal(d.id, d)
+			if results[i], err = resultOf(d.id, rev, err); err != nil {
+				return err
+			}
+			continue
+		}
+		doc, err := c.prepare(d, replicated)
+		if e, ok := asWire(err); err != nil && (!ok || e.status == http.StatusBadRequest) {
+			return errors.Join(err, c.abandon(docs...))
+		}
+		if err != nil {
+			results[i], _ = resultOf(d.id, "", err) // Said above what is an error.
+			continue
+		}
+		docs, at = append(docs, doc), append(at, i)
+	}
+	written, err := c.write(docs, replicated)
+	if err != nil {
+		return err
+	}
+	for i, r := range written {
+		var refused error
+		if r.Err != nil {
+			refused = r.Err
+		}
+		results[at[i]], _ = resultOf(r.ID, r.Rev.String(), refused) // A refusal is a result.
+	}
+	if replicated {
+		results = failures(results)
+	}
+	c.reply(http.StatusCreated, results)
+	return nil
+}
+
+// resultOf turns what the client may know of err into a result.
+func resultOf(id, rev string, err error) (bulkResult, error) {
+	if err == nil {
+		return bulkResult{OK: true, ID: id, Rev: rev}, nil
+	}
+	e, ok := asWire(err)
+	if !ok {
+		return bulkResult{}, err
+	}
+	return bulkResult{ID: id, Error: e.name, Reason: e.reason}, nil
+}
+
+// failures returns the results that are errors: all that new_edits=false shows.
+func failures(results []bulkResult) []bulkResult {
+	failed := []bulkResult{}
+	for _, r := range results {
+		if !r.OK {
+			failed = append(failed, r)
+		}
+	}
+	return failed
+}
+
+// bulkGet serves many revisions of many documents.
+func (c *call) bulkGet() error {
+	o, err := c.renderFlags()
+	if err != nil {
+		return err
+	}
+	latest, err := c.flag("latest")
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Docs []struct {
+			ID  string `json:"id"`
+			Rev string `json:"rev"`
+		} `json:"docs"`
+	}
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	if body.Docs == nil {
+		return badRequest("Missing JSON list of 'docs'.")
+	}
+	if len(body.Docs) > maxBulk {
+		return tooLarge("more than 100000 documents")
+	}
+	v := c.view()
+	defer v.Close()
+	w := c.begin("application/json")
+	w.WriteString(`{"results":[`)
+	for i, ask := range body.Docs {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		if err := c.writeBulkGet(v, ask.ID, ask.Rev, latest, o); err != nil {
+			return err
+		}
+	}
+	w.WriteString("]}\n")
+	return c.end()
+}
+
+// writeBulkGet writes the element of one document.
+func (c *call) writeBulkGet(v *store.View, id, rev string, latest bool, o render) error {
+	w := c.out
+	w.Write(append(appendJSON([]byte(`{"id":`), id), `,"docs":[`...))
+	d, err := v.Document(c.db, id)
+	if err != nil {
+		return err
+	}
+	var found []store.Node
+	var refused error = store.ErrMissing
+	switch {
+	case d != nil && rev == "":
+		found = []store.Node{{Rev: d.Rev, Deleted: d.Deleted, Leaf: true}}
+	case d != nil:
+		list, _ := json.Marshal([]string{rev}) // Strings cannot fail.
+		if found, _, err = c.openRevs(d, string(list), latest); err != nil {
+			refused = err
+		}
+	}
+	for i, n := range found {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		w.WriteString(`{"ok":`)
+		if err := c.writeDocument(w, v, d, n, o); err != nil {
+			return err
+		}
+		w.WriteByte('}')
+	}
+	if len(found) == 0 {
+		e, ok := asWire(refused)
+		if !ok {
+			return refused
+		}
+		if rev == "" {
+			rev = "undefined"
+		}
+		data, _ := json.Marshal(map[string]any{ // Strings cannot fail.
+			"error": map[string]string{"id": id, "rev": rev, "error": e.name, "reason": e.reason},
+		})
+		w.Write(data)
+	}
+	w.WriteString("]}")
+	return nil
+}
+
+// revsDiff says which revisions are not here.
+func (c *call) revsDiff() error {
+	var body map[string][]string
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	type diff struct {
+		Missing   []string `json:"missing"`
+		Ancestors []string `json:"possible_ancestors,omitempty"`
+	}
+	v := c.view()
+	defer v.Close()
+	answer := map[string]diff{}
+	for id, revs := range body {
+		d, err := v.Document(c.db, id)
+		if err != nil {
+			return err
+		}
+		var tree store.Tree
+		if d != nil {
+			if tree, err = d.Tree(); err != nil {
+				return err
+			}
+		}
+		var out diff
+		highest := 0
+		for _, s := range revs {
+			r, err := parseRev(s)
+			if err != nil {
+				return err
+			}
+			if _, known := tree.Node(r); !known {
+				out.Missing = append(out.Missing, r.String())
+				highest = max(highest, r.Gen)
+			}
+		}
+		for _, n := range tree.Leaves() {
+			if n.Rev.Gen < highest {
+				out.Ancestors = append(out.Ancestors, n.Rev.String())
+			}
+		}
+		if out.Missing != nil {
+			answer[id] = out
+		}
+	}
+	c.reply(http.StatusOK, answer)
+	return nil
+}

@@ -1,0 +1,72 @@
+package bigcouch
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Config is the section "bigcouch" of the configuration. "leap compile" writes
+// it; nothing changes it on the node.
+type Config struct {
+	Listen string `json:"listen"` // host:port of the CouchDB API, an address of the mesh. Required.
+	Dir    string `json:"dir"`    // Directory of the store, made if it is not there. Required.
+
+	// Accounts of the provider's services. Other accounts are documents of
+	// the database _users.
+	Accounts []ConfigAccount `json:"accounts,omitempty"`
+
+	MaxDocumentSize   int64 `json:"max_document_size,omitempty"`   // Bytes of one document without attachments. 0: 8,000,000.
+	MaxRequestSize    int64 `json:"max_request_size,omitempty"`    // Bytes of a JSON body, unpacked. 0: 64 MiB.
+	MaxAttachmentSize int64 `json:"max_attachment_size,omitempty"` // Bytes of one attachment. 0: 256 MiB.
+
+	CacheBytes    int64  `json:"cache_bytes,omitempty"`     // Block cache. 0: 8 MiB.
+	MemTableBytes int64  `json:"mem_table_bytes,omitempty"` // Each of two tables of recent writes. 0: 4 MiB.
+	MinFreeBytes  uint64 `json:"min_free_bytes,omitempty"`  // With less space on the disk, writes are refused. 0: 64 MiB.
+}
+
+// A ConfigAccount is one account of the provider.
+type ConfigAccount struct {
+	Name         string   `json:"name"`            // Required.
+	PasswordFile string   `json:"password_file"`   // Path of a file with the password; a newline at its end does not count. Required.
+	Roles        []string `json:"roles,omitempty"` // What security objects of databases may name. Not those that begin with "_".
+	Admin        bool     `json:"admin,omitempty"` // Server administrator: every database is open to it.
+}
+
+// Validate reports what is missing or wrong.
+func (c Config) Validate() error {
+	if c.Listen == "" || c.Dir == "" {
+		return errors.New("listen and dir are required")
+	}
+	seen := map[string]bool{}
+	for _, a := range c.Accounts {
+		if a.Name == "" || a.PasswordFile == "" {
+			return errors.New("accounts: name and password_file are required")
+		}
+		if seen[a.Name] {
+			return fmt.Errorf("accounts: %q is there twice", a.Name)
+		}
+		seen[a.Name] = true
+		if slices.ContainsFunc(a.Roles, func(r string) bool { return r == "" || r[0] == '_' }) {
+			return fmt.Errorf("accounts: %q: a role is empty or begins with _", a.Name)
+		}
+	}
+	for _, n := range []int64{c.MaxDocumentSize, c.MaxRequestSize, c.MaxAttachmentSize, c.CacheBytes, c.MemTableBytes} {
+		if n < 0 {
+			return errors.New("a size is negative")
+		}
+	}
+	return nil
+}
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	c.MaxDocumentSize = cmp.Or(c.MaxDocumentSize, 8_000_000)
+	c.MaxRequestSize = cmp.Or(c.MaxRequestSize, 64<<20)
+	c.MaxAttachmentSize = cmp.Or(c.MaxAttachmentSize, 256<<20)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 8<<20)
+	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
+	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 64<<20)
+	return c
+}

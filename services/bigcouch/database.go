@@ -1,0 +1,200 @@
+package bigcouch
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// apiLevel is the version of CouchDB whose API this is.
+const apiLevel = "3.3.3"
+
+func (c *call) welcome() error {
+	type vendor struct {
+		Name string `json:"name"`
+	}
+	c.reply(http.StatusOK, struct {
+		CouchDB  string   `json:"couchdb"`
+		Version  string   `json:"version"`
+		Features []string `json:"features"`
+		Vendor   vendor   `json:"vendor"`
+	}{"Welcome", apiLevel, []string{}, vendor{"LEAP bigcouch"}})
+	return nil
+}
+
+// up says whether a load balancer may send requests here.
+func (c *call) up() error {
+	select {
+	case <-c.stopping:
+		c.reply(http.StatusNotFound, map[string]string{"status": "stopping"})
+	default:
+		c.reply(http.StatusOK, map[string]string{"status": "ok"})
+	}
+	return nil
+}
+
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func (c *call) uuids() error {
+	n, err := c.number("count", 1)
+	if err != nil {
+		return err
+	}
+	if n > 1000 {
+		return badRequest("count parameter too large")
+	}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = newUUID()
+	}
+	c.reply(http.StatusOK, map[string][]string{"uuids": ids})
+	return nil
+}
+
+func (c *call) allDatabases() error {
+	if err := c.wantAdmin(); err != nil {
+		return err
+	}
+	r, err := c.idRange()
+	if err != nil {
+		return err
+	}
+	v := c.view()
+	defer v.Close()
+	names := []string{}
+	for d, err := range v.Databases() {
+		if err != nil {
+			return err
+		}
+		if d.State == store.Live && r.holds(d.Name) {
+			names = append(names, d.Name)
+		}
+	}
+	if r.Descending {
+		slices.Reverse(names)
+	}
+	names = names[min(r.skip, len(names)):]
+	if r.limit >= 0 {
+		names = names[:min(r.limit, len(names))]
+	}
+	c.reply(http.StatusOK, names)
+	return nil
+}
+
+var databaseName = regexp.MustCompile(`^([a-z][a-z0-9_$()+/-]*|_users|_replicator|_global_changes)$`)
+
+func (c *call) createDatabase() error {
+	if err := c.wantAdmin(); err != nil {
+		return err
+	}
+	name := c.path[0]
+	if !databaseName.MatchString(name) || len(name) > 238 {
+		return &wireError{
+			http.StatusBadRequest, "illegal_database_name", "Name: '" + name + "'. Only lowercase characters (a-z), digits (0-9), and any of the " +
+				"characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.",
+		}
+	}
+	for _, p := range []string{"q", "n"} {
+		if n, err := c.number(p, 1); err != nil || n == 0 {
+			return badRequest("The `%s` parameter must be an integer greater than zero.", p)
+		}
+	}
+	if err := c.writable(); err != nil {
+		return err
+	}
+	if err := c.create(c.ctx(), name); err != nil {
+		return err
+	}
+	c.w.Header().Set("Location", "/"+strings.Trim(c.r.URL.EscapedPath(), "/"))
+	c.reply(http.StatusCreated, okReply)
+	return nil
+}
+
+func (c *call) dropDatabase() error {
+	if err := c.wantAdmin(); err != nil {
+		return err
+	}
+	if c.query.Has("rev") {
+		return badRequest("You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?")
+	}
+	v := c.view()
+	db, err := v.Database(c.path[0])
+	v.Close()
+	if err != nil {
+		return err
+	}
+	if db == nil || db.State != store.Live {
+		return store.ErrNoDatabase
+	}
+	if err := c.drop(c.ctx(), db); err != nil {
+		return err
+	}
+	c.reply(http.StatusOK, okReply)
+	return nil
+}
+
+func (c *call) databaseInfo() error {
+	v := c.view()
+	defer v.Close()
+	info, err := v.Info(c.db)
+	if err != nil {
+		return err
+	}
+	if info == nil {
+		return store.ErrNoDatabase
+	}
+	type sizes struct {
+		File     int64 `json:"file"`
+		External int64 `json:"external"`
+		Active   int64 `json:"active"`
+	}
+	type cluster struct {
+		Q int `json:"q"`
+		N int `json:"n"`
+		W int `json:"w"`
+		R int `json:"r"`
+	}
+	c.reply(http.StatusOK, struct {
+		Name       string         `json:"db_name"`
+		PurgeSeq   string         `json:"purge_seq"`
+		UpdateSeq  string         `json:"update_seq"`
+		Sizes      sizes          `json:"sizes"`
+		Props      map[string]any `json:"props"`
+		Deleted    uint64         `json:"doc_del_count"`
+		Docs       uint64         `json:"doc_count"`
+		Format     int            `json:"disk_format_version"`
+		Compacting bool           `json:"compact_running"`
+		Cluster    cluster        `json:"cluster"`
+		Start      string         `json:"instance_start_time"`
+	}{
+		c.db.Name, seqString(c.db, 0), seqString(c.db, info.Seq),
+		sizes{info.Size, info.Size, info.Size},
+		map[string]any{},
+		info.Deleted, info.Docs, store.Format, false,
+		cluster{1, 1, 1, 1},
+		strconv.FormatInt(c.db.Created*1000, 10),
+	})
+	return nil
+}
+
+// ensureFullCommit has nothing to do: what was acknowledged is on disk.
+func (c *call) ensureFullCommit() error {
+	if err := c.wantJSON(); err != nil {
+		return err
+	}
+	c.reply(http.StatusCreated, struct {
+		OK    bool   `json:"ok"`
+		Start string `json:"instance_start_time"`
+	}{true, strconv.FormatInt(c.db.Created*1000, 10)})
+	return nil
+}

@@ -1,0 +1,79 @@
+// Package bigcouch is the provider's database: a server that speaks the HTTP
+// API of CouchDB 3 over an engine of its own.
+//
+// The question it answers is that of every other service: what is stored under
+// this id, what has changed since I last looked, and was my edit the one that
+// counted? It stores what it is given; mail and documents of users reach it
+// sealed by their clients.
+//
+// # Shape
+//
+//	bigcouch   this package: HTTP, accounts, who may do what
+//	shard      the order of writes: one log for each shard, group commit
+//	store      Pebble: key layout, revision trees, apply
+//	mango      selectors, index definitions, the choice of an index
+//	order      JSON values as bytes in CouchDB's order
+//
+// A request is authenticated, finds its database in the catalogue, is checked
+// against the database's security object, and then either reads a view of the
+// store or proposes an entry to the log of the database's shard. A database
+// lies in one of 8 shards, chosen by the hash of its name when it is created.
+//
+// # What is promised
+//
+// A write is acknowledged when it is on disk: after an fsync, which writers
+// that come together share. Of two writers that edit the same revision one
+// gets 409, whatever the timing; conflicts, that is several leaves, come only
+// from new_edits=false. A reader sees every write that was acknowledged before
+// it asked. Feeds of changes are woken by the write, not by a clock.
+//
+// A client that lost the answer to a write repeats it under the same
+// X-Leap-Op header, 16 to 64 printable characters that it made up for this
+// write, and gets the first answer; it is kept for ten minutes, bound to the
+// account, the method and the path.
+//
+// An update sequence names the incarnation of its database. A since of another
+// incarnation, or from beyond the end, is answered from the beginning, so that
+// a follower may see a change twice but never skips one.
+//
+// # Whom it trusts
+//
+// It listens on the mesh, in plain HTTP that the mesh encrypts. Accounts are
+// those of Config, whose passwords are in files, and documents of the database
+// _users, whose passwords are kept as PBKDF2. A new database is closed to all
+// but server administrators. Bodies, headers, and the time that a client may
+// take for its next bytes are limited; log lines name no document and no
+// database.
+//
+// # What of CouchDB is here
+//
+//	/  /_up  /_uuids  /_all_dbs  /_session
+//	/db                              PUT GET HEAD POST DELETE
+//	/db/id                           GET HEAD PUT DELETE; rev, revs, revs_info, conflicts,
+//	                                 deleted_conflicts, meta, open_revs, latest, attachments
+//	/db/id/attachment                GET HEAD PUT DELETE; Range for octet-streams
+//	/db/_local/id                    GET PUT DELETE
+//	/db/_bulk_docs /_bulk_get /_revs_diff /_ensure_full_commit
+//	/db/_all_docs                    by keys and by ranges
+//	/db/_changes                     normal, longpoll, continuous; filter=_doc_ids
+//	/db/_find /_index /_explain
+//	/db/_security
+//
+// Statuses and error bodies are CouchDB's. Deliberate differences: an edit of
+// a document that is not there is a conflict, also with a rev; a malformed
+// security object is 400, an unauthorised one 401; _all_docs of a range has
+// the offset null, since counting would read every row before it; open_revs
+// and attachments are JSON, never multipart; attachments of text types are
+// stored as they came, not compressed; sizes are those of the content;
+// integers and 1e2 come back as they were written; q and n of a new database
+// are checked and ignored. Views and other functions of design documents do not
+// exist, but the documents may be stored.
+//
+// # Damage
+//
+// Every block on disk has a checksum. At the first that does not match, Run
+// ends with an error that wraps daemon.ErrFatal, and a file DAMAGED in the
+// directory of the store keeps later runs from starting until an operator has
+// restored it. A store of another format is fatal too. With little space left
+// on the disk writes are refused with 507, and reads go on.
+package bigcouch

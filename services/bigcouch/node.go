@@ -1,0 +1,153 @@
+package bigcouch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leap.example/services/bigcouch/shard"
+	"leap.example/services/bigcouch/store"
+)
+
+// A node is a server while it runs: the open store and what serves it.
+type node struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *store.Store
+	shards   shard.Log
+	auth     *auth
+	full     atomic.Bool     // The disk has less than MinFreeBytes.
+	stopping <-chan struct{} // Closed when feeds must end.
+	gate     sync.RWMutex    // Held for reading by handlers, that use the store.
+}
+
+// watch ends the node when the store is damaged, and refuses writes while the
+// disk is full.
+func (n *node) watch(ctx context.Context, fail context.CancelCauseFunc) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		if free, err := n.store.Free(); err == nil && n.full.Load() != (free < n.cfg.MinFreeBytes) {
+			n.full.Store(free < n.cfg.MinFreeBytes)
+			n.log.Warn("disk space", "free_bytes", free, "writes_refused", n.full.Load())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.store.Damaged():
+			fail(n.store.Damage())
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// recover finishes what a crash has left half done: databases that were being
+// created or dropped, uploads that no document came to name.
+func (n *node) recover(ctx context.Context) error {
+	v := n.store.View()
+	var left []*store.Database
+	var err error
+	for d, e := range v.Databases() {
+		if err = e; e == nil && d.State != store.Live {
+			left = append(left, d)
+		}
+	}
+	drops := map[uint16][]store.DropUpload{}
+	for i := uint16(1); i <= shards && err == nil; i++ {
+		drops[i], err = v.Uploads(i)
+	}
+	if err = errors.Join(err, v.Close()); err != nil {
+		return fmt.Errorf("looking for unfinished work: %w", err)
+	}
+	for _, d := range left {
+		if err := n.finish(ctx, d); err != nil {
+			return err
+		}
+	}
+	for i, ds := range drops {
+		for _, d := range ds {
+			if _, err := n.propose(ctx, i, store.OpID{}, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// propose enters a command into the log of a shard. A command that the store
+// refuses is an error here too.
+func (n *node) propose(ctx context.Context, s uint16, op store.OpID, c store.Command) (store.Result, error) {
+	_, r, err := n.shards.Propose(ctx, s, store.Entry{Op: op, Time: time.Now().UnixMilli(), Cmd: c})
+	switch {
+	case errors.Is(err, shard.ErrStopped):
+		return r, errUnavailable
+	case err != nil:
+		return r, err
+	case r.Err != nil:
+		return r, r.Err
+	}
+	return r, nil
+}
+
+// create makes a database.
+func (n *node) create(ctx context.Context, name string) error {
+	var id [8]byte
+	rand.Read(id[:])
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	d := store.Database{
+		Name: name, ID: max(1, binary.BigEndian.Uint64(id[:])), Shard: uint16(h.Sum32()%shards) + 1,
+		State: store.Creating, RevsLimit: 1000, Created: time.Now().UnixMilli(),
+	}
+	for {
+		r, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, store.CreateDatabase{Database: d})
+		if err == nil {
+			return n.finish(ctx, &d)
+		}
+		if r.Database == nil || r.Database.State == store.Live {
+			return err
+		}
+		if err := n.finish(ctx, r.Database); err != nil {
+			return err
+		}
+	}
+}
+
+// drop removes a database and all its documents.
+func (n *node) drop(ctx context.Context, d *store.Database) error {
+	c := store.SetState{Name: d.Name, DB: d.ID, State: store.Deleting}
+	if _, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, c); err != nil {
+		return err
+	}
+	dropped := *d
+	dropped.State = store.Deleting
+	return n.finish(ctx, &dropped)
+}
+
+// finish takes a database that is being created or dropped to the end of that,
+// also when the client has gone. Two may do it at once.
+func (n *node) finish(ctx context.Context, d *store.Database) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), idle)
+	defer cancel()
+	var inShard, inCatalogue store.Command = store.OpenDatabase{DB: d.ID},
+		store.SetState{Name: d.Name, DB: d.ID, State: store.Live}
+	if d.State == store.Deleting {
+		inShard, inCatalogue = store.DropDatabase{DB: d.ID}, store.ForgetDatabase{Name: d.Name, DB: d.ID}
+	}
+	if _, err := n.propose(ctx, d.Shard, store.OpID{}, inShard); err != nil {
+		return err
+	}
+	_, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, inCatalogue)
+	if d.State == store.Deleting && errors.Is(err, store.ErrNoDatabase) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,137 @@
+package bigcouch
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// defaultSecurity closes a new database to all but server administrators.
+const defaultSecurity = `{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}`
+
+// A security object says who may use a database.
+type security struct{ Admins, Members party }
+
+// A party is some accounts, by name or by role.
+type party struct{ Names, Roles []string }
+
+// parseSecurity reads a security object. Members that it does not know are
+// legal and mean nothing.
+func parseSecurity(data []byte) (security, error) {
+	var s security
+	if len(data) == 0 {
+		data = []byte(defaultSecurity)
+	}
+	wrong := badRequest("Invalid security object: admins and members must be objects with lists of names and roles")
+	m, err := exactly(data)
+	if err != nil {
+		return s, wrong
+	}
+	for member, p := range map[string]*party{"admins": &s.Admins, "members": &s.Members} {
+		if m[member] == nil {
+			continue
+		}
+		lists, err := exactly(m[member])
+		if err != nil {
+			return s, wrong
+		}
+		for list, to := range map[string]*[]string{"names": &p.Names, "roles": &p.Roles} {
+			if lists[list] != nil && json.Unmarshal(lists[list], to) != nil {
+				return s, wrong
+			}
+		}
+	}
+	return s, nil
+}
+
+func (s security) admin(u user) bool { return u.admin || u.is(s.Admins.Names, s.Admins.Roles) }
+
+// member reports whether u may read and write. A database without members is
+// open to everybody, as in CouchDB.
+func (s security) member(u user) bool {
+	open := len(s.Members.Names) == 0 && len(s.Members.Roles) == 0
+	return open || s.admin(u) || u.is(s.Members.Names, s.Members.Roles)
+}
+
+// wantAdmin refuses all but server administrators.
+func (c *call) wantAdmin() error {
+	if !c.user.admin {
+		return unauthorized("You are not a server admin.")
+	}
+	return nil
+}
+
+// openDatabase finds the database of the path and checks that the user is a
+// member.
+func (c *call) openDatabase() error {
+	v := c.view()
+	db, err := v.Database(c.path[0])
+	v.Close()
+	if err != nil {
+		return err
+	}
+	if db == nil || db.State != store.Live {
+		return store.ErrNoDatabase
+	}
+	c.db = db
+	s, err := parseSecurity(db.Security)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.member(c.user):
+		return c.guardUsersDatabase()
+	case c.user.Name == "":
+		return unauthorized("You are not authorized to access this db.")
+	}
+	return forbidden("You are not allowed to access this db.")
+}
+
+// guardUsersDatabase keeps members of _users to single documents.
+func (c *call) guardUsersDatabase() error {
+	if c.db.Name != usersDatabase || c.user.admin || len(c.path) < 2 && c.r.Method != http.MethodPost {
+		return nil
+	}
+	if len(c.path) >= 2 && (c.path[1] == "_local" || resources[c.path[1]] != nil) {
+		return forbidden("Only admins can access " + c.path[1] + " of system databases.")
+	}
+	return nil
+}
+
+// wantDatabaseAdmin refuses all but administrators of the database.
+func (c *call) wantDatabaseAdmin() error {
+	s, err := parseSecurity(c.db.Security)
+	if err == nil && !s.admin(c.user) {
+		err = forbidden("You are not a db or server admin.")
+	}
+	return err
+}
+
+func (c *call) getSecurity() error {
+	data := c.db.Security
+	if len(data) == 0 {
+		data = []byte(defaultSecurity)
+	}
+	c.replyRaw(http.StatusOK, data)
+	return nil
+}
+
+func (c *call) putSecurity() error {
+	if c.wantDatabaseAdmin() != nil {
+		return unauthorized("You are not a db or server admin.")
+	}
+	data, err := c.readJSON()
+	if err != nil {
+		return err
+	}
+	if _, err := parseSecurity(data); err != nil {
+		return err
+	}
+	set := store.SetSecurity{Name: c.db.Name, DB: c.db.ID, Security: data}
+	if _, err := c.propose(c.ctx(), store.CatalogueShard, store.OpID{}, set); err != nil {
+		return err
+	}
+	c.reply(http.StatusOK, okReply)
+	return nil
+}

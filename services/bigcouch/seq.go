@@ -1,0 +1,42 @@
+package bigcouch
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// seqString returns an update sequence as clients see it: the number, for
+// people, and what we read back. It names the incarnation of the database.
+func seqString(db *store.Database, n uint64) string {
+	b := binary.BigEndian.AppendUint64(nil, db.ID)
+	return strconv.FormatUint(n, 10) + "-" + base64.RawURLEncoding.EncodeToString(binary.AppendUvarint(b, n))
+}
+
+// parseSeq reads a sequence of the wire. One of another incarnation, or from
+// the future of this one, which is that of a restored backup, is 0: a follower
+// of changes sees some again, but never skips any.
+func parseSeq(db *store.Database, s string, now uint64) (uint64, error) {
+	switch s = strings.Trim(s, `"`); s {
+	case "", "0":
+		return 0, nil
+	case "now":
+		return now, nil
+	}
+	_, opaque, ok := strings.Cut(s, "-")
+	raw, err := base64.RawURLEncoding.DecodeString(opaque)
+	if !ok || err != nil || len(raw) < 9 {
+		return 0, badRequest("Malformed sequence supplied in 'since' parameter.")
+	}
+	n, size := binary.Uvarint(raw[8:])
+	if size != len(raw)-8 {
+		return 0, badRequest("Malformed sequence supplied in 'since' parameter.")
+	}
+	if binary.BigEndian.Uint64(raw) != db.ID || n > now {
+		return 0, nil
+	}
+	return n, nil
+}

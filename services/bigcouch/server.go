@@ -1,0 +1,121 @@
+package bigcouch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"leap.example/services/bigcouch/shard"
+	"leap.example/services/bigcouch/store"
+	"leap.example/services/daemon"
+)
+
+// shards is how many shards databases are spread over, not counting the one of
+// the catalogue. A database keeps its shard; on one disk more are not faster.
+const shards = 8
+
+// Server is one database node.
+type Server struct {
+	cfg Config
+	log *slog.Logger
+
+	mu   sync.Mutex // Guards node.
+	node *node      // Nil while the server does not run.
+}
+
+// New returns a server. The store is opened by Run.
+func New(cfg Config, log *slog.Logger) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Server{cfg: cfg.withDefaults(), log: log}, nil
+}
+
+// Run opens the store, listens, and serves until ctx is done. Its error wraps
+// daemon.ErrFatal if the store is damaged or of another format.
+func (s *Server) Run(ctx context.Context) error {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ctx, ln)
+}
+
+// Serve opens the store and serves ln until ctx is done. It closes ln.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	err := s.serve(ctx, ln)
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) {
+		return fmt.Errorf("%w: %w", err, daemon.ErrFatal)
+	}
+	return err
+}
+
+func (s *Server) serve(ctx context.Context, ln net.Listener) error {
+	auth, err := newAuth(s.cfg.Accounts)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	st, err := store.Open(store.Options{
+		Dir: s.cfg.Dir, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
+	})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	// Requests in progress outlive ctx by the grace of daemon.Serve, and need
+	// the log and the store until then.
+	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	parent := ctx
+	ctx, fail := context.WithCancelCause(ctx)
+	local := shard.NewLocal(st, shards+1)
+	n := &node{cfg: s.cfg, log: s.log, store: st, shards: local, auth: auth, stopping: ctx.Done()}
+	var wg sync.WaitGroup
+	wg.Go(func() { fail(local.Run(logCtx)) })
+	wg.Go(func() { n.watch(ctx, fail) })
+	if err = n.recover(ctx); err == nil {
+		s.setNode(n)
+		err = daemon.Serve(ctx, ln, &http.Server{
+			Handler:        n,
+			IdleTimeout:    2 * time.Minute,
+			MaxHeaderBytes: 128 << 10,
+			ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		})
+		s.setNode(nil)
+	} else {
+		err = errors.Join(err, ln.Close())
+	}
+	if parent.Err() == nil && ctx.Err() != nil {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	fail(nil)
+	stopLog()
+	wg.Wait()
+	n.gate.Lock() // Requests that were cut have let go of the store.
+	defer n.gate.Unlock()
+	return errors.Join(err, st.Close())
+}
+
+func (s *Server) setNode(n *node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.node = n
+}
+
+// Check reports whether the node can read and write.
+func (s *Server) Check(context.Context) error {
+	s.mu.Lock()
+	n := s.node
+	s.mu.Unlock()
+	if n == nil {
+		return errors.New("the database is not open")
+	}
+	if n.full.Load() {
+		return errors.New("the disk is full: writes are refused")
+	}
+	return nil
+}

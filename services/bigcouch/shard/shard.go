@@ -1,0 +1,36 @@
+// Package shard orders the writes of each shard and applies them to the store.
+//
+// [Log] is the seam: whoever writes proposes an entry to a shard and hears
+// what came of it once it is durable and visible to readers of this node. One
+// implementation is here, [Local], for a node by itself. A replicated log has
+// the same shape: it would propose to the shard's leader, answer when a
+// majority has the entry, and apply it to the same store.
+//
+// The order of a shard's log is the order of its effects: the comparison of
+// revisions happens inside, so of two writers of one revision one is refused,
+// whoever they are.
+package shard
+
+import (
+	"context"
+	"errors"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// A Log orders and applies the entries of the shards of this node's database.
+// Any goroutine may use it.
+type Log interface {
+	// Propose enters e into the log of a shard and returns its index and the
+	// result of applying it. A nil error means that the effect is durable.
+	// ErrStopped and an ended ctx leave open whether it will be applied: the
+	// caller may propose again under the same OpID.
+	Propose(ctx context.Context, shard uint16, e store.Entry) (uint64, store.Result, error)
+
+	// Barrier returns when everything that was acknowledged anywhere before
+	// the call is visible to a reader of this node.
+	Barrier(ctx context.Context, shard uint16) error
+}
+
+// ErrStopped means that the log takes no more entries: the node is stopping.
+var ErrStopped = errors.New("the log is stopped")

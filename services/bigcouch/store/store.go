@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Format is the number of the layout this program writes. It reads no other.
+const Format = 1
+
+// pebbleFormat is the format of Pebble's own files. It is raised one release
+// after a release that can read the next: images roll back. It must not fall
+// below FormatWALSyncChunks, which tells a damaged log from the end of one.
+const pebbleFormat = pebble.FormatTableFormatV6
+
+// marker is the file that says that the store is damaged, and how.
+const marker = "DAMAGED"
+
+// ErrDamaged means that a checksum did not match, now or in an earlier run. An
+// operator must restore the store.
+var ErrDamaged = errors.New("the store is damaged")
+
+// ErrFormat means that the store was written by another release.
+var ErrFormat = errors.New("store of another format")
+
+// Options say where a store is and what it may use.
+type Options struct {
+	Dir           string
+	FS            vfs.FS // Nil: the operating system's.
+	CacheBytes    int64  // Block cache.
+	MemTableBytes int64  // Each of two tables of recent writes.
+	Log           *slog.Logger
+}
+
+// A Store is an open store.
+type Store struct {
+	db      *pebble.DB
+	opts    Options
+	wakers  wakers
+	indexed indexCache
+
+	damaged chan struct{}
+	once    sync.Once
+	mu      sync.Mutex // Guards damage.
+	damage  error
+}
+
+// Open opens the store in a directory, or makes a new one there. It returns
+// ErrDamaged or ErrFormat where a second try cannot help.
+func Open(o Options) (*Store, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	s := &Store{
+		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
+		indexed: indexCache{m: map[place]*indexSet{}},
+	}
+	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of the store: %w", err)
+	}
+	if err := s.marked(); err != nil {
+		return nil, err
+	}
+	cache := pebble.NewCache(o.CacheBytes)
+	defer cache.Unref()
+	po := &pebble.Options{
+		FS:                          o.FS,
+		Cache:                       cache,
+		FormatMajorVersion:          pebbleFormat,
+		MemTableSize:                uint64(o.MemTableBytes),
+		MemTableStopWritesThreshold: 2,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		MaxOpenFiles:                500,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
+		Logger:                      logger{o.Log},
+		EventListener: &pebble.EventListener{
+			DataCorruption:  func(i pebble.DataCorruptionInfo) { s.corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
+			BackgroundError: func(err error) { o.Log.Error("database background work failed", "err", err) },
+		},
+	}
+	for i := range po.Levels {
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].FilterType = pebble.TableFilter
+	}
+	db, err := pebble.Open(o.Dir, po)
+	if err != nil {
+		if pebble.IsCorruptionError(err) {
+			return nil, s.corrupt(err)
+		}
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	s.db = db
+	if err := s.checkFormat(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// Close closes the store. Views, batches and iterators must be closed before.
+func (s *Store) Close() error { return s.db.Close() }
+
+// checkFormat enters the format into a new store and checks that of an old one.
+func (s *Store) checkFormat() error {
+	src := source{s.db}
+	have, err := src.get(nodeKey("format"))
+	if err != nil {
+		return fmt.Errorf("reading the format: %w", err)
+	}
+	if have == "" {
+		return s.db.Set(nodeKey("format"), []byte(strconv.Itoa(Format)), pebble.Sync)
+	}
+	if have != strconv.Itoa(Format) {
+		return fmt.Errorf("format %s, this program has %d: %w", have, Format, ErrFormat)
+	}
+	return nil
+}
+
+// Damaged returns a channel that closes when a checksum has not matched.
+func (s *Store) Damaged() <-chan struct{} { return s.damaged }
+
+// Damage returns what was found, an ErrDamaged, once Damaged is closed.
+func (s *Store) Damage() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.damage
+}
+
+// corrupt notes damage and leaves the marker.
+func (s *Store) corrupt(cause error) error {
+	s.once.Do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.damage = fmt.Errorf("%w: %v", ErrDamaged, cause)
+		s.opts.Log.Error("database is damaged", "dir", s.opts.Dir, "err", cause)
+		if err := s.mark(cause); err != nil {
+			s.opts.Log.Error("database marker not written", "err", err)
+		}
+		close(s.damaged)
+	})
+	return s.Damage()
+}
+
+func (s *Store) mark(cause error) (err error) {
+	f, err := s.opts.FS.Create(s.opts.FS.PathJoin(s.opts.Dir, marker), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%v\n", cause)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// marked returns ErrDamaged if an earlier run has left the marker.
+func (s *Store) marked() error {
+	path := s.opts.FS.PathJoin(s.opts.Dir, marker)
+	f, err := s.opts.FS.Open(path)
+	if err != nil {
+		return nil // Not there.
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	return fmt.Errorf("%w: %s says: %s", ErrDamaged, path, errors.Join(errors.New(string(text)), err, f.Close()))
+}
+
+// Free returns how many bytes the file system of the store has left.
+func (s *Store) Free() (uint64, error) {
+	u, err := s.opts.FS.GetDiskUsage(s.opts.Dir)
+	return u.AvailBytes, err
+}
+
+// A logger takes Pebble's own messages.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Infof(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("pebble", "text", fmt.Sprintf(format, args...))
+	}
+}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.log.Error("pebble", "text", fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: Pebble could not write, and what is in memory must
+// not be taken for what is on disk.
+func (l logger) Fatalf(format string, args ...any) { panic("pebble: " + fmt.Sprintf(format, args...)) }

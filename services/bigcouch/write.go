@@ -1,0 +1,258 @@
+package bigcouch
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// entryBytes is how much of a list of documents goes into one entry of the log.
+const entryBytes = 512 << 10
+
+// opID returns the id of this logical write: X-Leap-Op, bound to the account
+// and to what is written, or none.
+func (c *call) opID() (store.OpID, error) {
+	op := c.r.Header.Get("X-Leap-Op")
+	if op == "" {
+		return store.OpID{}, nil
+	}
+	if len(op) < 16 || len(op) > 64 || strings.ContainsFunc(op, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return store.OpID{}, badRequest("X-Leap-Op must have 16 to 64 printable characters")
+	}
+	h := sha256.New()
+	for _, s := range []string{c.user.Name, c.db.UUID(), c.r.Method, c.r.URL.EscapedPath(), op} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return store.OpID(h.Sum(nil)[:16]), nil
+}
+
+// derived returns the id of one of several operations that make a logical
+// write; none of none.
+func derived(op store.OpID, label string) store.OpID {
+	if op == (store.OpID{}) {
+		return op
+	}
+	sum := sha256.Sum256(append(op[:], label...))
+	return store.OpID(sum[:16])
+}
+
+// write stores documents and returns what became of each.
+func (c *call) write(docs []store.Doc, replicated bool) ([]store.DocResult, error) {
+	op, err := c.opID()
+	if err != nil {
+		return nil, err
+	}
+	return c.writeAs(op, docs, replicated)
+}
+
+func (c *call) writeAs(op store.OpID, docs []store.Doc, replicated bool) ([]store.DocResult, error) {
+	var results []store.DocResult
+	for len(docs) > 0 {
+		w := store.WriteDocs{DB: c.db.ID, RevsLimit: c.db.RevsLimit, Replicated: replicated}
+		n := 0
+		for size := 0; n < len(docs) && size < entryBytes; n++ {
+			size += store.Entry{Cmd: store.WriteDocs{Docs: docs[n : n+1]}}.Size()
+		}
+		w.Docs = docs[:n]
+		r, err := c.propose(c.ctx(), c.db.Shard, op, w)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r.Docs...)
+		docs = docs[n:]
+		op = derived(op, "next") // The next entry is another operation.
+	}
+	return results, nil
+}
+
+// writeOne stores one document and answers.
+func (c *call) writeOne(d store.Doc, replicated bool, status int) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
+	r, err := c.write([]store.Doc{d}, replicated)
+	if err != nil {
+		return err
+	}
+	if r[0].Err != nil {
+		return r[0].Err
+	}
+	rev := r[0].Rev.String()
+	c.w.Header().Set("ETag", `"`+rev+`"`)
+	if status == http.StatusCreated {
+		at := "/" + strings.Trim(c.r.URL.EscapedPath(), "/")
+		if c.r.Method == http.MethodPost {
+			at += "/" + url.PathEscape(r[0].ID)
+		}
+		c.w.Header().Set("Location", at)
+	}
+	c.reply(status, written{true, r[0].ID, rev})
+	return nil
+}
+
+// written is the answer to a write.
+type written struct {
+	OK  bool   `json:"ok"`
+	ID  string `json:"id"`
+	Rev string `json:"rev"`
+}
+
+// writable refuses writes while the disk is full.
+func (c *call) writable() error {
+	if c.full.Load() {
+		return errFull
+	}
+	return nil
+}
+
+// prepare makes a document ready for the store: it checks its size and who may
+// write it, and takes its attachments in.
+func (c *call) prepare(d *document, replicated bool) (store.Doc, error) {
+	out := store.Doc{ID: d.id, Deleted: d.deleted, Body: d.body}
+	if int64(len(d.body)) > c.cfg.MaxDocumentSize {
+		return out, &wireError{http.StatusRequestEntityTooLarge, "document_too_large", d.id}
+	}
+	if err := c.mayWrite(d); err != nil {
+		return out, err
+	}
+	out.Body = d.body
+	var err error
+	if replicated {
+		out.Path, err = d.path()
+	} else if d.rev != "" {
+		out.Rev, err = parseRev(d.rev)
+	}
+	if err != nil {
+		return out, err
+	}
+	for i := range d.atts {
+		a, err := c.takeIn(&d.atts[i])
+		if err != nil {
+			return out, errors.Join(err, c.abandon(out))
+		}
+		out.Atts = append(out.Atts, a)
+	}
+	return out, nil
+}
+
+// takeIn turns an attachment of a JSON document into one for the store.
+func (c *call) takeIn(in *inline) (store.NewAtt, error) {
+	if in.Stub {
+		return store.NewAtt{Stub: true, Att: store.Att{Name: in.name, MD5: md5Of(in.Digest)}}, nil
+	}
+	r := base64.NewDecoder(base64.StdEncoding, strings.NewReader(*in.Data))
+	a, err := c.upload(&limited{r, c.cfg.MaxAttachmentSize})
+	if _, corrupt := errors.AsType[base64.CorruptInputError](err); corrupt || errors.Is(err, io.ErrUnexpectedEOF) {
+		return a, badRequest("Attachment data of %q is not base64", in.name)
+	}
+	a.Name, a.Type, a.RevPos = in.name, in.ContentType, max(0, in.RevPos)
+	return a, err
+}
+
+// expected returns the revision that the request says it edits: in the query,
+// in If-Match, or in the body. Two of them must agree.
+func (c *call) expected(inBody string) (string, error) {
+	rev := c.query.Get("rev")
+	if rev == "" {
+		rev = strings.Trim(c.r.Header.Get("If-Match"), `"`)
+	}
+	if rev != "" && inBody != "" && rev != inBody {
+		return "", badRequest("Document rev from request body and query string have different values")
+	}
+	if rev == "" {
+		rev = inBody
+	}
+	return rev, nil
+}
+
+func parseRev(s string) (store.Rev, error) {
+	r, err := store.ParseRev(s)
+	if err != nil {
+		return r, badRequest("Invalid rev format")
+	}
+	return r, nil
+}
+
+// replicated reports whether the request is one of new_edits=false.
+func (c *call) replicated() (bool, error) {
+	if c.query.Get("new_edits") == "" {
+		return false, nil
+	}
+	edits, err := c.flag("new_edits")
+	return !edits, err
+}
+
+func (c *call) putDocument(id string) error {
+	if strings.HasPrefix(c.r.Header.Get("Content-Type"), "multipart/") {
+		return errContentType // Attachments are sent inline or by themselves.
+	}
+	data, err := c.readJSON()
+	if err != nil {
+		return err
+	}
+	d, err := parseDocument(data)
+	if err != nil {
+		return err
+	}
+	return c.putParsed(id, d, http.StatusCreated)
+}
+
+func (c *call) putParsed(id string, d *document, status int) error {
+	replicated, err := c.replicated()
+	if err != nil {
+		return err
+	}
+	d.id = id
+	if d.rev, err = c.expected(d.rev); err != nil {
+		return err
+	}
+	doc, err := c.prepare(d, replicated)
+	if err != nil {
+		return err
+	}
+	if d.deleted && !replicated {
+		status = http.StatusOK
+	}
+	return c.writeOne(doc, replicated, status)
+}
+
+func (c *call) postDocument() error {
+	data, err := c.postJSON()
+	if err != nil {
+		return err
+	}
+	d, err := parseDocument(data)
+	if err != nil {
+		return err
+	}
+	if d.id == "" {
+		d.id = newUUID()
+	}
+	if err := c.guardUsers(d.id); err != nil {
+		return err
+	}
+	if strings.HasPrefix(d.id, localPrefix) {
+		return c.storeLocal(d.id, d)
+	}
+	return c.putParsed(d.id, d, http.StatusCreated)
+}
+
+func (c *call) deleteDocument(id string) error {
+	rev, err := c.expected("")
+	if err != nil {
+		return err
+	}
+	d, err := c.prepare(&document{id: id, rev: rev, deleted: true, body: []byte("{}")}, false)
+	if err != nil {
+		return err
+	}
+	d.MustExist = true
+	return c.writeOne(d, false, http.StatusOK)
+}
