@@ -1,0 +1,9 @@
+package smtpd
+
+import "time"
+
+// SetPause replaces the pause between attempts.
+func (s *Server) SetPause(f func(attempts int) time.Duration) { s.testOnlyPause = f }
+
+// Pause returns the pause after so many attempts.
+func (s *Server) Pause(attempts int) time.Duration { return s.pause(attempts) }
