@@ -131,10 +131,9 @@ func answer[Q any](s *Server, f func(*http.Request, Q) (any, error)) http.Handle
 			reply, err = f(r, q)
 		}
 		if err != nil {
-			doc := problem.DocumentOf(err)
+			// Nothing is left out: the only reader is the user whose data it is about.
+			doc := problem.Document{Type: problem.KindOf(err), Detail: err.Error()}
 			if doc.Type == problem.Internal {
-				// The only reader is the user whose data it is about.
-				doc.Detail = err.Error()
 				s.log.ErrorContext(r.Context(), "request failed", "route", r.Pattern)
 			}
 			write(w, doc.Type.Status(), problem.ContentType, doc)

@@ -1,0 +1,197 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"leap.example/client/session"
+	"leap.example/client/soledad"
+	"leap.example/services/protocol/problem"
+)
+
+const (
+	minPause = 500 * time.Millisecond // After a failure; doubles.
+	maxPause = time.Minute
+	poll     = 55 * time.Second // Of one long-poll.
+	breath   = 50 * time.Millisecond
+)
+
+// run keeps the account in step with the provider until ctx is done: exchange,
+// then wait until something changes here or there.
+func (u *unlocked) run(ctx context.Context) error {
+	changed, cancel := u.store.Subscribe()
+	defer cancel()
+	pause := minPause
+	for ctx.Err() == nil {
+		generation, incoming, err := u.exchange(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			u.log.WarnContext(ctx, "not in step with the provider", "err", err, "retry_in", pause)
+			u.rest(ctx, changed, pause)
+			pause = min(2*pause, maxPause)
+			continue
+		}
+		pause = minPause
+		u.wait(ctx, changed, generation, incoming)
+	}
+	return nil
+}
+
+// rest waits for pause, or until the user asks.
+func (u *unlocked) rest(ctx context.Context, changed <-chan struct{}, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-u.kick:
+	case <-time.After(pause):
+	}
+	drain(changed) // Changes made meanwhile go out with the next exchange.
+}
+
+func drain(c <-chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}
+
+// wait returns when something may have changed here or at the provider.
+func (u *unlocked) wait(ctx context.Context, changed <-chan struct{}, generation, incoming int) {
+	l := u.linked()
+	if l == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	told := make(chan error, 1)
+	go func() {
+		_, _, err := l.remote.Notify(ctx, generation, incoming, poll)
+		told <- err
+	}()
+	select {
+	case <-ctx.Done():
+	case <-u.kick:
+	case <-changed:
+		// What a mail program does comes in bursts: one exchange for each.
+		select {
+		case <-ctx.Done():
+		case <-time.After(breath):
+		}
+		drain(changed)
+	case err := <-told:
+		if err != nil { // The next exchange finds out what it is.
+			u.rest(ctx, changed, minPause)
+		}
+		return
+	}
+	cancel()
+	<-told
+}
+
+// wake makes the loop go round now.
+func (u *unlocked) wake() {
+	select {
+	case u.kick <- struct{}{}:
+	default:
+	}
+}
+
+// exchange synchronises and drains the incoming queue, once. It returns where
+// the provider stands, and remembers how it went.
+func (u *unlocked) exchange(ctx context.Context) (generation, incoming int, err error) {
+	var res soledad.Result
+	res, incoming, _, err = u.exchangeOnce(ctx)
+	return res.Generation, incoming, err
+}
+
+func (u *unlocked) exchangeOnce(ctx context.Context) (res soledad.Result, incoming, mails int, err error) {
+	select {
+	case u.exchanging <- struct{}{}:
+	case <-ctx.Done():
+		return res, 0, 0, ctx.Err()
+	}
+	defer func() { <-u.exchanging }()
+	res, incoming, mails, err = u.tryExchange(ctx)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.report.err = err; err == nil {
+		u.report.at, u.report.incoming = time.Now(), incoming
+	}
+	return res, incoming, mails, err
+}
+
+func (u *unlocked) tryExchange(ctx context.Context) (res soledad.Result, incoming, mails int, err error) {
+	l, err := u.connect(ctx)
+	if err != nil {
+		return res, 0, 0, err
+	}
+	err = u.renewing(ctx, l, func() error {
+		box := synced{u, l, &res}
+		if err := box.Sync(ctx); err != nil {
+			return err
+		}
+		n, left, err := u.receiver.Drain(ctx, l.remote, box)
+		mails, incoming = mails+n, left
+		return err
+	})
+	if err != nil {
+		return res, incoming, mails, err
+	}
+	if u.health() != nil { // There is a network again: what waits in the outbox may go.
+		err = u.smtp.Online(ctx)
+	}
+	return res, incoming, mails, err
+}
+
+// renewing runs f, and once more after a new login if the token has expired.
+func (u *unlocked) renewing(ctx context.Context, l *link, f func() error) error {
+	token, err := l.sess.Token(ctx)
+	if err != nil {
+		return err
+	}
+	if err = f(); !errors.Is(err, problem.Unauthenticated) {
+		return err
+	}
+	if err := l.sess.Renew(ctx, token); err != nil {
+		u.unlink(l)
+		return err
+	}
+	return f()
+}
+
+// synced is the store as the receiver sees it.
+type synced struct {
+	u   *unlocked
+	l   *link
+	res *soledad.Result
+}
+
+// Sync implements receiver.Synced.
+func (s synced) Sync(ctx context.Context) error {
+	res, err := s.u.store.Sync(ctx, s.l.remote, s.l.ring)
+	s.res.Pushed += res.Pushed
+	s.res.Pulled += res.Pulled
+	s.res.Quarantined += res.Quarantined
+	s.res.Generation = max(s.res.Generation, res.Generation)
+	return err
+}
+
+// Confirmed implements receiver.Synced.
+func (s synced) Confirmed(ctx context.Context, ids ...string) (bool, error) {
+	return s.u.store.Confirmed(ctx, ids...)
+}
+
+// mxKeys returns the keys by which the provider's MX signs.
+func (u *unlocked) mxKeys(ctx context.Context, fresh bool) ([]string, error) {
+	l, err := u.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	age := session.Daily
+	if fresh {
+		age = 0
+	}
+	return l.sess.MXKeys(ctx, age)
+}
