@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/client/account"
+	"leap.example/client/control"
+	"leap.example/services/daemon"
+)
+
+func (a *app) daemonCommand() *cobra.Command {
+	var encryptedOnly, verbose bool
+	cmd := &cobra.Command{
+		Use:   "daemon",
+		Short: "Hold the account of this device until stopped",
+		Long: `Hold the account of this device until stopped: its encrypted store, the mail
+proxies on loopback, and the connection to the provider. The other commands
+speak to it. After a start the account is locked: "leapc login" opens it.
+
+Exit status: 1 failed, a restart may help; 125 a restart cannot help (another
+daemon holds this account); 143 stopped because it was asked to.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := os.MkdirAll(a.home, 0o700); err != nil {
+				return fmt.Errorf("%w: %w", daemon.ErrFatal, err)
+			}
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
+			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly}, log)
+			g := &daemon.Group{Log: log, Once: true}
+			g.Add("account", acct)
+			g.Add("control", control.NewServer(a.socket(), acct, log))
+			err := g.Run(cmd.Context())
+			if err == nil {
+				a.status = daemon.ExitStopped
+			} else if errors.Is(err, daemon.ErrFatal) {
+				a.status = daemon.ExitStay
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&encryptedOnly, "encrypted-only", false, "refuse mail to people whose key is not known")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "log details, which may name addresses")
+	return cmd
+}

@@ -1,0 +1,111 @@
+// Command leapc is the client: the daemon that holds a user's unlocked account
+// and the command line that speaks to it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/client/control"
+	"leap.example/services/daemon"
+	"leap.example/services/protocol/problem"
+)
+
+// Exit statuses (client.md 7.4); the daemon's own are in services/daemon.
+const (
+	exitOK         = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitNeedsLogin = 3
+	exitDegraded   = 4
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, home: defaultHome(), runtime: os.Getenv("XDG_RUNTIME_DIR")}
+	status := a.execute(ctx, os.Args[1:])
+	stop()
+	os.Exit(status)
+}
+
+// defaultHome returns where the account of this device lives.
+func defaultHome() string {
+	if dir := os.Getenv("LEAPC_HOME"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "leapc")
+	}
+	return filepath.Join(os.Getenv("HOME"), ".local", "share", "leapc")
+}
+
+// An app is one run of the program.
+type app struct {
+	in        *os.File
+	out, errs io.Writer
+	home      string
+	runtime   string
+	json      bool
+	status    int
+}
+
+// socket returns the path of the control socket of this home: in the runtime
+// directory for the usual home, in the home itself for any other.
+func (a *app) socket() string {
+	if a.runtime != "" && a.home == defaultHome() && os.Getenv("LEAPC_HOME") == "" {
+		return filepath.Join(a.runtime, "leap", "leapc.sock")
+	}
+	return filepath.Join(a.home, "leapc.sock")
+}
+
+func (a *app) client() *control.Client { return control.Dial(a.socket()) }
+
+func (a *app) execute(ctx context.Context, args []string) int {
+	root := a.commands()
+	root.SetArgs(args)
+	root.SetOut(a.out)
+	root.SetErr(a.errs)
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(a.errs, "leapc:", err)
+		return statusOf(err)
+	}
+	return a.status
+}
+
+// usageError marks a mistake on the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func statusOf(err error) int {
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, problem.Unauthenticated):
+		return exitNeedsLogin
+	case errors.Is(err, problem.Unavailable), errors.Is(err, control.ErrNotRunning):
+		return exitDegraded
+	case errors.Is(err, daemon.ErrFatal):
+		return daemon.ExitStay
+	}
+	return exitFailed
+}
+
+// args makes cobra's argument checks usage errors.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w\nsee: %s --help", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
