@@ -57,8 +57,8 @@ func (p Provider) Ensure() error {
 		{random, []string{"admin.password"}},
 		{random, []string{"webapp", "secret"}},
 		{random, []string{"webapp", "monitor.token"}},
-		{rawKey, []string{"mx", "queue.secret"}},
-		{rawKey, []string{"relay", "queue.key"}},
+		{hexKey, []string{"mx", "queue.secret"}},
+		{hexKey, []string{"relay", "queue.key"}},
 		{func() ([]byte, error) { return signingKey(p.Domain) }, []string{"mx", "signing.key"}},
 		{rsaKey, []string{"relay", "dkim-rsa.pem"}},
 		{ed25519Key, []string{"relay", "dkim-ed25519.pem"}},
@@ -128,11 +128,11 @@ func random() ([]byte, error) {
 	return []byte(hex.EncodeToString(b[:])), nil
 }
 
-// rawKey returns 32 random bytes.
-func rawKey() ([]byte, error) {
-	b := make([]byte, 32)
-	rand.Read(b) // Never fails.
-	return b, nil
+// hexKey returns 32 random bytes as hex.
+func hexKey() ([]byte, error) {
+	var b [32]byte
+	rand.Read(b[:]) // Never fails.
+	return []byte(hex.EncodeToString(b[:])), nil
 }
 
 // invite returns a code "xxxx-xxxx" of letters and digits that are not mistaken.

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"leap.example/appliance/dev"
+	"leap.example/services/daemon"
+)
+
+// devGroup makes the files of p where they are missing and returns all of its
+// services as one group.
+func devGroup(p dev.Provider, log *slog.Logger) (*daemon.Group, error) {
+	if err := p.Free(); err != nil {
+		return nil, err
+	}
+	if err := p.Ensure(); err != nil {
+		return nil, fmt.Errorf("making the provider under %s: %w", p.Dir, err)
+	}
+	configs, err := devConfigs(p)
+	if err != nil {
+		return nil, err
+	}
+	g := &daemon.Group{Log: log}
+	g.AddHealth(p.Addr(dev.PortHealth))
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
+		data, err := json.Marshal(configs[name])
+		if err != nil {
+			return nil, fmt.Errorf("configuration of %s: %w", name, err)
+		}
+		c, err := daemon.ParseConfig(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		s, err := daemon.Build(c, services()[name], log.With("service", name))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		g.Add(name, s)
+	}
+	seed, err := newSeed(p, log)
+	if err != nil {
+		return nil, err
+	}
+	g.Add("seed", seed)
+	return g, nil
+}

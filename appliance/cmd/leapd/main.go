@@ -1,0 +1,117 @@
+// Command leapd is everything that runs on a node: every service of a
+// provider, one per process on a node, all in one process on a developer's
+// machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/appliance/dev"
+	"leap.example/services/daemon"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := execute(ctx, arguments(os.Args))
+	stop()
+	os.Exit(status)
+}
+
+// arguments returns the command line without the program's name. On a node the
+// binary is also /user/<service>.
+func arguments(argv []string) []string {
+	name := filepath.Base(argv[0])
+	if _, ok := services()[name]; ok {
+		return append([]string{"run", name}, argv[1:]...)
+	}
+	return argv[1:]
+}
+
+func execute(ctx context.Context, args []string) (status int) {
+	root := &cobra.Command{
+		Use:   "leapd",
+		Short: "The services of a LEAP provider",
+		Long: `leapd is every service of a LEAP provider in one program.
+
+  leapd dev            a whole provider on loopback, for developers
+  leapd run SERVICE    one service as this process, as nodes run it`,
+		SilenceUsage: true,
+	}
+	root.SetArgs(args)
+	root.AddCommand(runCommand(&status), devCommand())
+	if err := root.ExecuteContext(ctx); err != nil {
+		return daemon.ExitStay // Cobra has printed it.
+	}
+	return status
+}
+
+func runCommand(status *int) *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "run SERVICE",
+		Short: "Run one service as this process",
+		Long: `Run one service as this process, until SIGTERM.
+
+Exit status: 1 failed, a restart may help; 125 a restart cannot help (bad
+configuration); 143 stopped because it was asked to.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			build, ok := services()[name]
+			if !ok {
+				return errors.New("no such service: " + name)
+			}
+			if config == "" {
+				config = "/run/leap/" + name + "/config.json"
+			}
+			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			*status = daemon.Main(cmd.Context(), name, config, build, log)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "", "configuration `file` (default /run/leap/SERVICE/config.json)")
+	return cmd
+}
+
+func devCommand() *cobra.Command {
+	p := dev.Provider{}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run every service of a one-node provider on loopback, in this process",
+		Long: `Run every service of a one-node provider on loopback, in this process.
+
+The first start makes the provider under --dir: certificate authorities, keys,
+passwords, an invite code. Later starts find it there. Nothing needs root and
+nothing listens outside loopback. "make run" starts it and lives two users'
+story on it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if p.Dir, err = filepath.Abs(p.Dir); err != nil {
+				return err
+			}
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			g, err := devGroup(p, log)
+			if err != nil {
+				return err
+			}
+			if err := p.Announce(cmd.OutOrStdout()); err != nil {
+				return fmt.Errorf("announcing the endpoints: %w", err)
+			}
+			return g.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&p.Dir, "dir", "var/dev", "`directory` of the provider")
+	cmd.Flags().StringVar(&p.Domain, "domain", "demo.example", "mail `domain` of the provider")
+	cmd.Flags().IntVar(&p.Base, "base-port", 20000, "first TCP `port`; services listen at fixed offsets from it")
+	return cmd
+}
