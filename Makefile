@@ -2,6 +2,7 @@
 GO ?= go
 export GOTOOLCHAIN := local
 export GOFLAGS := -buildvcs=false
+export CGO_ENABLED ?= 0
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 
@@ -11,7 +12,7 @@ help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 build: ## build leapd and leapc into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/ ./appliance/cmd/leapd ./client/cmd/leapc
+	$(GO) build -trimpath -ldflags='-s -w' -o bin/ ./appliance/cmd/leapd ./client/cmd/leapc
 
 run: build ## start a whole provider on loopback, let two users live on it, stay up
 	$(GO) run ./tests/story --stay --dir var

@@ -1,0 +1,104 @@
+// Command story lives the story of two people on a whole provider: real
+// processes, real sockets, the client as a user types it, and mail programs
+// that know nothing of LEAP.
+//
+// It builds leapd and leapc, starts "leapd dev" and one "leapc daemon" for each
+// person and device, each with a home of its own, and speaks to them only as
+// mail programs, the command line and HTTP clients would. Each step prints
+// "ok  <what>  <seconds>"; the last line is "story: ok in <seconds>s", or
+// "story: FAILED at <step>: <why>" and exit status 1. At the end it looks for
+// the words of the mails, subjects and passwords in everything that the
+// provider holds.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	stay := flag.Bool("stay", false, "stay up at the end, until interrupted; bob keeps his account")
+	dir := flag.String("dir", "", "`directory` of the provider and the people (default: a scratch directory, removed at the end)")
+	base := flag.Int("base-port", 0, "first TCP `port` of the provider (default: free ones; with --stay 20000)")
+	foreign := flag.Bool("foreign", false, "use swaks and mbsync as the mail programs")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, options{stay: *stay, dir: *dir, base: *base, foreign: *foreign})
+	stop()
+	if err != nil {
+		os.Exit(1)
+	}
+}
+
+// options are what the command line says.
+type options struct {
+	stay    bool
+	dir     string
+	base    int
+	foreign bool
+}
+
+// limit bounds the whole story, --stay excepted.
+const limit = 10 * time.Minute
+
+// run lives the story and prints its last line.
+func run(ctx context.Context, out io.Writer, opt options) (err error) {
+	begin := time.Now()
+	if opt.dir == "" {
+		scratch, err := os.MkdirTemp("", "leap-story-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(scratch)
+		opt.dir = scratch
+	}
+	dir, err := filepath.Abs(opt.dir)
+	if err != nil {
+		return err
+	}
+	story, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s := &play{ctx: story, out: out, dir: dir, opt: opt}
+	defer s.end()
+	step, err := s.live()
+	if err != nil {
+		fmt.Fprintf(out, "story: FAILED at %s: %v\n", step, err)
+		s.tails()
+		return err
+	}
+	fmt.Fprintf(out, "story: ok in %.1fs\n", time.Since(begin).Seconds())
+	if opt.stay {
+		s.welcome()
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// A step is one sentence of the story.
+type step struct {
+	what string
+	do   func() error
+}
+
+// live runs the steps in order and returns the name of the one that failed.
+func (s *play) live() (string, error) {
+	for _, st := range s.steps() {
+		begin := time.Now()
+		if err := st.do(); err != nil {
+			return st.what, err
+		}
+		if err := s.ctx.Err(); err != nil {
+			return st.what, errors.Join(err, context.Cause(s.ctx))
+		}
+		fmt.Fprintf(s.out, "ok  %-58s %6.2f\n", st.what, time.Since(begin).Seconds())
+	}
+	return "", nil
+}

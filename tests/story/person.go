@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"leap.example/client/control"
+)
+
+// A person is somebody with a device: a home directory and a daemon of its own.
+type person struct {
+	s        *play
+	name     string // Of the device.
+	login    string
+	home     string
+	password string
+	daemon   *process
+	mail     control.MailSettings
+}
+
+// newPerson makes the home of a device and starts its daemon.
+func (s *play) newPerson(name, login, password string) (*person, error) {
+	p := &person{s: s, name: name, login: login, password: password, home: filepath.Join(s.dir, name)}
+	if err := os.MkdirAll(p.home, 0o700); err != nil {
+		return nil, err
+	}
+	return p, p.wake()
+}
+
+// wake starts the daemon and waits until it answers.
+func (p *person) wake() error {
+	var err error
+	p.daemon, err = start(p.s.dir, "leapc-"+p.name, []string{"HOME=" + p.home}, p.s.bin("leapc"), "--home", p.home, "daemon")
+	if err != nil {
+		return err
+	}
+	return p.s.until(p.name+"'s daemon answers", 30*time.Second, func() error {
+		select {
+		case <-p.daemon.done:
+			return fmt.Errorf("it ended: %v", p.daemon.err)
+		default:
+		}
+		// Any answer will do: before the first login the status is 3.
+		_, err := control.Dial(filepath.Join(p.home, "leapc.sock")).Status(p.s.ctx)
+		return err
+	})
+}
+
+// leapc types a command.
+func (p *person) leapc(stdin string, args ...string) ([]byte, error) {
+	argv := append([]string{p.s.bin("leapc"), "--home", p.home, "--json"}, args...)
+	return p.s.tool(stdin, []string{"HOME=" + p.home}, argv...)
+}
+
+// join chooses the provider and signs up or logs in.
+func (p *person) join(how ...string) error {
+	if _, err := p.leapc("", "provider", "add", p.s.at.Bootstrap, "--ca-fingerprint", p.s.at.Fingerprint, "--resolver", p.s.at.Resolver); err != nil {
+		return err
+	}
+	if _, err := p.leapc(p.password+"\n", how...); err != nil {
+		return err
+	}
+	return p.settings()
+}
+
+// settings reads what the mail program must be set to.
+func (p *person) settings() error {
+	out, err := p.leapc("", "mail")
+	if err != nil {
+		return err
+	}
+	p.mail, err = decode[control.MailSettings](out)
+	if err == nil && p.mail.Address != p.login+"@"+p.s.at.Domain {
+		err = fmt.Errorf("the address is %q", p.mail.Address)
+	}
+	return err
+}
+
+// key returns what the client finds for an address.
+func (p *person) key(address string) (control.Key, error) {
+	out, err := p.leapc("", "keys", address)
+	if err != nil {
+		return control.Key{}, err
+	}
+	return decode[control.Key](out)
+}
+
+// receive waits until a message that satisfies want is in a mailbox. The mail
+// program polls as mail programs do; the daemon itself is woken by the provider.
+func (p *person) receive(mailbox string, want func(message) error) (message, error) {
+	var found message
+	err := p.s.until(p.name+" has the mail in "+mailbox, 45*time.Second, func() error {
+		all, err := p.s.program.fetch(p, mailbox)
+		if err != nil {
+			return err
+		}
+		why := fmt.Errorf("%d messages, none of them it", len(all))
+		for _, m := range all {
+			if err := want(m); err == nil {
+				found = m
+				return nil
+			} else if !errors.Is(err, errOther) {
+				why = err
+			}
+		}
+		return why
+	})
+	return found, err
+}
+
+// errOther says that a message is another one than looked for.
+var errOther = errors.New("another message")
