@@ -110,3 +110,37 @@ func newID() string {
 	rand.Read(b) // Never fails.
 	return hex.EncodeToString(b)
 }
+
+// AddAll stores messages in one transaction: all of them, or none. Those whose
+// ID is or was there are passed over. Errors are those of Append.
+func (s *Store) AddAll(ctx context.Context, list []Message) error {
+	err := s.docs.Update(ctx, func(tx *soledad.Tx) error {
+		for _, m := range list {
+			if _, err := s.Add(tx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("storing %d messages: %w", len(list), err)
+	}
+	return nil
+}
+
+// Known returns those of the ids whose messages are or were there.
+func (s *Store) Known(ctx context.Context, ids []string) (known map[string]bool, err error) {
+	err = s.docs.View(ctx, func(tx *soledad.Tx) error {
+		known = map[string]bool{}
+		for _, id := range ids {
+			var body string
+			ok, err := found(tx.SQL().QueryRow(`SELECT m.id FROM mail_item i JOIN mail_body m ON m.id = i.body WHERE i.id = ?`, id).Scan(&body))
+			if err != nil {
+				return err
+			}
+			known[id] = ok
+		}
+		return nil
+	})
+	return known, err
+}

@@ -26,7 +26,8 @@ type Options struct {
 	CAFingerprint string
 	// Roots are the public CAs. Nil: the system's.
 	Roots *x509.CertPool
-	// Dir is where the provider's documents are kept. Empty: nowhere.
+	// Dir is the existing directory where the provider's documents are kept.
+	// Empty: they are not.
 	Dir string
 	// Version of this client, for X-Minimum-Client-Version. Empty: Version.
 	Version string

@@ -10,7 +10,7 @@
 // wrong data. Whatever Update reported as done is on disk: WAL with
 // synchronous=FULL.
 //
-// A document has a local id "type/…", a body of any form and up to 64 MiB, and
+// A document has a local id "type/…", a body of any form and up to 40 MiB, and
 // a revision, the U1DB vector clock. Every change, own or received, is one
 // generation of this replica's log. A [Tx] sees documents, the key-value
 // buckets that never leave the device, and, through SQL, tables of other

@@ -179,6 +179,16 @@ func TestFormatV1(t *testing.T) {
 	put(t, s, "msg/1", "changed") // It can be written, too.
 }
 
+func TestStrangePaths(t *testing.T) {
+	for _, name := range []string{"with space", "what?vfs=memdb&x=y", "100%25", "#1", "ünï"} {
+		path, key := filepath.Join(t.TempDir(), name), newKey(t)
+		put(t, open(t, path, key), "msg/1", "x")
+		if fi, err := os.Stat(path); err != nil || fi.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestNewerSchema(t *testing.T) {
 	path, key := filepath.Join(t.TempDir(), "store.db"), newKey(t)
 	s, err := soledad.Open(t.Context(), path, key)

@@ -32,8 +32,9 @@ func (tx *Tx) meta(key string, dest any) error {
 	return err
 }
 
+// setMeta sets a value; one that is the same already costs no write.
 func (tx *Tx) setMeta(key string, value any) error {
-	return tx.exec("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)
+	return tx.exec("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value", key, value)
 }
 
 // generation returns the newest generation of the log; 0 if it is empty.

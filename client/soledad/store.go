@@ -44,20 +44,20 @@ type Store struct {
 }
 
 // Open opens the store at path, and creates it if there is none, under the
-// given key. Path is a file name, or a "file:" URI that names another SQLite
-// VFS than adiantum over the disk; such a VFS has to encrypt. The directory
-// must exist. Errors: ErrKey, ErrSchema, or that of the disk.
+// given key. Path is a file name, or a "file:" URI whose parameter vfs names
+// another SQLite VFS than adiantum over the disk; such a VFS has to encrypt.
+// The directory must exist. Errors: ErrKey, ErrSchema, or that of the disk.
 func Open(ctx context.Context, path string, key [32]byte) (*Store, error) {
-	dsn := path
 	if !strings.HasPrefix(path, "file:") {
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return nil, fmt.Errorf("opening the store: %w", err)
 		}
-		dsn = (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs), RawQuery: "vfs=adiantum"}).String()
+		u := url.URL{Scheme: "file", OmitHost: true, Path: "/" + strings.TrimPrefix(filepath.ToSlash(abs), "/"), RawQuery: "vfs=adiantum"}
+		path = u.String()
 	}
 	// The key goes in by PRAGMA: as a parameter of the URI it would stay readable.
-	db, err := driver.Open(dsn+"&_txlock=immediate", func(c *sqlite3.Conn) error { return prepare(c, key) })
+	db, err := driver.Open(path+"&_txlock=immediate", func(c *sqlite3.Conn) error { return prepare(c, key) })
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}

@@ -109,9 +109,11 @@ func (e *exchange) round(ctx context.Context) (again bool, err error) {
 	if pushErr != nil && !errors.Is(pushErr, problem.Limit) {
 		return false, pushErr
 	}
-	res, err := e.pull(ctx)
-	if err != nil {
-		return false, errors.Join(pushErr, err)
+	res := u1db.SyncResult{NewGeneration: e.known.gen, NewTransactionID: e.known.trans}
+	if pushed > info.SourceGeneration || info.TargetGeneration > e.known.gen || e.target == "" {
+		if res, err = e.pull(ctx); err != nil {
+			return false, errors.Join(pushErr, err)
+		}
 	}
 	if err := e.retryQuarantine(ctx); err != nil {
 		return false, errors.Join(pushErr, err)
@@ -121,7 +123,7 @@ func (e *exchange) round(ctx context.Context) (again bool, err error) {
 		return false, errors.Join(pushErr, err)
 	}
 	again = again || res.NewGeneration < info.TargetGeneration
-	if !again && done.gen > 0 {
+	if !again && done.gen > pushed {
 		if err := e.r.syncDone(ctx, e.replica, done); err != nil {
 			return false, err
 		}

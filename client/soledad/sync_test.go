@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ import (
 
 	"leap.example/client/soledad"
 	"leap.example/client/soledad/soledadtest"
+	"leap.example/services/protocol/envelope"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/u1db"
 )
@@ -178,64 +180,6 @@ func TestTheServerReadsNothing(t *testing.T) {
 	}
 }
 
-func TestLargeBodies(t *testing.T) {
-	w := newWorld(t)
-	a, b := fresh(t), fresh(t)
-	big := strings.Repeat("large body ", 300_000) // 3.3 MB.
-	put(t, a, "msg/big", big)
-	put(t, a, "msg/small", "small")
-	w.sync(t, a)
-	w.sync(t, b)
-	if got := get(t, b, "msg/big"); got != big {
-		t.Errorf("a body of %d bytes comes back with %d", len(big), len(got))
-	}
-	put(t, b, "msg/big", "now small")
-	put(t, b, "msg/two", big) // The same blob, still in use.
-	w.sync(t, b)
-	if n := len(w.Blobs(alice)); n != 1 {
-		t.Errorf("%d blobs, want the one that is still named", n)
-	}
-	w.sync(t, a)
-	if get(t, a, "msg/two") != big || get(t, a, "msg/big") != "now small" {
-		t.Error("a does not have b's changes")
-	}
-	remove(t, a, "msg/two")
-	w.sync(t, a)
-	if n := len(w.Blobs(alice)); n != 0 {
-		t.Errorf("%d blobs after the last deletion", n)
-	}
-}
-
-func TestBlobComesLater(t *testing.T) {
-	w := newWorld(t)
-	a, b := fresh(t), fresh(t)
-	big := strings.Repeat("x", 100_000)
-	put(t, a, "msg/big", big)
-	put(t, a, "msg/small", "small")
-	w.sync(t, a)
-	w.Fault(func(rw http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.URL.Path, "/blobs/") {
-			rw.WriteHeader(http.StatusServiceUnavailable)
-			return true
-		}
-		return false
-	})
-	if _, err := b.Sync(t.Context(), w.Remote(alice), w.keys); !errors.Is(err, problem.Unavailable) {
-		t.Errorf("sync without blobs: %v, want unavailable", err)
-	}
-	if get(t, b, "msg/small") != "small" || get(t, b, "msg/big") != "-" {
-		t.Error("the small document should be there, the large one not yet")
-	}
-	w.Fault(nil)
-	w.sync(t, b)
-	if get(t, b, "msg/big") != big {
-		t.Error("the large body did not come later")
-	}
-	if q, err := b.Quarantine(t.Context()); err != nil || len(q) != 0 {
-		t.Errorf("quarantine: %v, %v", q, err)
-	}
-}
-
 func TestConflictLastWriter(t *testing.T) {
 	w := newWorld(t)
 	a, b := fresh(t), fresh(t)
@@ -356,6 +300,71 @@ func TestBadDocumentsAreQuarantined(t *testing.T) {
 	}
 }
 
+// TestAContradictionIsNoAcknowledgement: the server answers our change with a
+// version that does not open. It has not taken ours.
+func TestAContradictionIsNoAcknowledgement(t *testing.T) {
+	w := newWorld(t)
+	a := fresh(t)
+	put(t, a, "msg/1", "one")
+	w.sync(t, a)
+	d := w.Documents(alice)[0]
+	put(t, a, "msg/1", "two")
+	w.Forge(alice, u1db.Document{ID: d.ID, Rev: "ffff:9", Content: d.Content})
+	for range 2 {
+		w.sync(t, a)
+		if confirmed(t, a, "msg/1") || pending(t, a) != 1 {
+			t.Error("confirmed")
+		}
+	}
+}
+
+// TestWhatTheSealSays reads the headers of documents: writer, generation, and
+// the versions replaced.
+func TestWhatTheSealSays(t *testing.T) {
+	w := newWorld(t)
+	a, b := fresh(t), fresh(t)
+	sums := func(bodies ...string) (all [][32]byte) {
+		for _, body := range bodies {
+			all = append(all, sha256.Sum256([]byte(body)))
+		}
+		return all
+	}
+	check := func(want envelope.DocHeader, rev string) {
+		t.Helper()
+		d := w.Documents(alice)[0]
+		h, err := w.keys.Header(alice, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, h); diff != "" || d.Rev != rev {
+			t.Errorf("revision %s, want %s; header %s", d.Rev, rev, diff)
+		}
+	}
+	revision := func(na, nb int) string {
+		x, y := fmt.Sprintf("%s:%d", a.Replica(), na), fmt.Sprintf("%s:%d", b.Replica(), nb)
+		return strings.Join(slices.Sorted(slices.Values([]string{x, y})), "|")
+	}
+	put(t, a, "note/1", "one")
+	w.sync(t, a)
+	h := envelope.DocHeader{Type: "note", LocalID: "note/1", Dev: a.Replica(), Gen: 1}
+	check(h, a.Replica()+":1")
+	w.sync(t, b)
+	put(t, a, "note/1", "draft") // Nobody else sees this one.
+	put(t, a, "note/1", "two")
+	w.sync(t, a)
+	h.Gen, h.Prev = 3, sums("one")
+	check(h, a.Replica()+":3")
+	put(t, b, "note/1", "deux")
+	put(t, b, "note/1", "trois")
+	w.sync(t, b) // b's log: received one, two changes, received two, the merge.
+	check(envelope.DocHeader{Type: "note", LocalID: "note/1", Dev: b.Replica(), Gen: 5, Prev: sums("two", "trois")}, revision(3, 3))
+	w.sync(t, a)
+	remove(t, a, "note/1")
+	w.sync(t, a)
+	merged := get(t, b, "note/1")
+	check(envelope.DocHeader{Type: "note", LocalID: "note/1", Dev: a.Replica(), Gen: 5, Deleted: true, Prev: sums(merged)}, revision(4, 3))
+}
+
 func TestAHookThatFailsQuarantines(t *testing.T) {
 	w := newWorld(t)
 	a, b := fresh(t), fresh(t)
@@ -434,259 +443,13 @@ func TestAnUnknownEpochWaitsForTheKeyring(t *testing.T) {
 	}
 }
 
-func TestInterruptedExchanges(t *testing.T) {
-	w := newWorld(t)
-	a, b := fresh(t), fresh(t)
-	for i := range 600 { // Three batches.
-		put(t, a, fmt.Sprintf("msg/%04d", i), strings.Repeat("m", 100))
-	}
-	posts := 0
-	w.Fault(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost {
-			if posts++; posts == 2 {
-				panic(http.ErrAbortHandler)
-			}
-		}
-		return false
-	})
-	if _, err := a.Sync(t.Context(), w.Remote(alice), w.keys); !errors.Is(err, problem.Unavailable) {
-		t.Fatalf("a cut connection: %v", err)
-	}
-	if pending(t, a) != 600 {
-		t.Errorf("%d pending: nothing is confirmed before the pull is complete", pending(t, a))
-	}
-	w.Fault(nil)
-	if res := w.sync(t, a); res.Pushed != 600-256 || pending(t, a) != 0 {
-		t.Errorf("resumed: %+v, %d pending", res, pending(t, a))
-	}
-	// The answer to b's first pull is cut in the middle.
-	w.Fault(func(rw http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost && r.Header.Get("Content-Type") == u1db.SyncGet {
-			w.Fault(nil)
-			hr := r.Clone(r.Context())
-			w.cut(rw, hr, 300_000)
-			return true
-		}
-		return false
-	})
-	if _, err := b.Sync(t.Context(), w.Remote(alice), w.keys); !errors.Is(err, problem.Unavailable) {
-		t.Errorf("a cut stream: %v", err)
-	}
-	got := len(all(t, b, "msg"))
-	if got == 0 || got == 600 {
-		t.Errorf("%d documents of the cut stream are here, want some", got)
-	}
-	w.sync(t, b)
-	if d := cmp.Diff(all(t, a, "msg"), all(t, b, "msg")); d != "" {
-		t.Errorf("after resuming: %s", d)
-	}
-}
-
-// cut forwards a request to the server and passes on n bytes of the answer.
-func (w *world) cut(rw http.ResponseWriter, r *http.Request, n int) {
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, w.URL+r.URL.Path, r.Body)
-	if err != nil {
-		panic(err)
-	}
-	req.Header = r.Header
-	tr := &http.Transport{DisableKeepAlives: true}
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		panic(err)
-	}
-	defer resp.Body.Close()
-	maps.Copy(rw.Header(), resp.Header)
-	buf := make([]byte, n)
-	for at := 0; at < n; {
-		m, err := resp.Body.Read(buf[at:])
-		at += m
-		if err != nil {
-			break
-		}
-	}
-	_, _ = rw.Write(buf)
-	panic(http.ErrAbortHandler)
-}
-
-func TestNewDeviceGetsTheNewestFirst(t *testing.T) {
-	w := newWorld(t)
-	a, b := fresh(t), fresh(t)
-	for i := range 5 {
-		put(t, a, fmt.Sprintf("msg/%d", i), "x")
-	}
-	w.sync(t, a)
-	var order []string
-	b.Hook("msg", func(_ *soledad.Tx, d soledad.Doc) error { order = append(order, d.ID); return nil })
-	w.sync(t, b)
-	if d := cmp.Diff([]string{"msg/4", "msg/3", "msg/2", "msg/1", "msg/0"}, order); d != "" {
-		t.Errorf("order: %s", d)
-	}
-	put(t, a, "msg/5", "x")
-	put(t, a, "msg/6", "x")
-	w.sync(t, a)
-	w.sync(t, b)
-	if !slices.Equal(order[5:], []string{"msg/5", "msg/6"}) {
-		t.Errorf("later changes come as %v", order[5:])
-	}
-}
-
-func TestErrorsOfTheRemote(t *testing.T) {
-	w := newWorld(t)
-	a := fresh(t)
-	put(t, a, "msg/1", "one")
-	wrong := soledad.NewRemote(http.DefaultClient, w.URL, alice, func(context.Context) (string, error) { return "wrong", nil })
-	if _, err := a.Sync(t.Context(), wrong, w.keys); !errors.Is(err, problem.Unauthenticated) {
-		t.Errorf("wrong token: %v", err)
-	}
-	nobody := soledad.NewRemote(http.DefaultClient, "http://127.0.0.1:1", alice, func(context.Context) (string, error) { return "x", nil })
-	if _, err := a.Sync(t.Context(), nobody, w.keys); !errors.Is(err, problem.Unavailable) {
-		t.Errorf("nobody there: %v", err)
-	}
-	full := false
-	w.Fault(func(rw http.ResponseWriter, r *http.Request) bool {
-		if full && r.Header.Get("Content-Type") == u1db.SyncPut {
-			rw.WriteHeader(http.StatusForbidden)
-			_, _ = rw.Write(u1db.ErrQuota.Body())
-			return true
-		}
-		return false
-	})
-	b := fresh(t)
-	put(t, b, "msg/2", "two")
-	w.sync(t, b)
-	full = true
-	if _, err := a.Sync(t.Context(), w.Remote(alice), w.keys); !errors.Is(err, problem.Limit) || !errors.Is(err, u1db.ErrQuota) {
-		t.Errorf("quota used up: %v", err)
-	}
-	if get(t, a, "msg/2") != "two" {
-		t.Error("without quota nothing is fetched either")
-	}
-	if confirmed(t, a, "msg/1") {
-		t.Error("confirmed although the server refused it")
-	}
-	full = false
-	w.sync(t, a)
-	if !confirmed(t, a, "msg/1") {
-		t.Error("not sent when there is room again")
-	}
-	other, err := soledad.NewKeyring(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.Sync(t.Context(), w.Remote(alice), other); !errors.Is(err, soledad.ErrAccount) {
-		t.Errorf("another keyring: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := a.Sync(ctx, w.Remote(alice), w.keys); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
-func TestQueueAndNotify(t *testing.T) {
-	w := newWorld(t)
-	r := w.Remote(alice)
-	if _, changed, err := r.Notify(t.Context(), 0, 0, 0); err != nil || changed {
-		t.Errorf("nothing new: %v, %v", changed, err)
-	}
-	type result struct {
-		n   u1db.Notice
-		ok  bool
-		err error
-	}
-	got := make(chan result, 1)
-	go func() {
-		n, ok, err := r.Notify(t.Context(), 0, 0, time.Minute)
-		got <- result{n, ok, err}
-	}()
-	id := w.Deliver(alice, []byte("sealed"))
-	if res := <-got; res.err != nil || !res.ok || res.n.Incoming != 1 {
-		t.Errorf("notified of %+v", res)
-	}
-	entries, err := r.Incoming(t.Context(), 10)
-	if err != nil || len(entries) != 1 || entries[0].ID != id || entries[0].Size != 6 {
-		t.Errorf("queue: %v, %v", entries, err)
-	}
-	if b, err := r.FetchIncoming(t.Context(), id); err != nil || string(b) != "sealed" {
-		t.Errorf("fetched %q, %v", b, err)
-	}
-	if err := r.DeleteIncoming(t.Context(), id); err != nil {
-		t.Error(err)
-	}
-	if err := r.DeleteIncoming(t.Context(), id); !errors.Is(err, problem.NotExist) {
-		t.Errorf("deleting twice: %v", err)
-	}
-	if len(w.Queue(alice)) != 0 {
-		t.Error("still queued")
-	}
-}
-
-func TestKeyringAtTheServer(t *testing.T) {
-	w := newWorld(t)
-	r := w.Remote(alice)
-	if _, _, err := r.LoadKeyring(t.Context()); !errors.Is(err, problem.NotExist) {
-		t.Errorf("no keyring: %v", err)
-	}
-	wrap, next := newKey(t), newKey(t)
-	store := func(old string, wraps ...[32]byte) string {
-		t.Helper()
-		doc, err := w.keys.Seal(rand.Reader, wraps...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rev, err := r.StoreKeyring(t.Context(), doc, old)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rev
-	}
-	rev1 := store("", wrap)
-	rev2 := store(rev1, wrap, next)
-	doc, rev, err := r.LoadKeyring(t.Context())
-	if err != nil || rev != rev2 {
-		t.Errorf("revision %s, %v, want %s", rev, err, rev2)
-	}
-	for name, k := range map[string][32]byte{"old": wrap, "new": next} {
-		if _, err := soledad.OpenKeyring(doc, k); err != nil {
-			t.Errorf("during the change the %s password: %v", name, err)
-		}
-	}
-	if _, err := r.StoreKeyring(t.Context(), doc, rev1); !errors.Is(err, problem.Stale) {
-		t.Errorf("an old revision: %v", err)
-	}
-	store(rev2, next)
-	doc, _, err = r.LoadKeyring(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := soledad.OpenKeyring(doc, wrap); !errors.Is(err, soledad.ErrWrap) {
-		t.Errorf("the old password after the change: %v", err)
-	}
-	// The keyring lies among the documents, but is none.
-	a := fresh(t)
-	if res := w.sync(t, a); res.Quarantined != 0 || res.Generation != 3 {
-		t.Errorf("sync: %+v", res)
-	}
-}
-
 func BenchmarkSync2K(b *testing.B) {
 	const n = 2000
 	for b.Loop() {
 		b.StopTimer()
 		w := newWorld(b)
 		x, y := fresh(b), fresh(b)
-		body := make([]byte, 2048)
-		err := x.Update(b.Context(), func(tx *soledad.Tx) error {
-			for i := range n {
-				if err := tx.Put(soledad.Doc{ID: fmt.Sprintf("msg/%08d", i), Body: body}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		putMany(b, x, n, string(make([]byte, 2048)))
 		b.StartTimer()
 		start := time.Now()
 		w.sync(b, x)

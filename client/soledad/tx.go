@@ -17,7 +17,7 @@ import (
 type Doc struct {
 	ID      string // Local id, "type/…", at most 1024 bytes.
 	Type    string // What stands before the first "/" of ID; may be left empty in Put.
-	Body    []byte // At most 64 MiB; nil when deleted.
+	Body    []byte // At most 40 MiB; nil when deleted.
 	Deleted bool
 	Rev     string // Vector clock; ignored by Put.
 	Synced  bool   // The server has this version; ignored by Put.

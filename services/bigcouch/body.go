@@ -17,14 +17,20 @@ import (
 type steady struct{ c *call }
 
 func (s steady) Read(b []byte) (int, error) {
-	_ = s.c.rc.SetReadDeadline(time.Now().Add(idle)) // Without deadlines: a recorder in a test.
+	s.c.readDeadline(time.Now().Add(s.c.idle))
 	n, err := s.c.r.Body.Read(b)
-	if err != nil {
+	if err == io.EOF {
 		// What the server reads from here on is whether the client is still
 		// there, and that may take as long as a feed lives.
-		_ = s.c.rc.SetReadDeadline(time.Time{})
+		s.c.readDeadline(time.Time{})
+	} else if err != nil {
+		s.c.readDeadline(time.Now()) // The server need not wait for the rest.
 	}
 	return n, err
+}
+
+func (c *call) readDeadline(t time.Time) {
+	_ = c.rc.SetReadDeadline(t) // Fails on a closed connection, where reading fails too.
 }
 
 // errLimit is the error of a body over its limit.

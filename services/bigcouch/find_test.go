@@ -86,7 +86,7 @@ func TestBookmarks(t *testing.T) {
 	for _, query := range []string{`{"selector":{"k":{"$gte":0}}`, `{"selector":{"k":{"$gte":0}},"sort":[{"k":"desc"}]`, `{"selector":{"_id":{"$gt":"d"}}`, `{"selector":{"_id":{"$gt":"d"}},"sort":[{"_id":"desc"}]`} {
 		seen := map[string]bool{}
 		bookmark := ""
-		for pages := 0; pages < 10; pages++ {
+		for range 10 {
 			a := n.admin(200, "POST", "/db/_find", query+`,"fields":["_id"],"limit":5,"bookmark":"`+bookmark+`"}`)
 			for _, id := range regexp.MustCompile(`d\d\d`).FindAllString(strings.Split(a.body, "bookmark")[0], -1) {
 				if seen[id] {

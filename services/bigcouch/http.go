@@ -13,10 +13,6 @@ import (
 	"leap.example/services/bigcouch/store"
 )
 
-// idle is how long a client may leave us waiting for its next bytes, or for
-// taking ours.
-const idle = 30 * time.Second
-
 // A call is one request on its way.
 type call struct {
 	*node
@@ -42,6 +38,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer n.gate.RUnlock()
 	c := &call{node: n, w: w, r: r, rc: http.NewResponseController(w)}
 	c.writeDeadline() // That of the connection's former request may have passed.
+	if r.ContentLength != 0 {
+		c.readDeadline(time.Now().Add(c.idle)) // Also for a body that nobody reads.
+	}
 	err := c.serve()
 	if err == nil {
 		return
@@ -118,7 +117,7 @@ func (c *call) flush() error {
 }
 
 func (c *call) writeDeadline() {
-	_ = c.rc.SetWriteDeadline(time.Now().Add(idle)) // Without deadlines: a recorder in a test.
+	_ = c.rc.SetWriteDeadline(time.Now().Add(c.idle)) // Fails on a closed connection, where writing fails too.
 }
 
 // patient writes to a client with a deadline that each write renews.

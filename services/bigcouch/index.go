@@ -3,6 +3,7 @@ package bigcouch
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -108,9 +109,7 @@ func mapOf(x mango.Index) json.RawMessage {
 	}
 	fields := map[string]string{}
 	for _, f := range def.Fields {
-		for name, direction := range f {
-			fields[name] = direction
-		}
+		maps.Copy(fields, f)
 	}
 	if def.Partial == nil {
 		def.Partial = json.RawMessage("{}")

@@ -20,6 +20,7 @@ import (
 type node struct {
 	cfg      Config
 	log      *slog.Logger
+	idle     time.Duration
 	store    *store.Store
 	shards   shard.Log
 	auth     *auth
@@ -135,7 +136,7 @@ func (n *node) drop(ctx context.Context, d *store.Database) error {
 // finish takes a database that is being created or dropped to the end of that,
 // also when the client has gone. Two may do it at once.
 func (n *node) finish(ctx context.Context, d *store.Database) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), idle)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var inShard, inCatalogue store.Command = store.OpenDatabase{DB: d.ID},
 		store.SetState{Name: d.Name, DB: d.ID, State: store.Live}

@@ -19,10 +19,15 @@ import (
 // the catalogue. A database keeps its shard; on one disk more are not faster.
 const shards = 8
 
+// idle is how long a client may leave us waiting for its next bytes, or for
+// taking ours.
+const idle = 30 * time.Second
+
 // Server is one database node.
 type Server struct {
-	cfg Config
-	log *slog.Logger
+	cfg  Config
+	log  *slog.Logger
+	idle time.Duration // How long a client may leave us waiting.
 
 	mu   sync.Mutex // Guards node.
 	node *node      // Nil while the server does not run.
@@ -33,7 +38,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg.withDefaults(), log: log}, nil
+	return &Server{cfg: cfg.withDefaults(), log: log, idle: idle}, nil
 }
 
 // Run opens the store, listens, and serves until ctx is done. Its error wraps
@@ -73,7 +78,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	parent := ctx
 	ctx, fail := context.WithCancelCause(ctx)
 	local := shard.NewLocal(st, shards+1)
-	n := &node{cfg: s.cfg, log: s.log, store: st, shards: local, auth: auth, stopping: ctx.Done()}
+	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, shards: local, auth: auth, stopping: ctx.Done()}
 	var wg sync.WaitGroup
 	wg.Go(func() { fail(local.Run(logCtx)) })
 	wg.Go(func() { n.watch(ctx, fail) })
@@ -92,11 +97,16 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	if parent.Err() == nil && ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
 	}
+	if damage := st.Damage(); damage != nil && !errors.Is(err, damage) {
+		err = errors.Join(damage, err) // Whatever stumbled over it first.
+	}
 	fail(nil)
 	stopLog()
 	wg.Wait()
-	n.gate.Lock() // Requests that were cut have let go of the store.
-	defer n.gate.Unlock()
+	n.gate.Lock() // For good: requests that were cut have let go of the store, and no other gets in.
+	if parent.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // Stopped while it started.
+	}
 	return errors.Join(err, st.Close())
 }
 

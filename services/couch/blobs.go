@@ -38,14 +38,31 @@ func (u *UserDB) blobs() database {
 	return d
 }
 
-// PutBlob stores a blob; Exist when there is one of that name, or was: names
-// are not used twice.
+// PutBlob stores a blob; Exist when there is one of that name. It takes the
+// place of a deleted one.
 func (u *UserDB) PutBlob(ctx context.Context, ns, id string, body []byte) error {
 	key, err := u.blobID(ns, id)
 	if err != nil {
 		return err
 	}
 	doc := blobDoc{CreatedAt: u.db.db.now().UTC().Truncate(time.Second)}
+	err = u.blobs().putBody(ctx, key, &doc, body)
+	if problem.KindOf(err) != problem.Exist {
+		return err
+	}
+	var old blobDoc
+	switch e := u.blobs().get(ctx, key, &old); {
+	case e != nil:
+		return e
+	case !old.Gone:
+		return err
+	}
+	if e := u.blobs().remove(ctx, key, old.Rev); problem.KindOf(e) == problem.Stale {
+		return err // Another one was faster.
+	} else if e != nil {
+		return e
+	}
+	doc = blobDoc{CreatedAt: doc.CreatedAt}
 	return u.blobs().putBody(ctx, key, &doc, body)
 }
 

@@ -7,13 +7,17 @@ import (
 	"leap.example/services/couch/couchtest"
 )
 
-func TestConformance(t *testing.T) { couchtest.Test(t, newNode(t).server()) }
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	couchtest.Test(t, newNode(t).server())
+}
 
 // As on Apache CouchDB: what must be unique is read back.
 func TestConformanceExternal(t *testing.T) {
+	t.Parallel()
 	s := newNode(t).server()
 	s.External = true
-	couchtest.Test(t, s)
+	couchtest.TestUnique(t, s)
 }
 
 // TestConformanceElsewhere runs the suite on the server LEAP_TEST_COUCH, which
@@ -21,6 +25,7 @@ func TestConformanceExternal(t *testing.T) {
 // LEAP_TEST_COUCH_PASSWORD_FILE. Use a server for tests: the pool of
 // certificates is emptied.
 func TestConformanceElsewhere(t *testing.T) {
+	t.Parallel()
 	url := os.Getenv("LEAP_TEST_COUCH")
 	if url == "" {
 		t.Skip("LEAP_TEST_COUCH is not set")

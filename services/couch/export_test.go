@@ -20,7 +20,8 @@ func SetNow(db *DB, now func() time.Time) { db.now = now }
 
 // OpenTransport returns a DB over rt.
 func OpenTransport(rt http.RoundTripper) *DB {
-	client, err := kivik.New("couch", "http://database", couchdb.OptionHTTPClient(&http.Client{Transport: rt}), couchdb.OptionNoRequestCompression())
+	hc := &http.Client{Transport: &door{next: rt, password: "p"}}
+	client, err := kivik.New("couch", "http://database", couchdb.OptionHTTPClient(hc), couchdb.OptionNoRequestCompression())
 	if err != nil {
 		panic(err)
 	}
@@ -29,6 +30,18 @@ func OpenTransport(rt http.RoundTripper) *DB {
 
 // Databases returns the names of all databases.
 func Databases(ctx context.Context, db *DB) ([]string, error) { return db.databases(ctx) }
+
+// Drop deletes a database.
+func Drop(ctx context.Context, db *DB, name string) error { return db.drop(ctx, name) }
+
+// Count returns the number of documents of a database, -1 on an error.
+func Count(ctx context.Context, db *DB, name string) int {
+	ids, err := db.in(name, name).ids(ctx)
+	if err != nil {
+		return -1
+	}
+	return len(ids)
+}
 
 // QuickProbes makes the balancer of db look every few milliseconds.
 func QuickProbes(db *DB) {

@@ -35,6 +35,7 @@ func check(t *testing.T, what string, err error) {
 // Whatever happens to the first attempt of a write, it is done once and its
 // caller is told so.
 func TestWritesAreDoneOnce(t *testing.T) {
+	t.Parallel()
 	n, s := setup(t)
 	for _, tt := range []struct {
 		name string
@@ -94,6 +95,7 @@ func TestWritesAreDoneOnce(t *testing.T) {
 }
 
 func TestNodeAwayAndBack(t *testing.T) {
+	t.Parallel()
 	n, s := setup(t)
 	ctx := t.Context()
 	webapp := s.DB(t, "webapp")
@@ -137,6 +139,7 @@ func TestNodeAwayAndBack(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 func TestBusyNode(t *testing.T) {
+	t.Parallel()
 	n, s := setup(t)
 	p := newProxy(t, n)
 	s.URLs = []string{p.url()}
@@ -155,6 +158,7 @@ func TestBusyNode(t *testing.T) {
 // Two nodes of Apache CouchDB may accept different edits of one revision. The
 // one that does not win withdraws.
 func TestConflictingEditsOfTwoNodes(t *testing.T) {
+	t.Parallel()
 	n, s := setup(t)
 	s.External = true
 	p := newProxy(t, n)
@@ -201,6 +205,7 @@ func (p *proxy) conflict(r *http.Request) {
 }
 
 func TestPasswordComesLaterAndChanges(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	s := n.server()
 	s.PasswordFile = filepath.Join(t.TempDir(), "password")
@@ -220,6 +225,7 @@ func TestPasswordComesLaterAndChanges(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
+	t.Parallel()
 	good := couch.Config{URLs: []string{"https://a:6984", "http://b:5984/"}, User: "webapp", PasswordFile: "f"}
 	check(t, "a good configuration", good.Validate())
 	for what, change := range map[string]func(*couch.Config){

@@ -124,8 +124,15 @@ func (s *Outbound) Message(ctx context.Context, id string) (record.OutboundMessa
 }
 
 // Remove deletes a row, and its message when it was the last one; Stale when
-// the row was changed since it was read.
+// the row was changed or removed since it was read.
 func (s *Outbound) Remove(ctx context.Context, row record.OutboundRow) error {
+	err := s.db.get(ctx, row.ID, new(meta))
+	if problem.KindOf(err) == problem.NotExist {
+		return problem.Stale.Errorf("the row was removed meanwhile")
+	}
+	if err != nil {
+		return err
+	}
 	if err := s.db.remove(ctx, row.ID, row.Rev); err != nil {
 		return err
 	}

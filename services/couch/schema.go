@@ -19,7 +19,7 @@ func Accounts() map[string][]string {
 		"tapicero":   nil,
 		"webapp":     {"tokens", "identities", "users"},
 		"ca":         nil,
-		"nickserver": {"identities"},
+		"nickserver": {"identities", "keycache"},
 		"soledad":    {"tokens"},
 		"leap_mx":    {"identities"},
 		"relay":      {"tokens", "identities"},

@@ -140,7 +140,6 @@ func (u *UserDB) repair(ctx context.Context, gen int, g *genDoc) error {
 	d := docs[0]
 	d.Gen, d.TransID, d.GenRev = g.Gen, g.TransID, g.Rev
 	d.Void = d.U1DBRev == ""
-	if true { g.Void=true; _, err := u.db.put(ctx, g.ID, *g); return err }
 	if _, err := u.db.put(ctx, d.ID, d); err != nil || !d.Void {
 		return but(err, problem.Stale)
 	}

@@ -43,11 +43,18 @@ func (u *upstream) ServeDNS(w mdns.ResponseWriter, q *mdns.Msg) {
 	}
 }
 
+// answers changes what u answers.
+func (u *upstream) answers(f func(network string, m *mdns.Msg) *mdns.Msg) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.reply = f
+}
+
 // newUpstream starts an upstream that answers with rrs.
 func newUpstream(t *testing.T, rrs ...string) *upstream {
 	t.Helper()
 	u := &upstream{ports: map[string]bool{}, ids: map[uint16]bool{}}
-	u.reply = func(_ string, q *mdns.Msg) *mdns.Msg { return positive(q, rrs...) }
+	u.answers(func(_ string, q *mdns.Msg) *mdns.Msg { return positive(q, rrs...) })
 	pc, ln := listen(t)
 	u.addr = ln.Addr().String()
 	for _, s := range []*mdns.Server{{PacketConn: pc, Handler: u}, {Listener: ln, Handler: u}} {
@@ -88,7 +95,7 @@ func failing(rcode int) func(string, *mdns.Msg) *mdns.Msg {
 func TestResolver(t *testing.T) {
 	const soa = "test. 3600 IN SOA ns.test. a.test. 1 1 1 1 60"
 	u := newUpstream(t)
-	u.reply = func(_ string, q *mdns.Msg) *mdns.Msg {
+	u.answers(func(_ string, q *mdns.Msg) *mdns.Msg {
 		switch q.Question[0].Name {
 		case "host.other.test.":
 			return positive(q, "host.other.test. 60 IN A 198.51.100.1")
@@ -98,7 +105,7 @@ func TestResolver(t *testing.T) {
 		r := positive(q, soa)
 		r.Rcode = mdns.RcodeNameError
 		return r
-	}
+	})
 	addr := resolver(t, dns.Config{Zones: []dns.ConfigZone{zone()}, Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
 	const ns = "ns: test. 3600 IN SOA ns.test. a.test. 1 1 1 1 60"
 	for _, tt := range []struct {
@@ -160,7 +167,8 @@ func TestFallback(t *testing.T) {
 			t.Parallel()
 			if tt.first == bad.addr {
 				u := newUpstream(t)
-				u.reply, tt.first = tt.reply, u.addr
+				u.answers(tt.reply)
+				tt.first = u.addr
 			}
 			addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{tt.first, good.addr}}})
 			r := exchange(t, "udp", addr, ask("x.test.", mdns.TypeA))
@@ -175,14 +183,14 @@ func TestFallback(t *testing.T) {
 func TestUpstreamTCP(t *testing.T) {
 	u := newUpstream(t)
 	long := `x.test. 60 IN TXT "` + strings.Repeat("z", 250) + `"`
-	u.reply = func(network string, q *mdns.Msg) *mdns.Msg {
+	u.answers(func(network string, q *mdns.Msg) *mdns.Msg {
 		if network == "udp" {
 			r := positive(q)
 			r.Truncated = true
 			return r
 		}
 		return positive(q, long)
-	}
+	})
 	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
 	r := exchange(t, "udp", addr, ask("x.test.", mdns.TypeTXT))
 	if r.Truncated || len(r.Answer) != 1 {
@@ -246,13 +254,13 @@ func TestPortsAndIDs(t *testing.T) {
 
 func TestDNSSECBits(t *testing.T) {
 	u := newUpstream(t)
-	u.reply = func(_ string, q *mdns.Msg) *mdns.Msg {
+	u.answers(func(_ string, q *mdns.Msg) *mdns.Msg {
 		text := "plain"
 		if opt := q.IsEdns0(); opt != nil && opt.Do() && q.CheckingDisabled {
 			text = "signed"
 		}
 		return positive(q, `x.test. 60 IN TXT "`+text+`"`)
-	}
+	})
 	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
 	for _, want := range []string{"plain", "signed"} {
 		m := ask("x.test.", mdns.TypeTXT)

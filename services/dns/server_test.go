@@ -117,16 +117,16 @@ func ask(name string, qtype uint16) *mdns.Msg { return new(mdns.Msg).SetQuestion
 
 // show renders what matters of an answer.
 func show(m *mdns.Msg) []string {
-	head := mdns.RcodeToString[m.Rcode]
+	head := []string{mdns.RcodeToString[m.Rcode]}
 	for _, f := range []struct {
 		set  bool
 		name string
 	}{{m.Authoritative, "aa"}, {m.Truncated, "tc"}, {m.RecursionAvailable, "ra"}, {m.AuthenticatedData, "ad"}} {
 		if f.set {
-			head += " " + f.name
+			head = append(head, f.name)
 		}
 	}
-	out := []string{head}
+	out := []string{strings.Join(head, " ")}
 	for _, rr := range m.Answer {
 		out = append(out, strings.ReplaceAll(rr.String(), "\t", " "))
 	}

@@ -31,6 +31,7 @@ func serveDNS(t testing.TB, records ...string) string {
 	srv := &dns.Server{PacketConn: pc, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg)
 		m.SetReply(q)
+		m.RecursionAvailable = true
 		rrs, ok := byName[strings.ToLower(q.Question[0].Name)]
 		if !ok {
 			m.Rcode = dns.RcodeNameError

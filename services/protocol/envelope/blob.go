@@ -12,7 +12,7 @@ import (
 const chunkLen = 1 << 20
 
 // MaxBlob is the limit of the body of a blob, bytes.
-const MaxBlob = 64 << 20
+const MaxBlob = 40 << 20
 
 // SealBlob seals a blob of at most MaxBlob bytes. ad.Database is the blob's
 // namespace, ad.ID its BlobID.

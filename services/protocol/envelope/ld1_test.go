@@ -11,6 +11,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,10 +38,8 @@ func epoch(n uint32, suite envelope.Suite) envelope.EpochKey {
 
 func keys(epochs ...uint32) func(uint32) (envelope.LD1Key, bool) {
 	return func(n uint32) (envelope.LD1Key, bool) {
-		for _, e := range epochs {
-			if e == n {
-				return epoch(n, 0).Key, true
-			}
+		if slices.Contains(epochs, n) {
+			return epoch(n, 0).Key, true
 		}
 		return envelope.LD1Key{}, false
 	}

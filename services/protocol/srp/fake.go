@@ -17,7 +17,8 @@ func FakeSalt(serverSecret []byte, login string) []byte {
 }
 
 // FakeVerifier returns a verifier to go with FakeSalt, in hex. No password
-// fits it. An unknown suite gives "".
+// fits it. It costs an exponentiation: a server that computes it only for
+// unknown logins tells them apart by time. An unknown suite gives "".
 func FakeVerifier(s Suite, serverSecret []byte, login string) string {
 	g, err := s.group()
 	if err != nil {
