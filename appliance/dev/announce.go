@@ -18,7 +18,7 @@ func (p Provider) Announce(out io.Writer) error {
 	fmt.Fprintf(out, "LEAP provider %s on loopback, files under %s\n\n", p.Domain, p.Dir)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
-		{"web", e.Web},
+		{"web", e.Web + "  (in a browser: " + e.Loopback + ")"},
 		{"api", e.API},
 		{"nickserver", e.Nickserver},
 		{"wkd", e.WKD},

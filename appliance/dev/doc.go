@@ -89,6 +89,7 @@ type Endpoints struct {
 	Invite            string `json:"invite"`
 	Resolver          string `json:"resolver"` // host:port, DNS.
 	Web               string `json:"web"`
+	Loopback          string `json:"loopback"` // Web, for programs that do not ask the resolver.
 	API               string `json:"api"`
 	Nickserver        string `json:"nickserver"`
 	WKD               string `json:"wkd"`
@@ -119,6 +120,7 @@ func (p Provider) Endpoints() (Endpoints, error) {
 		Invite:            string(invite),
 		Resolver:          p.Addr(PortDNS),
 		Web:               p.URL("", PortWeb),
+		Loopback:          "https://" + p.Addr(PortWeb),
 		API:               p.URL("api", PortAPI),
 		Nickserver:        p.URL("nicknym", PortNickserver),
 		WKD:               p.URL("openpgpkey", PortWKD),

@@ -25,7 +25,7 @@ import (
 )
 
 func main() {
-	stay := flag.Bool("stay", false, "stay up at the end, until interrupted; bob keeps his account")
+	stay := flag.Bool("stay", false, "stay up at the end, until interrupted; bob keeps his account, and the next start finds all as it is")
 	dir := flag.String("dir", "", "`directory` of the provider and the people (default: a scratch directory, removed at the end)")
 	base := flag.Int("base-port", 0, "first TCP `port` of the provider (default: free ones; with --stay 20000)")
 	foreign := flag.Bool("foreign", false, "use swaks and mbsync as the mail programs")
@@ -52,6 +52,9 @@ const limit = 10 * time.Minute
 // run lives the story and prints its last line.
 func run(ctx context.Context, out io.Writer, opt options) (err error) {
 	begin := time.Now()
+	if opt.stay && opt.base == 0 {
+		opt.base = 20000
+	}
 	if opt.dir == "" {
 		scratch, err := os.MkdirTemp("", "leap-story-")
 		if err != nil {

@@ -209,7 +209,7 @@ func (s *play) tails() {
 
 // welcome says how to take part.
 func (s *play) welcome() {
-	fmt.Fprintf(s.out, "\nThe provider stays up until you interrupt it (Ctrl-C).\n\n  web      %s   (CA: %s)\n  invite   %s\n\n", s.at.Web, s.at.CAFile, s.at.Invite)
+	fmt.Fprintf(s.out, "\nThe provider stays up until you interrupt it (Ctrl-C).\n\n  web      %s   (its CA: %s)\n  invite   %s\n\n", s.at.Loopback, s.at.CAFile, s.at.Invite)
 	for _, p := range []*person{s.alice, s.bob, s.phone} {
 		if p == nil || p.mail.Address == "" {
 			continue

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+)
+
+// A life is what a story that stays up leaves for the next start: the
+// passwords of its people. It is a file beside the homes that they open.
+type life struct {
+	Version int    `json:"version"` // 1.
+	Alice   string `json:"alice_password"`
+	Bob     string `json:"bob_password"`
+}
+
+func (s *play) lifeFile() string { return filepath.Join(s.dir, "story.json") }
+
+// save notes how to open the accounts again.
+func (s *play) save() error {
+	data, err := json.Marshal(life{Version: 1, Alice: s.alice.password, Bob: s.bob.password})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.lifeFile(), data, 0o600)
+}
+
+// clear removes what a story left that was interrupted half way: its people
+// have accounts whose passwords nobody knows any more.
+func (s *play) clear() error {
+	for _, name := range []string{"alice", "alice-tablet", "bob", "bob-phone", "mallory", "dev"} {
+		if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resume reports whether a story was lived here to its end before, and takes
+// its words.
+func (s *play) resume() bool {
+	data, err := os.ReadFile(s.lifeFile())
+	var l life
+	if err != nil || json.Unmarshal(data, &l) != nil || l.Version != 1 {
+		return false
+	}
+	s.words = words{aliceNewPassword: l.Alice, bobPassword: l.Bob}
+	return true
+}
+
+// reopen wakes the devices of a story that was lived before.
+func (s *play) reopen() error {
+	for _, d := range []struct {
+		p               **person
+		name, login, pw string
+	}{
+		{&s.alice, "alice", "alice", s.words.aliceNewPassword},
+		{&s.bob, "bob", "bob", s.words.bobPassword},
+		{&s.phone, "bob-phone", "bob", s.words.bobPassword},
+	} {
+		p, err := s.newPerson(d.name, d.login, d.pw)
+		if err != nil {
+			return err
+		}
+		*d.p = p
+		if _, err := p.leapc(p.password+"\n", "login"); err != nil {
+			return err
+		}
+		if err := p.settings(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
