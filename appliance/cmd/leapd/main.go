@@ -5,12 +5,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,7 +24,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := execute(ctx, arguments(os.Args))
+	status := execute(ctx, arguments(os.Args), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
@@ -36,7 +39,8 @@ func arguments(argv []string) []string {
 	return argv[1:]
 }
 
-func execute(ctx context.Context, args []string) (status int) {
+// execute runs one command line and returns the exit status.
+func execute(ctx context.Context, args []string, out, errs io.Writer) (status int) {
 	root := &cobra.Command{
 		Use:   "leapd",
 		Short: "The services of a LEAP provider",
@@ -44,14 +48,34 @@ func execute(ctx context.Context, args []string) (status int) {
 
   leapd dev            a whole provider on loopback, for developers
   leapd run SERVICE    one service as this process, as nodes run it`,
-		SilenceUsage: true,
+		SilenceUsage:  true,
+		SilenceErrors: true,
 	}
 	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return mistake(cmd, err) })
 	root.AddCommand(runCommand(&status), devCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
-		return daemon.ExitStay // Cobra has printed it.
+		fmt.Fprintln(errs, "leapd:", err)
+		return daemon.ExitStay
 	}
 	return status
+}
+
+// mistake is an error of the command line that says where to read on.
+func mistake(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w\nsee: %s --help", err, cmd.CommandPath())
+}
+
+// args makes cobra's argument checks say where to read on.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return mistake(cmd, err)
+		}
+		return nil
+	}
 }
 
 func runCommand(status *int) *cobra.Command {
@@ -63,12 +87,13 @@ func runCommand(status *int) *cobra.Command {
 
 Exit status: 1 failed, a restart may help; 125 a restart cannot help (bad
 configuration); 143 stopped because it was asked to.`,
-		Args: cobra.ExactArgs(1),
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			build, ok := services()[name]
 			if !ok {
-				return errors.New("no such service: " + name)
+				all := slices.Sorted(maps.Keys(services()))
+				return fmt.Errorf("no such service: %q; there are %s", name, strings.Join(all, ", "))
 			}
 			if config == "" {
 				config = "/run/leap/" + name + "/config.json"
@@ -93,12 +118,17 @@ The first start makes the provider under --dir: certificate authorities, keys,
 passwords, an invite code. Later starts find it there. Nothing needs root and
 nothing listens outside loopback. "make run" starts it and lives two users'
 story on it.`,
-		Args: cobra.NoArgs,
+		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if p.Dir, err = filepath.Abs(p.Dir); err != nil {
 				return err
 			}
+			unlock, err := lock(p.Dir)
+			if err != nil {
+				return err
+			}
+			defer unlock()
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			g, err := devGroup(p, log)
 			if err != nil {

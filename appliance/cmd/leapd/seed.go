@@ -29,7 +29,7 @@ const (
 type seed struct {
 	p    dev.Provider
 	db   *couch.DB
-	done atomic.Bool
+	last atomic.Pointer[error] // Of the last try; nil before the first, *nil when it is done.
 }
 
 func newSeed(p dev.Provider, log *slog.Logger) (*seed, error) {
@@ -43,8 +43,8 @@ func (s *seed) Run(ctx context.Context) error {
 		try, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := s.plant(try)
 		cancel()
+		s.last.Store(&err)
 		if err == nil {
-			s.done.Store(true)
 			<-ctx.Done()
 			return s.db.Close()
 		}
@@ -58,10 +58,11 @@ func (s *seed) Run(ctx context.Context) error {
 
 // Check implements daemon.Checker.
 func (s *seed) Check(context.Context) error {
-	if !s.done.Load() {
+	last := s.last.Load()
+	if last == nil {
 		return errors.New("the invite code and the administrator are not in the database yet")
 	}
-	return nil
+	return *last
 }
 
 func (s *seed) plant(ctx context.Context) error {

@@ -66,7 +66,7 @@ func buildCouchsetup(c *daemon.Config, log *slog.Logger) (daemon.Service, error)
 	if err != nil {
 		return nil, err
 	}
-	return couch.NewKeeper(db, log), nil
+	return using(db, couch.NewKeeper(db, log), nil)
 }
 
 func buildCA(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
@@ -75,7 +75,8 @@ func buildCA(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 	if err = errors.Join(err, c.Section("ca", &cfg)); err != nil {
 		return nil, err
 	}
-	return ca.New(cfg, db.Certificates(), log)
+	s, err := ca.New(cfg, db.Certificates(), log)
+	return using(db, s, err)
 }
 
 func buildTapicero(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
@@ -84,7 +85,8 @@ func buildTapicero(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 	if err = errors.Join(err, c.Section("tapicero", &cfg)); err != nil {
 		return nil, err
 	}
-	return tapicero.New(cfg, db.Users(), db.UserDBs(), db.State("tapicero"), log)
+	s, err := tapicero.New(cfg, db.Users(), db.UserDBs(), db.State("tapicero"), log)
+	return using(db, s, err)
 }
 
 func buildNickserver(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
@@ -93,7 +95,8 @@ func buildNickserver(c *daemon.Config, log *slog.Logger) (daemon.Service, error)
 	if err = errors.Join(err, c.Section("nickserver", &cfg)); err != nil {
 		return nil, err
 	}
-	return nickserver.New(cfg, db.Identities(), nil, log)
+	s, err := nickserver.New(cfg, db.Identities(), nil, log)
+	return using(db, s, err)
 }
 
 func buildWebapp(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
@@ -102,10 +105,11 @@ func buildWebapp(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 	if err = errors.Join(err, c.Section("webapp", &cfg)); err != nil {
 		return nil, err
 	}
-	return webapp.New(cfg, webapp.Stores{
+	s, err := webapp.New(cfg, webapp.Stores{
 		Users: db.Users(), Identities: db.Identities(), Tokens: db.Tokens(), Sessions: db.Sessions(), Invites: db.Invites(),
 		Messages: db.Messages(), Tickets: db.Tickets(), Certificates: db.Certificates(),
 	}, log)
+	return using(db, s, err)
 }
 
 func buildSoledad(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
@@ -115,10 +119,11 @@ func buildSoledad(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 		return nil, err
 	}
 	dbs := db.UserDBs()
-	return soledad.New(cfg, soledad.Stores{
+	s, err := soledad.New(cfg, soledad.Stores{
 		Tokens: db.Tokens(), Shared: db.Shared(),
 		Open: func(userID string) soledad.UserDB { return dbs.Open(userID) },
 	}, log)
+	return using(db, s, err)
 }
 
 func buildMX(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
@@ -127,7 +132,8 @@ func buildMX(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 	if err = errors.Join(err, c.Section("mx", &cfg)); err != nil {
 		return nil, err
 	}
-	return mx.New(cfg, db.Identities(), queue{db.UserDBs()}, log)
+	s, err := mx.New(cfg, db.Identities(), queue{db.UserDBs()}, log)
+	return using(db, s, err)
 }
 
 // queue is the incoming queues of all users, as mx sees them.
@@ -144,5 +150,6 @@ func buildRelay(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 	if err = errors.Join(err, c.Section("relay", &cfg)); err != nil {
 		return nil, err
 	}
-	return relay.New(cfg, db.Identities(), db.Tokens(), db.Outbound(), log)
+	s, err := relay.New(cfg, db.Identities(), db.Tokens(), db.Outbound(), log)
+	return using(db, s, err)
 }
