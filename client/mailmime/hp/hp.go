@@ -84,15 +84,16 @@ func formatType(typ string, params map[string]string) mailmime.Field {
 		names = append(names, k)
 	}
 	slices.Sort(names)
-	v := typ
+	var v strings.Builder
+	v.WriteString(typ)
 	for _, k := range names {
 		p := mime.FormatMediaType("a/b", map[string]string{k: params[k]})
 		if p == "" { // Not even as RFC 2231: no such parameter can have been read.
 			continue
 		}
-		v += ";\r\n " + strings.TrimPrefix(p, "a/b; ")
+		v.WriteString(";\r\n " + strings.TrimPrefix(p, "a/b; "))
 	}
-	return mailmime.NewField("Content-Type", v)
+	return mailmime.NewField("Content-Type", v.String())
 }
 
 // A Payload is what the receiver finds inside a cryptographic envelope.
