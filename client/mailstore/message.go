@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"leap.example/client/soledad"
 	"leap.example/services/protocol/problem"
@@ -59,8 +58,6 @@ func decodeBody(data []byte) (body, error) {
 	b.raw = data[n:]
 	return b, nil
 }
-
-func (b body) date() time.Time { return time.Unix(b.Date, 0).UTC() }
 
 // mergeMessages chooses between two versions of one message, which two devices
 // wrote that took it from the incoming queue at once: the one whose signature

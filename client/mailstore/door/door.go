@@ -3,41 +3,21 @@
 // the password which the client has made for them.
 //
 // The connections are plain TCP on loopback, which every user and program of
-// the machine can reach; hence the password. It has 130 random bits, is made
-// by the client, kept in the encrypted store, and is no other password of the
-// user's. A program that runs as the same user, or as root, is not kept out.
+// the machine can reach; hence the password, which is random and no other
+// password of the user's. A program that runs as the same user, or as root, is
+// not kept out.
 package door
 
 import (
-	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"net"
 	"strings"
 	"sync"
 	"time"
 
-	"leap.example/client/soledad"
 	"leap.example/services/protocol/nick"
-	"leap.example/services/protocol/problem"
 )
-
-// Password returns the password of mail programs on this device, and makes it
-// if there is none. It never leaves the device.
-func Password(ctx context.Context, docs *soledad.Store) (password string, err error) {
-	err = docs.Update(ctx, func(tx *soledad.Tx) error {
-		v, err := tx.LocalGet("door", "password")
-		if errors.Is(err, problem.NotExist) {
-			v = []byte(rand.Text())
-			err = tx.LocalPut("door", "password", v)
-		}
-		password = string(v)
-		return err
-	})
-	return password, err
-}
 
 // A Key is what a mail program must show.
 type Key struct {

@@ -4,32 +4,15 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"leap.example/client/mailstore/door"
-	"leap.example/client/soledad"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestPassword(t *testing.T) {
-	docs, err := soledad.Open(t.Context(), filepath.Join(t.TempDir(), "s.db"), [32]byte{1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer docs.Close()
-	a, err := door.Password(t.Context(), docs)
-	if err != nil || len(a) < 26 {
-		t.Fatalf("%q, %v", a, err)
-	}
-	if b, err := door.Password(t.Context(), docs); b != a || err != nil {
-		t.Errorf("the password became %q from %q, %v", b, a, err)
-	}
-}
 
 func TestKey(t *testing.T) {
 	k := door.Key{Address: "a@leap.example", Password: "right", Delay: 20 * time.Millisecond}
