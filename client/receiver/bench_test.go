@@ -2,6 +2,7 @@ package receiver_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -19,15 +20,23 @@ func BenchmarkDrain(b *testing.B) {
 	p.dir.publish(ann.addr, ann.key)
 	own, err := d.keys.Own(b.Context())
 	check(b, err)
-	var text strings.Builder
-	for i := range 1300 {
-		fmt.Fprintf(&text, "word%d ", i*i%5000)
+	rng := rand.New(rand.NewPCG(1, 2))
+	prose := func() string {
+		var b strings.Builder
+		for b.Len() < 10000 {
+			word := rand.New(rand.NewPCG(7, uint64(rng.ExpFloat64()*1500)))
+			for range 2 + word.IntN(9) {
+				b.WriteByte("etaoinshrdlucmfwypvbgkjqxz"[min(25, int(word.ExpFloat64()*6))])
+			}
+			b.WriteString(map[bool]string{true: " ", false: "\r\n"}[b.Len()%70 > 8])
+		}
+		return b.String()
 	}
 	n := 0
 	for b.Loop() {
 		b.StopTimer()
 		for i := range 128 {
-			body := fmt.Sprintf("Content-Type: text/plain\r\n\r\n%d %s\r\n", n+i, text.String())
+			body := fmt.Sprintf("Content-Type: text/plain\r\n\r\n%d %s\r\n", n+i, prose())
 			raw := "From: ann@far.example\r\nSubject: s\r\n" + body
 			if i%2 == 0 {
 				raw = string(pgpmime.Encrypt(header("From", "ann@far.example", "Subject", "[...]"), ann.encrypt(b, body, own.Key())))

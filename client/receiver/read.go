@@ -69,7 +69,12 @@ func (r *Receiver) read(ctx context.Context, h envelope.Header, raw []byte) (mes
 	if o.encryption == decrypted {
 		shown = mailmime.Parse(in.Body)
 	}
-	return message{assemble(replace(p.Header, protected), p, shown, st), keywords(o), st}, nil
+	m := message{assemble(replace(p.Header, protected), p, shown, st), keywords(o), st}
+	if len(m.raw) > mailstore.MaxMessage && o.encryption == decrypted { // Compressed, it fitted.
+		st = mailstore.State{Encryption: notDecrypted}
+		m = message{assemble(p.Header, p, p, st), nil, st}
+	}
+	return m, nil
 }
 
 // An opened message.

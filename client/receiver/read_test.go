@@ -6,79 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"leap.example/client/keymanager"
 	"leap.example/client/mailmime"
-	"leap.example/client/mailmime/autocrypt"
 	"leap.example/client/mailmime/hp"
 	"leap.example/client/mailmime/pgpmime"
 	"leap.example/client/mailstore"
 	"leap.example/client/mailstore/door"
 	"leap.example/client/receiver"
 	"leap.example/client/smtpd"
-	"leap.example/client/soledad"
 	"leap.example/services/protocol/envelope"
 	"leap.example/services/protocol/nick"
-	"leap.example/services/protocol/problem"
 )
-
-// A person has keys and writes messages by hand.
-type person struct {
-	addr nick.Address
-	docs *soledad.Store
-	keys *keymanager.Keys
-	key  nick.Key
-}
-
-func newPerson(tb testing.TB, dir *directory, addr nick.Address) person {
-	tb.Helper()
-	docs, err := soledad.Open(tb.Context(), filepath.Join(tb.TempDir(), "p.db"), [32]byte{1})
-	check(tb, err)
-	tb.Cleanup(func() { check(tb, docs.Close()) })
-	keys := keymanager.New(docs, dir, addr, nil)
-	own, err := keys.Create(tb.Context())
-	check(tb, err)
-	return person{addr, docs, keys, own.Key()}
-}
-
-func (p person) encrypt(tb testing.TB, plain string, to nick.Key) []byte {
-	tb.Helper()
-	armored, err := p.keys.EncryptSign(tb.Context(), []byte(plain), []nick.Key{to})
-	check(tb, err)
-	return armored
-}
-
-func (p person) sign(tb testing.TB, part string) (sig []byte, hash string) {
-	tb.Helper()
-	sig, hash, err := p.keys.Sign(tb.Context(), []byte(part))
-	check(tb, err)
-	return sig, hash
-}
-
-func header(pairs ...string) (h mailmime.Header) {
-	for i := 0; i < len(pairs); i += 2 {
-		h = append(h, mailmime.NewField(pairs[i], pairs[i+1]))
-	}
-	return h
-}
-
-// A reading is what the receiver made of a message.
-type reading struct {
-	raw   string
-	part  *mailmime.Part
-	flags string
-}
-
-func (d *device) read(tb testing.TB, h envelope.Header, raw []byte) reading {
-	tb.Helper()
-	stored, flags, _, err := d.rec.Read(tb.Context(), h, raw)
-	check(tb, err)
-	return reading{string(stored), mailmime.Parse(stored), fmt.Sprint(flags)}
-}
 
 func TestSignaturesAndEncryption(t *testing.T) {
 	p := newProvider(t)
@@ -157,76 +99,6 @@ func TestTransportFieldsInside(t *testing.T) {
 	got := d.read(t, envelope.Header{}, pgpmime.Encrypt(header("Received", "true", "Authentication-Results", "true", "From", "ann@far.example"), ann.encrypt(t, string(payload), own.Key())))
 	if strings.Contains(got.raw, "forged") || got.part.Header.Get("Received") != "true" || got.part.Header.Get("Authentication-Results") != "true" {
 		t.Errorf("stored\n%s", got.raw)
-	}
-}
-
-func TestLearnsAutocrypt(t *testing.T) {
-	p := newProvider(t)
-	d := p.device(t)
-	ann := newPerson(t, p.dir, "ann@far.example")
-	mate := newPerson(t, p.dir, "mate@leap.example")
-	field := func(a nick.Address, k nick.Key) string {
-		f, err := autocrypt.Key{Address: a, Data: k.Binary}.Field(autocrypt.Name)
-		check(t, err)
-		return f.Value()
-	}
-	known := func(a nick.Address) bool {
-		_, _, err := d.keys.Find(t.Context(), a)
-		if err != nil && !errors.Is(err, problem.NotExist) {
-			t.Fatal(err)
-		}
-		return err == nil
-	}
-	message := func(from nick.Address, k nick.Key) []byte {
-		return header("From", string(from), "Autocrypt", field(from, k)).Message([]byte("x"))
-	}
-	pass := envelope.Header{DMARC: "pass"}
-	d.read(t, envelope.Header{DMARC: "fail"}, message(ann.addr, ann.key))
-	d.read(t, pass, header("From", "eve@far.example", "Autocrypt", field(ann.addr, ann.key)).Message([]byte("x")))
-	d.read(t, pass, message(mate.addr, mate.key))
-	if known(mate.addr) {
-		t.Error("a key of the provider's own domain was learned from a message")
-	}
-	d.read(t, pass, message(ann.addr, ann.key))
-	if !known(ann.addr) {
-		t.Error("a key was not learned")
-	}
-	// Another key for her in an unauthentic or an authentic message does not
-	// take its place.
-	other := newPerson(t, p.dir, "ann@far.example")
-	d.read(t, pass, message(ann.addr, other.key))
-	if k, _, err := d.keys.Find(t.Context(), ann.addr); err != nil || k.Fingerprint != ann.key.Fingerprint {
-		t.Errorf("the key became %s, %v", k.Fingerprint, err)
-	}
-}
-
-func TestLearnsGossip(t *testing.T) {
-	p := newProvider(t)
-	d := p.device(t)
-	ann := newPerson(t, p.dir, "ann@far.example")
-	carl := newPerson(t, p.dir, "carl@far.example")
-	p.dir.publish(ann.addr, ann.key)
-	own, err := d.keys.Own(t.Context())
-	check(t, err)
-	f, err := autocrypt.Key{Address: carl.addr, Data: carl.key.Binary}.Field(autocrypt.Gossip)
-	check(t, err)
-	for _, tt := range []struct {
-		name, to string
-		by       person
-		want     bool
-	}{
-		{"not named", "bob@leap.example", ann, false},
-		{"not signed by the author", "bob@leap.example, carl@far.example", carl, false},
-		{"named and signed", "bob@leap.example, carl@far.example", ann, true},
-	} {
-		payload, outer := hp.Protect(mailmime.Parse(header("From", "ann@far.example", "To", tt.to, "Subject", "s").Message([]byte("x"))), hp.Cipher)
-		d.read(t, envelope.Header{}, pgpmime.Encrypt(outer, tt.by.encrypt(t, string(f.Raw)+string(payload), own.Key())))
-		d.docs.View(t.Context(), func(tx *soledad.Tx) error {
-			if _, err := tx.Get("key/carl@far.example"); (err == nil) != tt.want {
-				t.Errorf("%s: learned %v, want %v", tt.name, err == nil, tt.want)
-			}
-			return nil
-		})
 	}
 }
 

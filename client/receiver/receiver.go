@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -90,9 +91,13 @@ func (r *Receiver) Drain(ctx context.Context, q Queue, s Synced) (done, left int
 	}
 	for {
 		// Entries that do not open stay at the head of the list.
-		list, err := q.Incoming(ctx, page+len(r.bad))
+		limit := page + len(r.bad)
+		list, err := q.Incoming(ctx, limit)
 		if err != nil {
 			return done, left, fmt.Errorf("listing the incoming queue: %w", err)
+		}
+		if len(list) < limit {
+			r.forget(list)
 		}
 		bad := len(r.bad)
 		n, err := r.drainPage(ctx, q, s, r.due(list))
@@ -123,6 +128,15 @@ func (r *Receiver) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// forget drops what is no longer in the queue.
+func (r *Receiver) forget(list []u1db.QueueEntry) {
+	there := map[string]bool{}
+	for _, e := range list {
+		there[e.ID] = true
+	}
+	maps.DeleteFunc(r.bad, func(id string, _ failure) bool { return !there[id] })
 }
 
 // due returns the entries to be taken now, no more than fit into memory.

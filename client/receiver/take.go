@@ -19,6 +19,9 @@ type taken struct {
 	err     error
 }
 
+// errTooLarge means that a message does not fit into the store.
+var errTooLarge = errors.New("the message is too large")
+
 // take fetches and opens one entry.
 func (r *Receiver) take(ctx context.Context, q Queue, id string) taken {
 	data, err := q.FetchIncoming(ctx, id)
@@ -33,8 +36,11 @@ func (r *Receiver) take(ctx context.Context, q Queue, id string) taken {
 		return taken{err: err}
 	}
 	m, err := r.read(ctx, h, raw)
-	if err != nil {
+	switch {
+	case err != nil:
 		return taken{err: err}
+	case len(m.raw) > mailstore.MaxMessage:
+		return taken{sealed: errTooLarge}
 	}
 	return taken{message: mailstore.Message{
 		ID: id, Mailbox: mailstore.Inbox, Raw: m.raw, Flags: m.flags, Date: h.Received, State: m.state,
@@ -72,6 +78,9 @@ func (r *Receiver) fail(id string, why error) mailstore.Message {
 		name, text = "decrypt", "It is not sealed to a key of yours, or damaged. If another device of yours\r\nholds a key that this one lacks, open the client there."
 	case errors.Is(why, envelope.ErrSigner):
 		name, text = "signer", "It is not signed by a mail server of your provider: somebody else may have put\r\nit there."
+	}
+	if errors.Is(why, errTooLarge) {
+		name, text = "large", "It is larger than what this client keeps."
 	}
 	now := time.Now().UTC()
 	h := mailmime.Header{
