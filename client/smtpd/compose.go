@@ -3,6 +3,7 @@ package smtpd
 import (
 	"crypto/rand"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +25,8 @@ var private = []string{
 var privatePrefixes = []string{"x-leap-", "x-mozilla-", "x-evolution-", "x-kmail-", "x-claws-", "x-php-", "x-ms-exchange-", "arc-"}
 
 func isPrivate(f mailmime.Field) bool {
-	for _, name := range private {
-		if f.Is(name) {
-			return true
-		}
+	if slices.ContainsFunc(private, f.Is) {
+		return true
 	}
 	for _, prefix := range privatePrefixes {
 		if strings.HasPrefix(strings.ToLower(f.Name), prefix) {
