@@ -2,15 +2,14 @@ package soledad_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,7 +18,6 @@ import (
 	"leap.example/client/soledad"
 	"leap.example/client/soledad/soledadtest"
 	"leap.example/services/protocol/problem"
-	"leap.example/services/protocol/u1db"
 )
 
 // union is the rule of the type "set": a set of letters, which only grows, so
@@ -129,9 +127,10 @@ func TestDevicesConverge(t *testing.T) {
 					rt.Fatalf("device %d: %v", i, err)
 				}
 			case "break": // The connection is cut at some request.
-				left := rapid.IntRange(0, 4).Draw(rt, "requests")
+				var left atomic.Int64
+				left.Store(rapid.Int64Range(0, 4).Draw(rt, "requests"))
 				f.w.Fault(func(http.ResponseWriter, *http.Request) bool {
-					if left--; left < 0 {
+					if left.Add(-1) < 0 {
 						panic(http.ErrAbortHandler)
 					}
 					return false

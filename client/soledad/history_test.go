@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -161,9 +162,12 @@ func TestAnotherDatabase(t *testing.T) {
 // ids, and the server sees one for each generation.
 func TestTransactionIDsAreAChain(t *testing.T) {
 	w := newWorld(t)
+	var mu sync.Mutex // Guards ids.
 	var ids []string
 	w.Fault(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Content-Type") == u1db.SyncPut {
+			mu.Lock()
+			defer mu.Unlock()
 			rd, _, err := u1db.NewPutReader(r.Body, 1<<20)
 			for err == nil {
 				var d u1db.Document
@@ -186,6 +190,8 @@ func TestTransactionIDsAreAChain(t *testing.T) {
 			put(t, s, "note/3", "three")
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(ids) != 2+3+2+3 {
 		t.Fatalf("%d ids: %v", len(ids), ids)
 	}

@@ -47,10 +47,10 @@ type (
 )
 
 const (
-	maxKeyring   = 64 << 10 // Of the sealed form, bytes.
-	adWrap       = "leap/keyring/v1|wrap"
-	adKeyring    = "leap/keyring/v1|keys"
-	firstVersion = 1
+	maxKeyring  = 64 << 10 // Of the sealed form, bytes.
+	adWrap      = "leap/keyring/v1|wrap"
+	adKeyring   = "leap/keyring/v1|keys"
+	keyringForm = 1
 )
 
 // NewKeyring makes the keys of a new account.
@@ -107,7 +107,7 @@ func (k *Keyring) Seal(rand io.Reader, wraps ...[32]byte) ([]byte, error) {
 	if _, err := io.ReadFull(rand, content[:]); err != nil {
 		return nil, fmt.Errorf("drawing a key: %w", err)
 	}
-	out := sealedKeyring{V: firstVersion}
+	out := sealedKeyring{V: keyringForm}
 	for _, w := range wraps {
 		b, err := sealUnder(w, content[:], adWrap, rand)
 		if err != nil {
@@ -119,8 +119,11 @@ func (k *Keyring) Seal(rand io.Reader, wraps ...[32]byte) ([]byte, error) {
 		return nil, err
 	}
 	doc, err := json.Marshal(out)
-	if err != nil || len(doc) > maxKeyring {
-		return nil, fmt.Errorf("encoding the keyring: %d bytes, %w", len(doc), errors.Join(err))
+	if err == nil && len(doc) > maxKeyring {
+		err = fmt.Errorf("it has %d bytes", len(doc))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encoding the keyring: %w", err)
 	}
 	return doc, nil
 }
@@ -129,7 +132,7 @@ func (k *Keyring) Seal(rand io.Reader, wraps ...[32]byte) ([]byte, error) {
 // ErrWrap if the key is another one.
 func OpenKeyring(doc []byte, wrap [32]byte) (*Keyring, error) {
 	var in sealedKeyring
-	if len(doc) > maxKeyring || json.Unmarshal(doc, &in) != nil || in.V != firstVersion {
+	if len(doc) > maxKeyring || json.Unmarshal(doc, &in) != nil || in.V != keyringForm {
 		return nil, fmt.Errorf("the keyring has an unknown form (version %d)", in.V)
 	}
 	for _, w := range in.Wraps {
@@ -142,8 +145,11 @@ func OpenKeyring(doc []byte, wrap [32]byte) (*Keyring, error) {
 			return nil, fmt.Errorf("opening the keyring: %w", err)
 		}
 		var p plainKeyring
-		if err := json.Unmarshal(plain, &p); err != nil || len(p.Epochs) == 0 {
-			return nil, fmt.Errorf("decoding the keyring: %d epochs, %w", len(p.Epochs), errors.Join(err))
+		if err := json.Unmarshal(plain, &p); err != nil {
+			return nil, fmt.Errorf("decoding the keyring: %w", err)
+		}
+		if len(p.Epochs) == 0 {
+			return nil, errors.New("the keyring is empty")
 		}
 		for i, e := range p.Epochs {
 			if e.Number != uint32(i+1) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,9 +28,9 @@ func TestErrorsOfTheRemote(t *testing.T) {
 	if _, err := a.Sync(t.Context(), nobody, w.keys); !errors.Is(err, problem.Unavailable) {
 		t.Errorf("nobody there: %v", err)
 	}
-	full := false
+	var full atomic.Bool
 	w.Fault(func(rw http.ResponseWriter, r *http.Request) bool {
-		if full && r.Header.Get("Content-Type") == u1db.SyncPut {
+		if full.Load() && r.Header.Get("Content-Type") == u1db.SyncPut {
 			rw.WriteHeader(http.StatusForbidden)
 			_, _ = rw.Write(u1db.ErrQuota.Body())
 			return true
@@ -39,7 +40,7 @@ func TestErrorsOfTheRemote(t *testing.T) {
 	b := fresh(t)
 	put(t, b, "msg/2", "two")
 	w.sync(t, b)
-	full = true
+	full.Store(true)
 	if _, err := a.Sync(t.Context(), w.Remote(alice), w.keys); !errors.Is(err, problem.Limit) || !errors.Is(err, u1db.ErrQuota) {
 		t.Errorf("quota used up: %v", err)
 	}
@@ -49,7 +50,7 @@ func TestErrorsOfTheRemote(t *testing.T) {
 	if confirmed(t, a, "msg/1") {
 		t.Error("confirmed although the server refused it")
 	}
-	full = false
+	full.Store(false)
 	w.sync(t, a)
 	if !confirmed(t, a, "msg/1") {
 		t.Error("not sent when there is room again")

@@ -30,7 +30,8 @@ var ErrSchema = errors.New("the store is of a newer version")
 // A Store is the local replica. Its methods may be called from any goroutine;
 // Hook and Merge before all others.
 type Store struct {
-	db *sql.DB
+	readers *sql.DB // Of Views.
+	writers *sql.DB // One connection, so that a View never takes the last one from an Update.
 
 	writer chan struct{} // Holds a token while an Update runs.
 	syncer chan struct{} // Holds a token while a Sync runs.
@@ -57,30 +58,36 @@ func Open(ctx context.Context, path string, key [32]byte) (*Store, error) {
 		path = u.String()
 	}
 	// The key goes in by PRAGMA: as a parameter of the URI it would stay readable.
-	db, err := driver.Open(path+"&_txlock=immediate", func(c *sqlite3.Conn) error { return prepare(c, key) })
+	setup := func(c *sqlite3.Conn) error { return prepare(c, key) }
+	writers, err := driver.Open(path+"&_txlock=immediate", setup)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
+	writers.SetMaxOpenConns(1)
+	readers, err := driver.Open(path, setup)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the store: %w", err), writers.Close())
+	}
+	readers.SetMaxOpenConns(maxReaders)
+	readers.SetMaxIdleConns(maxReaders)
 	s := &Store{
-		db: db, writer: make(chan struct{}, 1), syncer: make(chan struct{}, 1),
+		readers: readers, writers: writers, writer: make(chan struct{}, 1), syncer: make(chan struct{}, 1),
 		hooks: map[string][]func(*Tx, Doc) error{}, merges: map[string]func(Doc, Doc) (Doc, error){}, subs: map[chan struct{}]bool{},
 	}
 	if err := s.init(ctx); err != nil {
 		if errors.Is(err, sqlite3.NOTADB) {
 			err = ErrKey
 		}
-		return nil, errors.Join(fmt.Errorf("opening the store: %w", err), db.Close())
+		return nil, errors.Join(fmt.Errorf("opening the store: %w", err), readers.Close(), writers.Close())
 	}
 	return s, nil
 }
 
-// connections bounds the readers and the writer together; each has a page
-// cache of cacheKiB.
+// maxReaders bounds the Views at one time; further ones wait. They and the
+// writer have a page cache of cacheKiB each.
 const (
-	connections = 4
-	cacheKiB    = 8 << 10
+	maxReaders = 4
+	cacheKiB   = 8 << 10
 )
 
 // prepare sets up a fresh connection.
@@ -208,7 +215,7 @@ func (s *Store) init(ctx context.Context) error {
 func (s *Store) Close() error {
 	s.writer <- struct{}{}
 	defer func() { <-s.writer }()
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.readers.Close(), s.writers.Close()); err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}
 	return nil

@@ -361,6 +361,16 @@ func TestHooksAndSubscribers(t *testing.T) {
 func TestManyGoroutines(t *testing.T) {
 	s := fresh(t)
 	var wg sync.WaitGroup
+	for v := range 8 { // Views that write, more of them than there are connections.
+		wg.Go(func() {
+			err := s.View(t.Context(), func(*soledad.Tx) error {
+				return s.Update(t.Context(), func(tx *soledad.Tx) error { return tx.LocalPut("b", fmt.Sprint(v), nil) })
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	for w := range 6 {
 		wg.Go(func() {
 			for i := range 20 {

@@ -2,13 +2,10 @@ package soledad_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,7 +17,6 @@ import (
 	"leap.example/client/soledad"
 	"leap.example/client/soledad/soledadtest"
 	"leap.example/services/protocol/envelope"
-	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/u1db"
 )
 

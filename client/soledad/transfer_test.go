@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -78,10 +79,10 @@ func TestInterruptedExchanges(t *testing.T) {
 	w := newWorld(t)
 	a, b := fresh(t), fresh(t)
 	putMany(t, a, 600, strings.Repeat("m", 100)) // Three batches.
-	posts := 0
+	var posts atomic.Int64
 	w.Fault(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost {
-			if posts++; posts == 2 {
+			if posts.Add(1) == 2 {
 				panic(http.ErrAbortHandler)
 			}
 		}

@@ -44,11 +44,11 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 		return ctx.Err()
 	}
 	defer func() { <-s.writer }()
-	tx, err := s.begin(ctx, nil)
+	tx, err := s.begin(ctx, s.writers, nil)
 	if err != nil {
 		return err
 	}
-	defer tx.sql.Rollback() //nolint:errcheck // Does nothing after the commit.
+	defer tx.sql.Rollback() // Does nothing after the commit.
 	if err := f(tx); err != nil {
 		return err
 	}
@@ -62,18 +62,18 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 }
 
 // View runs f in a transaction that sees one state of the store and cannot
-// change it. It runs beside others.
+// change it. It runs beside others, and f may call Update.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
-	tx, err := s.begin(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.begin(ctx, s.readers, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
-	defer tx.sql.Rollback() //nolint:errcheck // There is nothing to undo.
+	defer tx.sql.Rollback() // There is nothing to undo.
 	return f(tx)
 }
 
-func (s *Store) begin(ctx context.Context, opt *sql.TxOptions) (*Tx, error) {
-	t, err := s.db.BeginTx(ctx, opt)
+func (s *Store) begin(ctx context.Context, db *sql.DB, opt *sql.TxOptions) (*Tx, error) {
+	t, err := db.BeginTx(ctx, opt)
 	if err != nil {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
 	}
