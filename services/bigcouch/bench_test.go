@@ -91,6 +91,18 @@ func BenchmarkPut(b *testing.B) {
 	b.Run("http/64", func(b *testing.B) { benchHTTP(b, 64) })
 }
 
+// BenchmarkUpdate edits one document again and again: its tree has as many
+// revisions as are remembered.
+func BenchmarkUpdate(b *testing.B) {
+	propose := openEngine(b)
+	var rev store.Rev
+	run(b, 1, func(i int) error {
+		r, err := propose(store.Doc{ID: "a", Rev: rev, Body: benchDocument(i)})
+		rev = r
+		return err
+	})
+}
+
 type quiet struct{}
 
 func (quiet) Infof(string, ...any)           {}
@@ -98,6 +110,16 @@ func (quiet) Errorf(string, ...any)          {}
 func (quiet) Fatalf(format string, v ...any) { panic(fmt.Sprintf(format, v...)) }
 
 func benchEngine(b *testing.B, writers int) {
+	propose := openEngine(b)
+	run(b, writers, func(i int) error {
+		_, err := propose(store.Doc{ID: fmt.Sprintf("%08d", i), Body: benchDocument(i)})
+		return err
+	})
+}
+
+// openEngine opens a store with a log and a database in it.
+func openEngine(b *testing.B) func(store.Doc) (store.Rev, error) {
+	b.Helper()
 	s, err := store.Open(store.Options{Dir: b.TempDir(), CacheBytes: 8 << 20, MemTableBytes: 4 << 20, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
@@ -106,22 +128,24 @@ func benchEngine(b *testing.B, writers int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = l.Run(ctx) })
-	defer func() {
+	b.Cleanup(func() {
 		cancel()
 		wg.Wait()
 		s.Close()
-	}()
+	})
 	if _, _, err := l.Propose(ctx, 1, store.Entry{Cmd: store.OpenDatabase{DB: 1}}); err != nil {
 		b.Fatal(err)
 	}
-	run(b, writers, func(i int) error {
-		w := store.WriteDocs{DB: 1, RevsLimit: 1000, Docs: []store.Doc{{ID: fmt.Sprintf("%08d", i), Body: benchDocument(i)}}}
-		_, r, err := l.Propose(ctx, 1, store.Entry{Cmd: w})
-		if err == nil && r.Docs[0].Err != nil {
-			err = r.Docs[0].Err
+	return func(d store.Doc) (store.Rev, error) {
+		_, r, err := l.Propose(ctx, 1, store.Entry{Cmd: store.WriteDocs{DB: 1, RevsLimit: 1000, Docs: []store.Doc{d}}})
+		if err != nil {
+			return store.Rev{}, err
 		}
-		return err
-	})
+		if r.Docs[0].Err != nil {
+			return store.Rev{}, r.Docs[0].Err
+		}
+		return r.Docs[0].Rev, nil
+	}
 }
 
 func benchHTTP(b *testing.B, writers int) {

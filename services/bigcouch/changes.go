@@ -94,7 +94,7 @@ func (c *call) newFeed() (*feed, error) {
 // normal answers with what there is.
 func (f *feed) normal() error {
 	w := f.begin("application/json")
-	w.WriteString(`{"results":[`)
+	w.WriteString("{\"results\":[\n")
 	v := f.view()
 	defer v.Close()
 	if err := f.batch(v); err != nil {
@@ -190,9 +190,8 @@ func (f *feed) chosen(v *store.View) error {
 func (f *feed) row(v *store.View, ch store.Change) error {
 	if f.kind != "continuous" {
 		if f.rows > 0 {
-			f.out.WriteByte(',')
+			f.out.WriteString(",\n")
 		}
-		f.out.WriteByte('\n')
 	}
 	f.rows++
 	f.limit--

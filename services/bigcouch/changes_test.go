@@ -14,10 +14,7 @@ func change(seq int, id, rev, more string) string {
 }
 
 func feed(last, pending int, rows ...string) string {
-	lines := ""
-	if len(rows) > 0 {
-		lines = "\n" + strings.Join(rows, ",\n")
-	}
+	lines := "\n" + strings.Join(rows, ",\n")
 	return fmt.Sprintf("{\"results\":[%s\n],\n\"last_seq\":\"%d\",\"pending\":%d}", lines, last, pending)
 }
 

@@ -89,7 +89,7 @@ func (f *feed) last(pending int) {
 
 // longpoll answers when there is a change, or after the timeout.
 func (f *feed) longpoll() error {
-	f.begin("application/json").WriteString(`{"results":[`)
+	f.begin("application/json").WriteString("{\"results\":[\n")
 	err := f.follow(func() bool { return f.rows > 0 })
 	if err != nil {
 		return err

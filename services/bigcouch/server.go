@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 	"leap.example/services/daemon"
@@ -27,6 +29,7 @@ const idle = 30 * time.Second
 type Server struct {
 	cfg  Config
 	log  *slog.Logger
+	fs   vfs.FS        // Where the store lies. Nil: the operating system's.
 	idle time.Duration // How long a client may leave us waiting.
 
 	mu   sync.Mutex // Guards node.
@@ -67,7 +70,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 		return errors.Join(err, ln.Close())
 	}
 	st, err := store.Open(store.Options{
-		Dir: s.cfg.Dir, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
+		Dir: s.cfg.Dir, FS: s.fs, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
@@ -127,5 +130,11 @@ func (s *Server) Check(context.Context) error {
 	if n.full.Load() {
 		return errors.New("the disk is full: writes are refused")
 	}
-	return nil
+	if !n.gate.TryRLock() {
+		return errors.New("the database is closing")
+	}
+	defer n.gate.RUnlock()
+	v := n.store.View()
+	_, err := v.Database(usersDatabase)
+	return errors.Join(err, v.Close())
 }

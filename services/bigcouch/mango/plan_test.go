@@ -251,12 +251,15 @@ func TestRangeIsNarrow(t *testing.T) {
 			t.Errorf("%s: %+v, %v", text, p, err)
 			continue
 		}
-		got := ""
+		var got []byte
 		for _, r := range [][]byte{row("x", 1), row("x", 2), row("x", 3), row("y", 1)} {
-			in := bytes.Compare(r, p.Start) >= 0 && (p.End == nil || bytes.Compare(r, p.End) < 0)
-			got += map[bool]string{true: "1", false: "0"}[in]
+			digit := byte('0')
+			if bytes.Compare(r, p.Start) >= 0 && (p.End == nil || bytes.Compare(r, p.End) < 0) {
+				digit = '1'
+			}
+			got = append(got, digit)
 		}
-		if got != want {
+		if string(got) != want {
 			t.Errorf("%s: rows %s, want %s", text, got, want)
 		}
 	}
