@@ -45,25 +45,25 @@ func (u *UserDB) PutBlob(ctx context.Context, ns, id string, body []byte) error 
 	if err != nil {
 		return err
 	}
-	doc := blobDoc{CreatedAt: u.db.db.now().UTC().Truncate(time.Second)}
-	err = u.blobs().putBody(ctx, key, &doc, body)
-	if problem.KindOf(err) != problem.Exist {
-		return err
+	created := u.db.db.now().UTC().Truncate(time.Second)
+	for range maxContenders {
+		err := u.blobs().putBody(ctx, key, &blobDoc{CreatedAt: created}, body)
+		if problem.KindOf(err) != problem.Exist {
+			return err
+		}
+		var old blobDoc
+		e := u.blobs().get(ctx, key, &old)
+		if e == nil && !old.Gone {
+			return err
+		}
+		if e == nil {
+			e = u.blobs().remove(ctx, key, old.Rev)
+		}
+		if k := problem.KindOf(e); e != nil && k != problem.NotExist && k != problem.Stale {
+			return e
+		}
 	}
-	var old blobDoc
-	switch e := u.blobs().get(ctx, key, &old); {
-	case e != nil:
-		return e
-	case !old.Gone:
-		return err
-	}
-	if e := u.blobs().remove(ctx, key, old.Rev); problem.KindOf(e) == problem.Stale {
-		return err // Another one was faster.
-	} else if e != nil {
-		return e
-	}
-	doc = blobDoc{CreatedAt: doc.CreatedAt}
-	return u.blobs().putBody(ctx, key, &doc, body)
+	return problem.Unavailable.Errorf("the blob is being changed")
 }
 
 // Blob returns the octets of a blob; NotExist when there is none.

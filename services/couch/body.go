@@ -99,7 +99,7 @@ func (d database) upload(ctx context.Context, id string, data []byte) (have body
 			}
 			return err
 		})
-		if err = failed("storing "+d.noun, d.noun, err); problem.KindOf(err) == problem.Stale {
+		if err = d.failed("storing", err); problem.KindOf(err) == problem.Stale {
 			continue
 		}
 		if err != nil {
@@ -137,7 +137,7 @@ func (d database) body(ctx context.Context, id string, doc bodyDoc) (data []byte
 		return err
 	})
 	if err != nil {
-		return nil, failed("reading "+d.noun, d.noun, err)
+		return nil, d.failed("reading", err)
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != m.SHA256 {
 		return nil, fmt.Errorf("reading %s: %w", d.noun, errDamaged)

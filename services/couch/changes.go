@@ -28,7 +28,7 @@ func (d database) now(ctx context.Context) (seq string, err error) {
 		}
 		return err
 	})
-	return seq, failed("asking for the sequence", d.noun, err)
+	return seq, d.failed("asking for the sequence of", err)
 }
 
 // changes returns at most maxDocuments changes after since, in order, and the
@@ -57,13 +57,13 @@ func (d database) changes(ctx context.Context, since string, ids ...string) ([]c
 	case isStatus(err, http.StatusBadRequest) && since != fromStart:
 		return nil, fromStart, nil // It does not know since: all over again.
 	case err != nil:
-		return nil, "", failed("following", d.noun, err)
+		return nil, "", d.failed("following", err)
 	case len(out) == maxDocuments:
 		return out, out[len(out)-1].seq, nil
 	}
 	m, err := rows.Metadata()
 	if err != nil {
-		return nil, "", failed("following", d.noun, err)
+		return nil, "", d.failed("following", err)
 	}
 	if m.LastSeq == "" {
 		m.LastSeq = since

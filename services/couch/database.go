@@ -3,7 +3,6 @@ package couch
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
 
@@ -38,7 +37,7 @@ func (d database) get(ctx context.Context, id string, v any, options ...kivik.Op
 		}
 		return doc.ScanDoc(v)
 	})
-	return failed("reading "+d.noun, d.noun, err)
+	return d.failed("reading", err)
 }
 
 // create stores a new document under an id that nobody may have twice: of two
@@ -79,7 +78,7 @@ func (d database) put(ctx context.Context, id string, doc any) (rev string, err 
 	if err == nil && d.db.external {
 		err = d.defend(ctx, id, rev)
 	}
-	return rev, failed("storing "+d.noun, d.noun, err)
+	return rev, d.failed("storing", err)
 }
 
 // holds reports whether the document is what was sent.
@@ -139,7 +138,7 @@ func (d database) remove(ctx context.Context, id, rev string) error {
 		}
 		return err
 	})
-	return failed("deleting "+d.noun, d.noun, err)
+	return d.failed("deleting", err)
 }
 
 // note stores a document of this node alone (_local), whatever was there.
@@ -210,7 +209,7 @@ func (d database) bulk(ctx context.Context, docs []any) ([]result, error) {
 			case row.Error == nil:
 				out[i].rev = row.Rev
 			case !isStatus(row.Error, http.StatusConflict):
-				out[i].refused = failed("storing "+d.noun, d.noun, fmt.Errorf("%w: %w", errRefused, row.Error))
+				out[i].refused = d.failed("storing", errRefused)
 			case unclear:
 				rev, ok := d.holds(ctx, row.ID, bodies[i])
 				out[i] = result{rev: rev, stale: !ok}
@@ -220,5 +219,5 @@ func (d database) bulk(ctx context.Context, docs []any) ([]result, error) {
 		}
 		return nil
 	})
-	return out, failed("storing "+d.noun, d.noun, err)
+	return out, d.failed("storing", err)
 }

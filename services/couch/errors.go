@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/go-kivik/kivik/v4"
 	"github.com/go-kivik/kivik/v4/couchdb/chttp"
@@ -14,9 +15,29 @@ import (
 )
 
 var (
-	errNotUp   = errors.New("the node is not up")
-	errRefused = errors.New("the node refused a part of a bulk request")
+	errNotUp    = errors.New("the node is not up")
+	errRefused  = errors.New("the node refused a part of a bulk request")
+	errTooLarge = errors.New("the node takes no document so large")
+	// errNoDatabase is Unavailable: the provider's databases are not set up yet.
+	errNoDatabase = errors.New("the database is not there")
 )
+
+// failed returns err as an error of a kind. Of the databases that are always
+// there it is not the document that is missing when the database is.
+func (d database) failed(verb string, err error) error {
+	if absent(err) && !strings.HasPrefix(d.name, userDBPrefix) {
+		kind := problem.Unavailable.Errorf("%s", publicText(problem.Unavailable, ""))
+		return fmt.Errorf("%s %s: %w: %w", verb, d.noun, errNoDatabase, kind)
+	}
+	return failed(verb+" "+d.noun, d.noun, err)
+}
+
+// absent reports whether err says that there is no such database, in the words
+// of all implementations.
+func absent(err error) bool {
+	e, ok := errors.AsType[*chttp.HTTPError](err)
+	return ok && e.HTTPStatus() == http.StatusNotFound && strings.HasPrefix(e.Reason, "Database does not exist")
+}
 
 // failed returns err as an error of a kind (database.md section 13), nil for
 // nil. what says what was being done, noun what it was done to; the latter a
@@ -31,6 +52,9 @@ func failed(what, noun string, err error) error {
 	kind := kindOf(err)
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
+	}
+	if kind == problem.Limit { // The reason names the document.
+		err = errTooLarge
 	}
 	return fmt.Errorf("%s: %w: %w", what, err, kind.Errorf("%s", publicText(kind, noun)))
 }

@@ -36,7 +36,7 @@ func (d database) find(ctx context.Context, q query, index string, f func(doc js
 		return rows.Err()
 	})
 	if err != nil {
-		return failed("looking for "+d.noun, d.noun, err)
+		return d.failed("looking for", err)
 	}
 	for _, doc := range docs {
 		if err := f(doc); err != nil {
@@ -89,7 +89,7 @@ func (d database) many(ctx context.Context, ids []string) ([]json.RawMessage, er
 	}
 	docs, err := d.allDocs(ctx, kivik.Params(map[string]any{"keys": ids, "include_docs": true}), false)
 	if err == nil && len(docs) != len(ids) {
-		err = failed("reading "+d.noun, d.noun, errRefused)
+		err = d.failed("reading", errRefused)
 	}
 	return docs, err
 }
@@ -116,7 +116,7 @@ func (d database) allDocs(ctx context.Context, options kivik.Option, bare bool) 
 		}
 		return rows.Err()
 	})
-	return docs, failed("reading "+d.noun, d.noun, err)
+	return docs, d.failed("reading", err)
 }
 
 // ids returns all ids of the database, but those of design documents.

@@ -160,9 +160,6 @@ func (s *Outbound) Wait(ctx context.Context) error { return s.waiter.wait(ctx, s
 func (s *Outbound) sweep(ctx context.Context, now time.Time) error {
 	for span := prefix(messagePrefix, maxDocuments); ; {
 		docs, err := s.db.list(ctx, span)
-		if problem.KindOf(err) == problem.NotExist {
-			return nil
-		}
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"leap.example/services/protocol/problem"
 )
 
 // Tokens and sessions expire by themselves: their databases are replaced every
@@ -146,7 +144,7 @@ func (d database) clear(ctx context.Context, selector map[string]any, index stri
 	for range 100 { // The rest is for the next time.
 		var list []meta
 		err := d.find(ctx, query{Selector: selector, Fields: []string{"_id", "_rev"}, Limit: maxDocuments}, index, into(&list))
-		if problem.KindOf(err) == problem.NotExist || err == nil && len(list) == 0 {
+		if errors.Is(err, errNoDatabase) || err == nil && len(list) == 0 {
 			return nil
 		}
 		if err != nil {

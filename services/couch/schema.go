@@ -3,9 +3,9 @@ package couch
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-kivik/kivik/v4"
 )
@@ -84,9 +84,9 @@ func (d *DB) build(ctx context.Context, name string, l layout) error {
 		return err
 	})
 	if err != nil {
-		return failed("creating database "+name, "database", err)
+		return failed("creating "+title(name), "database", err)
 	}
-	db := d.in(name, "database")
+	db := d.in(name, title(name))
 	if err := db.secure(ctx, l.members); err != nil {
 		return err
 	}
@@ -94,6 +94,14 @@ func (d *DB) build(ctx context.Context, name string, l layout) error {
 		return nil
 	}
 	return db.index(ctx, l.indexes)
+}
+
+// title names a database in errors: of users, without saying of whom.
+func title(name string) string {
+	if strings.HasPrefix(name, userDBPrefix) {
+		return "user database"
+	}
+	return "database " + name
 }
 
 // secure writes the security object if it differs.
@@ -104,7 +112,7 @@ func (d database) secure(ctx context.Context, m members) error {
 		return err
 	})
 	if err != nil {
-		return failed("reading the security object of "+d.name, d.noun, err)
+		return d.failed("reading the security object of", err)
 	}
 	if len(have.Admins.Names) == 0 && slices.Equal(have.Admins.Roles, []string{"_admin"}) &&
 		slices.Equal(have.Members.Names, m.names) && slices.Equal(have.Members.Roles, m.roles) {
@@ -115,7 +123,7 @@ func (d database) secure(ctx context.Context, m members) error {
 		Members: kivik.Members{Names: m.names, Roles: m.roles},
 	}
 	err = attempts(ctx, func(ctx context.Context, _ bool) error { return d.kivik.SetSecurity(ctx, want) })
-	return failed("securing "+d.name, d.noun, err)
+	return d.failed("securing", err)
 }
 
 // index creates the indexes that are missing or of another definition.
@@ -126,7 +134,7 @@ func (d database) index(ctx context.Context, indexes map[string][]string) error 
 		return err
 	})
 	if err != nil {
-		return failed("reading the indexes of "+d.name, d.noun, err)
+		return d.failed("reading the indexes of", err)
 	}
 	for name, fields := range indexes {
 		if slices.ContainsFunc(have, func(x kivik.Index) bool { return is(x, name, fields) }) {
@@ -136,7 +144,7 @@ func (d database) index(ctx context.Context, indexes map[string][]string) error 
 			return d.kivik.CreateIndex(ctx, indexDoc(name), name, map[string]any{"fields": fields})
 		})
 		if err != nil {
-			return failed(fmt.Sprintf("creating index %s of %s", name, d.name), d.noun, err)
+			return d.failed("creating index "+name+" of", err)
 		}
 	}
 	return nil

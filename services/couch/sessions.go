@@ -2,6 +2,7 @@ package couch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"leap.example/services/protocol/problem"
@@ -33,10 +34,10 @@ func (s *Sessions) Put(ctx context.Context, id string, data []byte, expires time
 // it. The other, and who comes too late, gets NotExist. When the answer of the
 // database is lost, the session is.
 func (s *Sessions) Take(ctx context.Context, id string) ([]byte, error) {
-	for _, db := range s.db.rotating("sessions", "session") {
+	for i, db := range s.db.rotating("sessions", "session") {
 		var doc sessionDoc
 		err := db.get(ctx, hashID(id), &doc)
-		if problem.KindOf(err) == problem.NotExist {
+		if problem.KindOf(err) == problem.NotExist || i > 0 && errors.Is(err, errNoDatabase) {
 			continue
 		}
 		if err != nil {

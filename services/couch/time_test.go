@@ -130,6 +130,36 @@ func TestTokensOverTheChange(t *testing.T) {
 	ask("active", problem.Unauthenticated)
 }
 
+// In the first day of a month a new provider has no former databases, and
+// before Setup it has none at all.
+func TestDatabasesThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	s := newNode(t).server()
+	admin, webapp := s.DB(t, "admin"), s.DB(t, "webapp")
+	ctx := t.Context()
+	c := &clock{time.Unix(701*int64(month/time.Second)+3600, 0)}
+	couch.SetNow(admin, c.now)
+	couch.SetNow(webapp, c.now)
+	ask := func(want, login error) {
+		t.Helper()
+		for what, err := range map[string]error{
+			"a token":   second(webapp.Tokens().User(ctx, "x")),
+			"a session": second(webapp.Sessions().Take(ctx, "x")),
+			"a login":   second(webapp.Users().ByLogin(ctx, "joe")),
+		} {
+			if w := map[bool]error{true: login, false: want}[what != "a token"]; !errors.Is(err, w) {
+				t.Errorf("%s: %v, want %v", what, err, w)
+			}
+		}
+	}
+	ask(problem.Unavailable, problem.Unavailable)
+	check(t, "setup", admin.Setup(ctx))
+	ask(problem.Unauthenticated, problem.NotExist)
+	check(t, "a token", webapp.Tokens().Create(ctx, "x", user))
+	check(t, "deleting a token", webapp.Tokens().Delete(ctx, "x"))
+	check(t, "deleting all tokens", webapp.Tokens().DeleteUser(ctx, user))
+}
+
 func TestTokenIsTouchedOncePerMinute(t *testing.T) {
 	t.Parallel()
 	n, s := setup(t)

@@ -2,6 +2,7 @@ package couch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"leap.example/services/protocol/problem"
@@ -47,7 +48,7 @@ func (s *Tokens) User(ctx context.Context, token string) (userID string, err err
 	for i, db := range dbs {
 		var doc tokenDoc
 		switch err := db.get(ctx, id, &doc); {
-		case problem.KindOf(err) == problem.NotExist:
+		case problem.KindOf(err) == problem.NotExist, i > 0 && errors.Is(err, errNoDatabase):
 			continue
 		case err != nil:
 			return "", err
@@ -82,11 +83,15 @@ func (s *Tokens) Delete(ctx context.Context, token string) error {
 
 // DeleteUser forgets all tokens of a user.
 func (s *Tokens) DeleteUser(ctx context.Context, userID string) error {
-	for _, db := range s.databases() {
+	for i, db := range s.databases() {
 		q := query{Selector: map[string]any{"user_id": userID}, Fields: []string{"_id"}, Limit: maxPerUser}
 		for {
 			var list []meta
-			if err := db.find(ctx, q, "user", into(&list)); err != nil {
+			err := db.find(ctx, q, "user", into(&list))
+			if i > 0 && errors.Is(err, errNoDatabase) {
+				break
+			}
+			if err != nil {
 				return err
 			}
 			for _, m := range list {
@@ -107,7 +112,8 @@ func (s *Tokens) DeleteUser(ctx context.Context, userID string) error {
 func (s *Tokens) forget(ctx context.Context, id string) error {
 	dbs := s.databases()
 	for i := len(dbs) - 1; i >= 0; i-- {
-		if err := dbs[i].erase(ctx, id); err != nil {
+		err := dbs[i].erase(ctx, id)
+		if err != nil && !(i > 0 && errors.Is(err, errNoDatabase)) {
 			return err
 		}
 	}
