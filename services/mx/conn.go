@@ -46,11 +46,11 @@ func (c *conn) Read(b []byte) (int, error) {
 	if !c.gate.reading(c) {
 		return 0, errGone
 	}
-	now := time.Now()
-	if c.end.IsZero() {
-		c.end = now.Add(life)
+	until := time.Now().Add(c.patience)
+	if c.end.Before(until) {
+		until = c.end
 	}
-	if err := c.Conn.SetReadDeadline(earlier(now.Add(c.patience), c.end)); err != nil {
+	if err := c.Conn.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(b)
@@ -119,11 +119,4 @@ func (c *conn) cutOff(over net.Conn) bool {
 	defer c.held.Store(false)
 	_, err := t.Read(make([]byte, 1)) // EOF, or there is nothing to read.
 	return err == io.EOF
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

@@ -23,6 +23,7 @@ type gate struct {
 	open    map[*conn]bool
 	of      map[netip.Prefix]int // Connections of each network.
 	closing bool                 // Connections at rest are closed.
+	ended   bool                 // All are.
 }
 
 func newGate(ln net.Listener, cfg settings) *gate {
@@ -57,7 +58,7 @@ func (g *gate) Accept() (net.Conn, error) {
 
 // admit returns the connection to serve, or nil.
 func (g *gate) admit(nc net.Conn) *conn {
-	c := &conn{Conn: nc, gate: g, patience: g.cfg.patience}
+	c := &conn{Conn: nc, gate: g, patience: g.cfg.patience, end: time.Now().Add(life)}
 	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
 		c.ip = a.Addr().Unmap()
 	}
@@ -95,48 +96,54 @@ func (g *gate) left(c *conn) {
 type phase int
 
 const (
-	resting  phase = iota // Between messages.
-	taking                // A message is coming in or being delivered.
-	replying              // It was decided; the reply may not be written yet.
+	resting phase = iota // Between transactions.
+	busy                 // In one.
 )
 
-// take notes that a message begins on c, and reports whether there is time
-// for one. If so, decided must follow.
-func (g *gate) take(c *conn) bool {
+// begin notes that a transaction begins on c, and reports whether there is
+// time for one. If so, rest must follow.
+func (g *gate) begin(c *conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing {
 		return false
 	}
-	c.phase = taking
+	c.phase = busy
+	return true
+}
+
+// rest notes that the transaction on c is over, and its reply written.
+func (g *gate) rest(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.phase = resting
+}
+
+// take notes that a message is taken in, and reports whether there is time for
+// it. If so, messages.Done must follow.
+func (g *gate) take() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return false
+	}
 	g.messages.Add(1)
 	return true
 }
 
-// decided notes that the message on c ends with the next reply.
-func (g *gate) decided(c *conn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	c.phase = replying
-	g.messages.Done()
-}
-
-// reading is called before each read on c: a reply was written. It reports
-// whether the connection goes on.
+// reading is called before each read on c. It reports whether the connection
+// goes on.
 func (g *gate) reading(c *conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.phase == replying {
-		c.phase = resting
-	}
 	return !g.closing || c.phase != resting
 }
 
 // drain closes the connections at rest, and from now on each one that comes
-// to rest. With all it closes all.
+// to rest. With all it closes all, and no message is taken in any more.
 func (g *gate) drain(all bool) {
 	g.mu.Lock()
-	g.closing = true
+	g.closing, g.ended = true, g.ended || all
 	var list []*conn
 	for c := range g.open {
 		if all || c.phase == resting {

@@ -250,18 +250,18 @@ func TestStop(t *testing.T) {
 // TestLittleMemory: more large messages at once than there is memory for all
 // get through, or are told to wait.
 func TestLittleMemory(t *testing.T) {
-	s := start(t, func(c *mx.Config) { c.MaxSize, c.Memory = 3<<20, 31<<20 })
-	body := strings.Repeat(strings.Repeat("z", 76)+"\r\n", 35_000)
+	s := start(t, func(c *mx.Config) { c.MaxSize, c.Memory = 3<<19, 15<<20 })
+	body := strings.Repeat(strings.Repeat("z", 76)+"\r\n", 16_000)
 	got := make(chan string)
-	for i := range 8 {
+	for i := range 5 {
 		go func() { got <- s.transfer(mail(fmt.Sprint(i), body), "alice@example.org") }()
 	}
-	for range 8 {
+	for range 5 {
 		if r := <-got; !strings.HasPrefix(r, "250") {
 			t.Errorf("got %q, want 250", r)
 		}
 	}
-	if n := len(s.letters(cast().alice)); n != 8 {
-		t.Errorf("alice has %d letters, want 8", n)
+	if n := len(s.letters(cast().alice)); n != 5 {
+		t.Errorf("alice has %d letters, want 5", n)
 	}
 }

@@ -89,6 +89,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	defer late.Stop()
 	srv.Shutdown(context.WithoutCancel(ctx)) // Waits for the connections; closing ln again is no failure.
+	g.drain(true)                            // Nothing begins beside the Wait.
 	g.messages.Wait()
 	if ctx.Err() != nil {
 		return nil

@@ -57,6 +57,9 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if strings.ContainsFunc(from, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(from) > 320 {
 		return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "Bad sender address"}
 	}
+	if !s.conn.gate.begin(s.conn) {
+		return reply(errStopping)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tx = transaction{from: from, helo: cmp.Or(printable(s.smtp.Hostname()), "unknown")}
@@ -104,10 +107,10 @@ func (s *session) Data(r io.Reader) error {
 	s.mu.Lock()
 	tx := s.tx
 	s.mu.Unlock()
-	if !s.conn.gate.take(s.conn) {
+	if !s.conn.gate.take() {
 		return reply(errStopping)
 	}
-	defer s.conn.gate.decided(s.conn)
+	defer s.conn.gate.messages.Done()
 	id, err := s.in.receive(tx, r, s)
 	if err != nil {
 		return s.in.refused("message", err)
@@ -131,12 +134,17 @@ func (s *session) security() string {
 	return strings.ReplaceAll(tls.VersionName(state.Version), " ", "") + " " + tls.CipherSuiteName(state.CipherSuite)
 }
 
-// Reset implements smtp.Session.
+// Reset implements smtp.Session. The library calls it after each transaction,
+// when the reply is written.
 func (s *session) Reset() {
+	s.conn.gate.rest(s.conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tx = transaction{}
 }
 
 // Logout implements smtp.Session.
-func (*session) Logout() error { return nil }
+func (s *session) Logout() error {
+	s.conn.gate.rest(s.conn)
+	return nil
+}
