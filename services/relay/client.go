@@ -16,7 +16,7 @@ import (
 
 const (
 	dialing   = 30 * time.Second // For one address.
-	listening = 5 * time.Minute  // For one reply, RFC 5321, 4.5.3.2; that to the message has all of the attempt.
+	listening = 10 * time.Minute // For one reply; that to the message takes longest, RFC 5321, 4.5.3.2.6.
 	maxSaid   = 1 << 20          // Octets that a server may say in one session.
 )
 

@@ -24,9 +24,9 @@ type Config struct {
 
 	DKIM []ConfigDKIM `json:"dkim,omitempty"` // Keys; every message is signed with each. Empty: unsigned.
 
-	MX        ConfigHop `json:"mx"`                  // Server of Domains. Empty: as for other domains.
-	Smarthost ConfigHop `json:"smarthost,omitempty"` // Server of other domains. Empty: their own.
-	Resolver  string    `json:"resolver,omitempty"`  // host:port that is asked for servers. Empty: none are found.
+	MX        ConfigHop `json:"mx,omitzero"`        // Server of Domains. Empty: as for other domains.
+	Smarthost ConfigHop `json:"smarthost,omitzero"` // Server of other domains. Empty: their own.
+	Resolver  string    `json:"resolver,omitempty"` // host:port that is asked for servers. Empty: none are found.
 
 	ForeignPort  int  `json:"foreign_port,omitempty"`  // Of servers of other domains. 0: 25.
 	AllowPrivate bool `json:"allow_private,omitempty"` // Deliver to servers of other domains in private networks.

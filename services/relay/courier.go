@@ -77,6 +77,9 @@ func (c *courier) watch(ctx context.Context) {
 // round starts an attempt for each row that is due, as far as there are
 // workers.
 func (c *courier) round(ctx, work context.Context) {
+	if c.full() {
+		return // The end of an attempt is the next occasion.
+	}
 	now := time.Now()
 	rows, err := c.queue.Due(ctx, now, look)
 	if err != nil {
@@ -110,6 +113,12 @@ func (c *courier) start(domain string) bool {
 	c.all++
 	c.busy[domain]++
 	return true
+}
+
+func (c *courier) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all >= c.cfg.Workers
 }
 
 func (c *courier) end(domain string) {

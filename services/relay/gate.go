@@ -20,6 +20,7 @@ type gate struct {
 	open    map[*conn]bool
 	of      map[netip.Prefix]int // Connections of each network.
 	closing bool                 // Connections at rest are closed.
+	ended   bool                 // All are.
 }
 
 func newGate(cfg settings) *gate {
@@ -90,31 +91,42 @@ func (g *gate) left(c *conn) {
 type phase int
 
 const (
-	resting  phase = iota // Between messages.
-	taking                // A message is coming in or being stored.
-	replying              // It was decided; the reply may not be written yet.
-	ending                // Closed after the next reply.
+	resting phase = iota // Between transactions.
+	busy                 // In one.
+	ending               // Closed before the next read.
 )
 
-// take notes that a message begins on c, and reports whether there is time
-// for one. If so, decided must follow.
-func (g *gate) take(c *conn) bool {
+// begin notes that a transaction begins on c, and reports whether there is
+// time for one. If so, rest must follow.
+func (g *gate) begin(c *conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing {
 		return false
 	}
-	c.phase = taking
-	g.messages.Add(1)
+	c.phase = busy
 	return true
 }
 
-// decided notes that the message on c ends with the next reply.
-func (g *gate) decided(c *conn) {
+// rest notes that the transaction on c is over, and its reply written.
+func (g *gate) rest(c *conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c.phase = replying
-	g.messages.Done()
+	if c.phase != ending {
+		c.phase = resting
+	}
+}
+
+// take notes that a message is taken in, and reports whether there is time for
+// it. If so, messages.Done must follow.
+func (g *gate) take() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return false
+	}
+	g.messages.Add(1)
+	return true
 }
 
 // end closes c after the next reply.
@@ -124,22 +136,19 @@ func (g *gate) end(c *conn) {
 	c.phase = ending
 }
 
-// reading is called before each read on c: a reply was written. It reports
-// whether the connection goes on.
+// reading is called before each read on c. It reports whether the connection
+// goes on.
 func (g *gate) reading(c *conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.phase == replying {
-		c.phase = resting
-	}
 	return c.phase != ending && (!g.closing || c.phase != resting)
 }
 
 // drain closes the connections at rest, and from now on each one that comes
-// to rest. With all it closes all.
+// to rest. With all it closes all, and no message is taken in any more.
 func (g *gate) drain(all bool) {
 	g.mu.Lock()
-	g.closing = true
+	g.closing, g.ended = true, g.ended || all
 	var list []*conn
 	for c := range g.open {
 		if all || c.phase == resting {

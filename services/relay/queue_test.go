@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,29 +13,9 @@ import (
 	"leap.example/services/relay"
 )
 
-// report wants one notification at the MX, for alice, that has the words.
-func (s *site) report(words ...string) {
-	s.t.Helper()
-	d := s.mx.wait(1)[0]
-	if d.from != "" || fmt.Sprint(d.to) != "[alice@example.org]" {
-		s.t.Errorf("notification from %q to %v", d.from, d.to)
-	}
-	words = append(words, "From: Mail delivery <postmaster@example.org>", "report-type=delivery-status", "Auto-Submitted: auto-replied",
-		"Reporting-MTA: dns; smtp.example.org", "DKIM-Signature: ", "\r\nSubject: question\r\n")
-	for _, w := range words {
-		if !strings.Contains(d.raw, w) {
-			s.t.Errorf("%q is not in the notification:\n%s", w, d.raw)
-		}
-	}
-	if strings.Contains(d.raw, "body-canary") {
-		s.t.Errorf("the notification has the text:\n%s", d.raw)
-	}
-}
-
-func (s *site) ask(to ...string) { s.submit(mail("question", "body-canary"), to...) }
-
 // TestGreylisting: a server that wants to be asked again later.
 func TestGreylisting(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	var asked atomic.Int32
 	s.world.set(func(w *sink) {
@@ -58,6 +37,7 @@ func TestGreylisting(t *testing.T) {
 // TestMixedAnswers: of four recipients of one domain one is refused for good,
 // one waits, two are taken at once, and each happens once.
 func TestMixedAnswers(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	var waited atomic.Bool
 	s.world.set(func(w *sink) {
@@ -87,6 +67,7 @@ func TestMixedAnswers(t *testing.T) {
 // TestRefusedThenBack: nobody listens; a while later somebody does. The relay
 // is killed in between, and another one takes over.
 func TestRefusedThenBack(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.ask("carol@refused.example")
 	s.rowsWhen("two attempts", func(rows []record.OutboundRow) bool {
@@ -106,6 +87,7 @@ func TestRefusedThenBack(t *testing.T) {
 
 // TestBackup: the better host does not answer, or will not talk, the other does.
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	_, port, _ := net.SplitHostPort(s.world.addr)
 	backup := newSink(t, "127.0.0.9:"+port, nil)
@@ -115,92 +97,10 @@ func TestBackup(t *testing.T) {
 	s.empty()
 }
 
-func TestLifeEnds(t *testing.T) {
-	s := start(t, func(c *relay.Config) { c.Life, c.Retry = "1s", []string{"400ms"} })
-	s.world.set(func(w *sink) { w.rcpt = func(string) string { return "450 4.2.1 busy" } })
-	s.ask("carol@dest.example")
-	s.mx.wait(1)
-	s.empty()
-	s.report("Action: failed", "Status: 4.2.1", "No more attempts")
-}
-
-func TestLate(t *testing.T) {
-	s := start(t, func(c *relay.Config) { c.Retry = []string{"20ms"} })
-	s.world.set(func(w *sink) { w.rcpt = func(string) string { return "450 4.2.1 busy" } })
-	s.ask("carol@dest.example")
-	s.mx.wait(1)
-	s.report("Action: delayed", "Will-Retry-Until: ", "Status: 4.2.1")
-	s.rowsWhen("attempts go on", func(rows []record.OutboundRow) bool {
-		return slices.ContainsFunc(rows, func(r record.OutboundRow) bool { return r.Attempts > 8 })
-	})
-	s.world.set(func(w *sink) { w.rcpt = nil })
-	s.world.wait(1)
-	s.empty()
-	if n := len(s.mx.deliveries()); n != 1 {
-		t.Errorf("%d notifications, want 1", n)
-	}
-}
-
-func TestDeadDomains(t *testing.T) {
-	for to, status := range map[string]string{
-		"x@nomail.example": "5.1.10", "x@nowhere.example": "5.1.2", "x@loop.example": "5.4.6",
-	} {
-		s := start(t)
-		s.ask(to)
-		s.mx.wait(1)
-		s.empty()
-		s.report("Status: "+status+"\r\n", "Final-Recipient: rfc822; "+to)
-	}
-	s := start(t, func(c *relay.Config) { c.AllowPrivate = false })
-	s.ask("carol@dest.example")
-	s.mx.wait(1)
-	s.report("Status: 5.4.4\r\n")
-	if n := len(s.world.deliveries()); n != 0 {
-		t.Error("mail went to a private network")
-	}
-	s = start(t)
-	s.ask("x@a.broken") // Its name server fails: not dead.
-	s.rowsWhen("attempts go on", func(rows []record.OutboundRow) bool { return len(rows) == 1 && rows[0].Attempts >= 2 })
-	if n := len(s.mx.deliveries()); n != 0 {
-		t.Errorf("%d notifications, want 0", n)
-	}
-}
-
-// TestNullSender: a notification that is refused is the end of it.
-func TestNullSender(t *testing.T) {
-	s := start(t)
-	s.mx.set(func(w *sink) { w.rcpt = func(string) string { return "550 5.1.1 moved away" } })
-	s.ask("x@nowhere.example")
-	s.rowsWhen("nothing", func(rows []record.OutboundRow) bool { return len(rows) == 0 })
-	s.empty()
-	if n := len(s.mx.deliveries()); n != 0 {
-		t.Errorf("%d deliveries, want 0", n)
-	}
-}
-
-func TestBeyondASCII(t *testing.T) {
-	s := start(t)
-	c := s.client()
-	if err := c.SendMail("alice@example.org", []string{"jürgen@münchen.example", `"a b\"c"@dest.example`}, strings.NewReader(mail("question", "x"))); err != nil {
-		t.Fatal(err)
-	}
-	got := s.world.wait(2)
-	to := []string{fmt.Sprint(got[0].to), fmt.Sprint(got[1].to)}
-	slices.Sort(to)
-	if to[0] != `["a b\"c"@dest.example]` || to[1] != "[jürgen@xn--mnchen-3ya.example]" {
-		t.Errorf("taken for %q", to)
-	}
-	s.world.set(func(w *sink) { w.old = true })
-	if err := c.SendMail("alice@example.org", []string{"jürgen@münchen.example"}, strings.NewReader(mail("question", "x"))); err != nil {
-		t.Fatal(err)
-	}
-	s.report("Status: 5.6.7", `Final-Recipient: utf-8; j\x{FC}rgen@xn--mnchen-3ya.example`)
-	s.empty()
-}
-
 // TestOwnServer: mail for the provider itself does not go where TLS does not
 // prove that it is the MX.
 func TestOwnServer(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*testing.T, *relay.Config){
 		"no TLS":     func(t *testing.T, c *relay.Config) { c.MX.Address = newSink(t, "", nil).addr },
 		"wrong name": func(_ *testing.T, c *relay.Config) { c.MX.Name = "other.example.org" },
@@ -218,6 +118,7 @@ func TestOwnServer(t *testing.T) {
 
 // TestTLSFallback: a stranger's broken TLS does not keep mail back.
 func TestTLSFallback(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	_, port, _ := net.SplitHostPort(s.world.addr)
 	broken := theOffice().server
@@ -231,6 +132,7 @@ func TestTLSFallback(t *testing.T) {
 }
 
 func TestSmarthost(t *testing.T) {
+	t.Parallel()
 	var host *sink
 	s := start(t, func(c *relay.Config) {
 		host = newSink(t, "", nil)
@@ -245,6 +147,7 @@ func TestSmarthost(t *testing.T) {
 // TestTakenIsRecorded: the database fails in the moment in which a server takes
 // a message. When it is back the message is not sent again.
 func TestTakenIsRecorded(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.world.set(func(w *sink) {
 		w.data = func() string {
@@ -264,6 +167,7 @@ func TestTakenIsRecorded(t *testing.T) {
 // TestStopInTheMiddle: the relay is told to stop while a server thinks about a
 // message. It waits for the answer and records it.
 func TestStopInTheMiddle(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.world.hold = make(chan bool)
 	s.ask("carol@dest.example")
@@ -279,6 +183,7 @@ func TestStopInTheMiddle(t *testing.T) {
 // TestLostAnswer: the server takes the message and its answer is lost. That is
 // one delivery more, and not two.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	var once atomic.Bool
 	s.world.set(func(w *sink) {
@@ -297,6 +202,7 @@ func TestLostAnswer(t *testing.T) {
 // TestTwoRelays share a queue, one of them is killed and comes back: every
 // message arrives once.
 func TestTwoRelays(t *testing.T) {
+	t.Parallel()
 	const n = 40
 	s := start(t)
 	s.stop()
@@ -329,6 +235,7 @@ func TestTwoRelays(t *testing.T) {
 
 // TestForeignKey: rows that another key has sealed stay where they are.
 func TestForeignKey(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *relay.Config) { c.Resolver = "127.0.0.1:1" })
 	s.ask("carol@dest.example")
 	s.stop()

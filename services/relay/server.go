@@ -105,6 +105,7 @@ func (s *Server) Serve(ctx context.Context, implicit, starttls net.Listener) err
 	c.run(ctx, work)
 	doors.Wait()
 	srv.Shutdown(context.WithoutCancel(ctx)) // Waits for the connections; closing listeners again is no failure.
+	g.drain(true)                            // Nothing begins beside the Wait.
 	g.messages.Wait()
 	stopWork()
 	end.Wait()

@@ -140,6 +140,9 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	if !s.in.rate.Take(s.who, time.Now()) {
 		return s.in.refused("sender", errRate)
 	}
+	if !s.conn.gate.begin(s.conn) {
+		return reply(errStopping)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tx = transaction{user: s.who, from: from, utf8: opts.UTF8}
@@ -183,10 +186,10 @@ func (s *session) Data(r io.Reader) error {
 	s.mu.Lock()
 	tx := s.tx
 	s.mu.Unlock()
-	if !s.conn.gate.take(s.conn) {
+	if !s.conn.gate.take() {
 		return reply(errStopping)
 	}
-	defer s.conn.gate.decided(s.conn)
+	defer s.conn.gate.messages.Done()
 	id, err := s.in.receive(tx, r, s)
 	if err != nil {
 		return s.in.refused("message", err)
@@ -200,15 +203,20 @@ func chunked(r io.Reader) bool {
 	return ok
 }
 
-// Reset implements smtp.Session.
+// Reset implements smtp.Session. The library calls it after each transaction,
+// when the reply is written.
 func (s *session) Reset() {
+	s.conn.gate.rest(s.conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tx = transaction{}
 }
 
 // Logout implements smtp.Session.
-func (*session) Logout() error { return nil }
+func (s *session) Logout() error {
+	s.conn.gate.rest(s.conn)
+	return nil
+}
 
 // ascii reports whether s has nothing beyond ASCII.
 func ascii(s string) bool { return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e }) }
