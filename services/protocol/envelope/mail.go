@@ -24,7 +24,7 @@ var (
 // A Header is what the MX knows of a message beside its text: the SMTP
 // envelope and its own checks.
 type Header struct {
-	V               int       `json:"v"`    // Version, 1.
+	V               int       `json:"v"`    // Version, set by Seal.
 	From            string    `json:"from"` // MAIL FROM; "" is the null sender.
 	To              string    `json:"to"`   // RCPT TO, of this copy.
 	Received        time.Time `json:"received"`
@@ -38,7 +38,8 @@ type Header struct {
 }
 
 const (
-	mailMagic = "LEM\x01"
+	mailMagic     = "LEM\x01"
+	headerVersion = 1
 	// maxHeader and maxRaw bound the two parts of the content, bytes.
 	maxHeader = 64 << 10
 	maxRaw    = 64 << 20
@@ -48,6 +49,7 @@ const (
 // key in binary, signed by signer, at the time now. It fails if the key cannot
 // be encrypted to now. Calls may run at the same time.
 func Seal(h Header, raw, recipient []byte, signer *SigningKey, rand io.Reader, now time.Time) ([]byte, error) {
+	h.V = headerVersion
 	head, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encoding an envelope's header: %w", err)
@@ -56,8 +58,11 @@ func Seal(h Header, raw, recipient []byte, signer *SigningKey, rand io.Reader, n
 		return nil, fmt.Errorf("message of %d bytes: %w", len(raw), ErrLimit)
 	}
 	to, err := openpgp.ReadKeyRing(bytes.NewReader(recipient))
-	if err != nil || len(to) != 1 {
-		return nil, fmt.Errorf("reading the recipient's key: %d keys, %w", len(to), errors.Join(err))
+	if err == nil && len(to) != 1 {
+		err = fmt.Errorf("%d keys", len(to))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the recipient's key: %w", err)
 	}
 	size := len(mailMagic) + 4 + len(head) + 4 + len(raw)
 	var out bytes.Buffer
@@ -111,8 +116,11 @@ func Open(data, private []byte, mxKeys []string) (Header, []byte, error) {
 	limit := int64(maxHeader + 2*maxRaw)
 	cfg := &packet.Config{Time: func() time.Time { return time.Time{} }, MaxDecompressedMessageSize: &limit}
 	md, err := openpgp.ReadMessage(bytes.NewReader(data), slices.Concat(mx, own), nil, cfg)
-	if err != nil || !md.IsEncrypted {
-		return fail(fmt.Errorf("%w: %w", ErrDecrypt, errors.Join(err)))
+	if err == nil && !md.IsEncrypted {
+		err = errors.New("it is in clear")
+	}
+	if err != nil {
+		return fail(fmt.Errorf("%w: %w", ErrDecrypt, err))
 	}
 	plain := bytes.NewBuffer(make([]byte, 0, len(data)))
 	if _, err := plain.ReadFrom(io.LimitReader(md.UnverifiedBody, limit)); err != nil {
@@ -134,7 +142,7 @@ func parseInner(plain []byte) (Header, []byte, error) {
 		return Header{}, nil, ErrInner
 	}
 	var h Header
-	if err := json.Unmarshal(head, &h); err != nil || h.V != 1 {
+	if err := json.Unmarshal(head, &h); err != nil || h.V != headerVersion {
 		return Header{}, nil, ErrInner
 	}
 	return h, raw, nil

@@ -150,6 +150,17 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	inner := innerOf(t, header, []byte("hello"))
 	mxEntity := entity(t, k)
+	var clear bytes.Buffer
+	w, err := openpgp.SignWithParams(&clear, mxEntity, &openpgp.SignParams{Config: &packet.Config{Time: func() time.Time { return now }}})
+	if err == nil {
+		_, err = w.Write(inner)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	for _, tt := range []struct {
 		name string
@@ -168,6 +179,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a flipped bit", flipped, priv, []string{mx}, envelope.ErrDecrypt},
 		{"cut off", good[:len(good)-1], priv, []string{mx}, envelope.ErrDecrypt},
 		{"empty", nil, priv, []string{mx}, envelope.ErrDecrypt},
+		{"signed, but in clear", clear.Bytes(), priv, []string{mx}, envelope.ErrDecrypt},
 		{"not an envelope", message(mxEntity, []byte("hello")), priv, []string{mx}, envelope.ErrInner},
 		{"not padded", message(mxEntity, inner[:300]), priv, []string{mx}, envelope.ErrInner},
 		{"padding not zero", message(mxEntity, append(bytes.Clone(inner[:len(inner)-1]), 1)), priv, []string{mx}, envelope.ErrInner},
