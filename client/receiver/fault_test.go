@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,14 +143,14 @@ func TestFaultsAtEveryRequest(t *testing.T) {
 			}
 			var mu sync.Mutex
 			n := 0
-			hit := false
+			var hit atomic.Bool
 			p.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 				mu.Lock()
 				defer mu.Unlock()
 				if n++; n != at || strings.Contains(r.URL.Path, "notify") {
 					return false
 				}
-				hit = true
+				hit.Store(true)
 				if after == 0 {
 					panic(http.ErrAbortHandler)
 				}
@@ -158,7 +159,7 @@ func TestFaultsAtEveryRequest(t *testing.T) {
 			})
 			_, _, err := d.rec.Drain(t.Context(), p.Remote("bob"), d)
 			p.Fault(nil)
-			if !hit {
+			if !hit.Load() {
 				break
 			}
 			hits++

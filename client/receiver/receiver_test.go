@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"leap.example/services/protocol/envelope"
@@ -80,9 +81,9 @@ func TestExpungedStaysExpunged(t *testing.T) {
 	p := newProvider(t)
 	d := p.device(t)
 	p.deliver(t, envelope.Header{}, plain("x"))
-	refuse := true
+	var allow atomic.Bool
 	p.Fault(func(w http.ResponseWriter, r *http.Request) bool {
-		if refuse && r.Method == http.MethodDelete {
+		if !allow.Load() && r.Method == http.MethodDelete {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
 		}
@@ -96,7 +97,7 @@ func TestExpungedStaysExpunged(t *testing.T) {
 	check(t, d.mail.SetFlags(t.Context(), m.ID, []uint32{1}, []string{`\Deleted`}, nil))
 	_, err = d.mail.Expunge(t.Context(), m.ID, []uint32{1})
 	check(t, err)
-	refuse = false
+	allow.Store(true)
 	if done, left := d.drain(t); done != 1 || left != 0 {
 		t.Errorf("drained %d, left %d", done, left)
 	}

@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func (s *Server) deliver(ctx context.Context) (next time.Time, err error) {
 	now := time.Now()
 	next = now.Add(maxPause)
 	var wg sync.WaitGroup
-	room := make(chan struct{}, maxDeliveries)
+	room := make(chan struct{}, cmp.Or(s.testOnlyDeliveries, maxDeliveries))
 	results := make([]error, len(all))
 	for i, p := range all {
 		if p.Next.After(now) {

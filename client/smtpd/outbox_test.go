@@ -17,7 +17,6 @@ import (
 	"leap.example/client/mailstore/door"
 	"leap.example/client/smtpd"
 	"leap.example/client/soledad"
-	"leap.example/client/soledad/soledadtest"
 	"leap.example/services/protocol/nick"
 )
 
@@ -157,108 +156,6 @@ func TestRestartSendsWhatWaits(t *testing.T) {
 }
 
 func crlf(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
-
-// TestPowerFailures sends messages on a disk that loses what was not synced,
-// with power failures at random points. Every message that was taken arrives;
-// it arrives twice only if the power failed while it was being delivered.
-func TestPowerFailures(t *testing.T) {
-	rounds := 12
-	if testing.Short() {
-		rounds = 3
-	}
-	taken, refused := 0, 0
-	for seed := range rounds {
-		fs := soledadtest.NewCrashFS(t.TempDir(), 4096, uint64(seed))
-		n, of := powerFailures(t, fs, seed)
-		fs.Close()
-		taken, refused = taken+n, refused+of-n
-	}
-	if t.Logf("%d messages taken, %d refused", taken, refused); taken == 0 || refused == 0 {
-		t.Error("the power did not fail where it should")
-	}
-}
-
-func powerFailures(t *testing.T, fs *soledadtest.CrashFS, seed int) (took, of int) {
-	dir := &directory{keys: map[nick.Address]nick.Key{}}
-	newAccount(t, filepath.Join(t.TempDir(), "bob.db"), "bob@leap.example", dir)
-	r := &relay{}
-	r.answer = func(n int, _ []string) error {
-		if n%3 == 0 {
-			return &smtpd.Reply{Code: 451, Text: "later"}
-		}
-		return nil
-	}
-	taken := map[string]bool{}
-	crashes, sends := 0, 0
-	for boot := range 6 {
-		docs, err := fs.Open(t.Context(), "alice.db", [32]byte{1})
-		check(t, err)
-		keys := keymanager.New(docs, dir, "alice@leap.example", nil)
-		mail, err := mailstore.New(t.Context(), docs)
-		check(t, err)
-		_, err = keys.Create(t.Context())
-		check(t, err)
-		s, err := smtpd.New(smtpd.Config{Key: door.Key{Address: "alice@leap.example", Password: password}}, docs, mail, keys, r, slog.New(slog.DiscardHandler))
-		check(t, err)
-		s.SetPause(func(int) time.Duration { return time.Millisecond })
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- s.Run(ctx) }()
-		if boot < 5 {
-			fs.CrashAfter(20 + (seed*37+boot*61)%300)
-			for range 4 {
-				sends++
-				id := fmt.Sprintf("<%d-%d-%d@leap.example>", seed, boot, sends)
-				raw := crlf(strings.Replace(short, "Subject", "Message-ID: "+id+"\nSubject", 1))
-				if s.Send(t.Context(), "alice@leap.example", []nick.Address{"bob@leap.example"}, raw) == nil {
-					taken[id] = true
-				}
-			}
-			fs.Crash()
-			crashes++
-			cancel()
-			<-done // Its store is dead.
-			docs.Close()
-			continue
-		}
-		poll(t, func() bool { return waiting(t, docs) == 0 })
-		cancel()
-		check(t, <-done)
-		// What was taken is in Sent too, exactly once.
-		m, err := mail.Mailbox(t.Context(), mailstore.Sent)
-		check(t, err)
-		items, _, err := mail.Items(t.Context(), m.ID)
-		check(t, err)
-		kept := map[string]int{}
-		for _, it := range items {
-			raw, err := mail.Raw(t.Context(), it)
-			check(t, err)
-			kept[idOf(raw)]++
-		}
-		for id := range taken {
-			if kept[id] != 1 {
-				t.Errorf("seed %d: %s is %d times in Sent", seed, id, kept[id])
-			}
-		}
-		check(t, docs.Close())
-	}
-	arrived := map[string]int{}
-	twice := 0
-	for _, m := range r.taken {
-		if arrived[idOf(m.raw)]++; arrived[idOf(m.raw)] > 1 {
-			twice++
-		}
-	}
-	for id := range taken {
-		if arrived[id] == 0 {
-			t.Errorf("seed %d: %s was taken and lost", seed, id)
-		}
-	}
-	if twice > 2*crashes { // At most what was in the hands of the relay at each.
-		t.Errorf("seed %d: %d duplicates after %d crashes", seed, twice, crashes)
-	}
-	return len(taken), sends
-}
 
 func idOf(raw []byte) string {
 	i := bytes.Index(raw, []byte("Message-ID: "))

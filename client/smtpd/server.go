@@ -56,7 +56,8 @@ type Server struct {
 	inWork chan struct{} // A token for each message in work.
 	wake   chan struct{} // Run has something to do.
 
-	testOnlyPause func(attempts int) time.Duration // Nil: the real one.
+	testOnlyPause      func(attempts int) time.Duration // Nil: the real one.
+	testOnlyDeliveries int                              // Zero: maxDeliveries.
 }
 
 // New returns a server. It touches neither network nor disk.

@@ -65,13 +65,17 @@ func (d database) putBody(ctx context.Context, id string, doc bodyDoc, data []by
 			return err
 		}
 	}
-	stub, err := d.upload(ctx, id, data)
-	if err != nil {
-		return err
+	for range maxAttempts {
+		stub, err := d.upload(ctx, id, data)
+		if err != nil {
+			return err
+		}
+		m.Rev, m.Attachments = stub.Rev, stub.Attachments
+		if _, err = d.update(ctx, id, doc); problem.KindOf(err) != problem.Stale {
+			return err
+		}
 	}
-	m.Rev, m.Attachments = stub.Rev, stub.Attachments
-	_, err = d.update(ctx, id, doc)
-	return err
+	return problem.Unavailable.Errorf("%s is being changed", d.noun)
 }
 
 // upload stores a body under an id that has no description yet, and returns

@@ -41,7 +41,7 @@ func TestAccountsAgree(t *testing.T) {
 // (leap-protocols.md 5.1). Rotated databases are named without their number.
 var rights = map[string][]string{
 	"users":               {"webapp"},
-	"identities":          {"leap_mx", "nickserver", "webapp"},
+	"identities":          {"leap_mx", "nickserver", "relay", "webapp"},
 	"tokens":              {"relay", "soledad", "webapp"},
 	"sessions":            {"webapp"},
 	"tickets":             {"webapp"},

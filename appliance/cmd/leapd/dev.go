@@ -14,6 +14,13 @@ import (
 // devGroup makes the files of p where they are missing and returns all of its
 // services as one group.
 func devGroup(p dev.Provider, log *slog.Logger) (*daemon.Group, error) {
+	if last := 1<<16 - 1 - dev.PortHealth; p.Base < 1 || p.Base > last {
+		return nil, fmt.Errorf("--base-port %d: choose one from 1 to %d", p.Base, last)
+	}
+	// Its certificates and documents carry the domain.
+	if e, err := dev.ReadEndpoints(p.Dir); err == nil && e.Domain != p.Domain {
+		return nil, fmt.Errorf("the provider under %s is %s: choose --domain %s or another --dir", p.Dir, e.Domain, e.Domain)
+	}
 	if err := p.Free(); err != nil {
 		return nil, err
 	}

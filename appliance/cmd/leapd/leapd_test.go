@@ -135,6 +135,7 @@ func TestStatusOfMistakes(t *testing.T) {
 		{"run dns --colour red", "see: leapd run --help"},
 		{"dev surplus", "see: leapd dev --help"},
 		{"dev --base-port many", "see: leapd dev --help"},
+		{"dev --base-port 65500 --dir " + t.TempDir(), "choose one from 1 to 65436"},
 		{"dance", `unknown command "dance"`},
 	} {
 		var out, errs bytes.Buffer
@@ -236,6 +237,7 @@ func TestDevTwice(t *testing.T) {
 	if got := stop(); got != 0 {
 		t.Errorf("dev ends with status %d, want 0", got)
 	}
+	says("the provider under "+p.Dir+" is demo.example: choose --domain demo.example", args("--domain", "other.example"))
 	stop = start()
 	second, err := dev.ReadEndpoints(p.Dir)
 	check(t, err)
