@@ -141,7 +141,8 @@ func (d database) remove(ctx context.Context, id, rev string) error {
 	return d.failed("deleting", err)
 }
 
-// note stores a document of this node alone (_local), whatever was there.
+// note stores a document, whatever was there: a note of this node (_local), or
+// an entry of a cache.
 func (d database) note(ctx context.Context, id string, doc any) error {
 	raw, err := json.Marshal(doc)
 	if err != nil {

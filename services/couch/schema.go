@@ -51,6 +51,8 @@ func layouts() map[string]layout {
 		"tickets":      {names("webapp"), nil},
 		"messages":     {names("webapp"), nil},
 		"invite_codes": {names("webapp"), nil},
+		"customers":    {names("webapp"), nil},
+		"keycache":     {role("keycache"), nil},
 		"client_certificates": {names("webapp", "ca"), map[string][]string{
 			"pool": {"type", "taken_by"}, "requests": {"type", "answered"},
 		}},

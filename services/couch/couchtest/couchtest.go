@@ -58,6 +58,8 @@ func Test(t *testing.T, s Server) {
 	t.Run("invites", s.invites)
 	t.Run("messages", s.messages)
 	t.Run("tickets", s.tickets)
+	t.Run("customers", s.customers)
+	t.Run("keycache", s.keycache)
 	t.Run("pool", s.pool)
 	t.Run("certificate requests", s.requests)
 	t.Run("state", s.state)

@@ -173,3 +173,26 @@ type Blob struct {
 	Created time.Time `json:"created"`
 	Deleted bool      `json:"deleted,omitempty"`
 }
+
+// A Customer says what a user pays for: database customers, opened by webapp.
+// Its _id is the user's id: one user is one customer.
+type Customer struct {
+	ID        string    `json:"_id"`
+	Rev       string    `json:"_rev,omitempty"`
+	Type      string    `json:"type"`                // "Customer".
+	Reference string    `json:"reference,omitempty"` // Of the payment service. No name, no card.
+	Level     string    `json:"service_level_code"`
+	PaidUntil time.Time `json:"paid_until,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// A CachedKey is the answer of somebody else about an address in another
+// domain: database keycache, opened by nickserver. Its _id is a hash of the
+// address: whoever copies the database does not get a list of addresses.
+type CachedKey struct {
+	ID      string    `json:"_id"`
+	Rev     string    `json:"_rev,omitempty"`
+	Type    string    `json:"type"`              // "CachedKey".
+	OpenPGP string    `json:"openpgp,omitempty"` // Armored; empty: there is none.
+	Expires time.Time `json:"expires"`
+}
