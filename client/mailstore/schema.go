@@ -38,6 +38,7 @@ CREATE TABLE mail_body (       -- One row for each msg document.
 	head   BLOB,                  -- Of a large message: its header,
 	text   TEXT                   -- and its text, so that neither needs the whole.
 );
+CREATE INDEX mail_body_part ON mail_body (row) WHERE whole = 0;
 CREATE TABLE mail_item (       -- One row for each flags document.
 	id       TEXT PRIMARY KEY,
 	body     TEXT NOT NULL,

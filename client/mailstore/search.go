@@ -37,7 +37,7 @@ type HeaderQuery struct{ Name, Value string }
 // a query is for, in order.
 func (s *Store) Search(ctx context.Context, box string, q Query) (uids []uint32, err error) {
 	err = s.docs.View(ctx, func(tx *soledad.Tx) error {
-		items, err := searchItems(tx.SQL(), box)
+		items, err := searchItems(tx.SQL(), box, required(q))
 		if err != nil {
 			return err
 		}
@@ -76,10 +76,35 @@ type searchItem struct {
 	text   string // Folded.
 }
 
-func searchItems(tx *sql.Tx, box string) ([]searchItem, error) {
-	rows, err := tx.Query(`SELECT u.uid, u.flags, m.date, m.size, m.id, m.row, m.whole
+// required returns the FTS5 query for what all messages that are found must
+// contain, or "".
+func required(q Query) string {
+	var terms []string
+	for _, s := range slices.Concat(q.Body, q.Text) {
+		terms = append(terms, match(fold(s)))
+	}
+	for _, h := range q.Header {
+		terms = append(terms, match(fold(h.Value)))
+	}
+	terms = slices.DeleteFunc(terms, func(t string) bool { return t == "" })
+	return strings.Join(terms, " AND ")
+}
+
+// searchItems returns the messages of a mailbox; with an FTS5 query those for
+// which it holds, or for which the index cannot tell.
+func searchItems(tx *sql.Tx, box, match string) ([]searchItem, error) {
+	const columns = `SELECT u.uid, u.flags, m.date, m.size, m.id, m.row, m.whole `
+	query, args := columns+`
 		FROM mail_uid u JOIN mail_item i ON i.id = u.item JOIN mail_body m ON m.id = i.body
-		WHERE u.box = ? AND u.gone = 0 ORDER BY u.uid`, box)
+		WHERE u.box = ? AND u.gone = 0 ORDER BY u.uid`, []any{box}
+	if match != "" { // CROSS JOIN: from the few to the many.
+		query, args = `
+			WITH c (row) AS (SELECT rowid FROM mail_fts WHERE mail_fts MATCH ? UNION SELECT row FROM mail_body WHERE whole = 0)
+			`+columns+`
+			FROM c CROSS JOIN mail_body m ON m.row = c.row CROSS JOIN mail_item i ON i.body = m.id CROSS JOIN mail_uid u ON u.item = i.id
+			WHERE u.box = ? AND u.gone = 0 ORDER BY u.uid`, []any{match, box}
+	}
+	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (s *Server) seal(ctx context.Context, message *mailmime.Part, g group) ([]b
 	if err != nil {
 		return nil, err
 	}
-	key := autocrypt.Key{Address: s.cfg.Key.Address, Mutual: true, Data: own.Key().Binary}
+	key := autocrypt.Key{Address: author(message.Header), Mutual: true, Data: own.Key().Binary}
 	h := message.Header
 	if f, err := key.Field(autocrypt.Name); err == nil { // One that is too large is left out.
 		h = append(h[:len(h):len(h)], f)
@@ -88,6 +88,20 @@ func (s *Server) seal(ctx context.Context, message *mailmime.Part, g group) ([]b
 		return nil, err
 	}
 	return pgpmime.Encrypt(outer, armored), nil
+}
+
+// author returns the address in From, which checkSender has seen: Autocrypt
+// wants the field to name it, be it an alias.
+func author(h mailmime.Header) nick.Address {
+	list, _ := h.Addresses("From")
+	if len(list) != 1 {
+		return ""
+	}
+	a, err := nick.ParseAddress(list[0].Address)
+	if err != nil {
+		return ""
+	}
+	return a
 }
 
 func (s *Server) sign(ctx context.Context, message *mailmime.Part) ([]byte, error) {

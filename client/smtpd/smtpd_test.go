@@ -124,6 +124,9 @@ func TestBlindRecipients(t *testing.T) {
 			t.Errorf("the copy to %v names a blind recipient", m.to)
 		}
 		p := mailmime.Parse(m.raw)
+		if _, ok := autocrypt.Of(p.Header, "al@leap.example"); !ok {
+			t.Errorf("the copy to %v brings no key of the alias", m.to)
+		}
 		armored, encrypted := pgpmime.Encrypted(p)
 		if encrypted != strings.HasSuffix(m.to[0], "@leap.example") {
 			t.Errorf("the copy to %v is encrypted: %v", m.to, encrypted)

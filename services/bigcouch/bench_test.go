@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -166,7 +167,10 @@ func (n *node) put(path string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	resp.Body.Close()
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil { // Or the connection is not used again.
+		return err
+	}
 	if resp.StatusCode != http.StatusCreated {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
