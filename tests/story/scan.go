@@ -51,10 +51,25 @@ type finder struct {
 
 func (f *finder) look(where string, data []byte) {
 	for _, w := range f.words {
-		if bytes.Contains(data, []byte(w)) && !slices.Contains(f.found[w], where) {
+		hit := slices.ContainsFunc(forms(w), func(form []byte) bool { return bytes.Contains(data, form) })
+		if hit && !slices.Contains(f.found[w], where) {
 			f.found[w] = append(f.found[w], where)
 		}
 	}
+}
+
+// forms returns a word as it is, and as it stands in the base64 of a longer
+// text: there it begins at one of three places, and its ends are mixed with
+// what is beside it.
+func forms(w string) [][]byte {
+	all := [][]byte{[]byte(w)}
+	for shift := range 3 {
+		text := base64.StdEncoding.EncodeToString(append(make([]byte, shift), w...))
+		first := (shift*8 + 5) / 6       // The digits before have bits of the neighbour.
+		last := (shift + len(w)) * 8 / 6 // The digits after, too.
+		all = append(all, []byte(text[first:last]))
+	}
+	return all
 }
 
 func (f *finder) files(dir string) error {

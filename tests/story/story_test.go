@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"os/exec"
 	"strings"
 	"testing"
@@ -39,12 +40,15 @@ func TestScanFinds(t *testing.T) {
 		word,
 		"text " + word + " text",
 		map[string]any{"a": []any{map[string]any{word: 1.0}}},
-		"dGV4dCBDQU5BUllYWVogdGV4dA==",             // Base64.
-		"dGV4dCBDQU5BUllYWVogdGV4dA",               // Without padding.
-		"7465787420434e4152595858595a",             // Hex of another word: not found.
-		`{"ld1":"dGV4dCBDQU5BUllYWVogdGV4dA"}`,     // JSON inside a string.
-		`{"x":"{\"y\":\"43414e41525958595a\"}"}`,   // Hex inside JSON inside JSON.
-		map[string]any{"data": "Q0FOQVJZWFla"},     // An attachment.
+		"dGV4dCBDQU5BUllYWVogdGV4dA==",           // Base64.
+		"dGV4dCBDQU5BUllYWVogdGV4dA",             // Without padding.
+		"7465787420434e4152595858595a",           // Hex of another word: not found.
+		`{"ld1":"dGV4dCBDQU5BUllYWVogdGV4dA"}`,   // JSON inside a string.
+		`{"x":"{\"y\":\"43414e41525958595a\"}"}`, // Hex inside JSON inside JSON.
+		map[string]any{"data": "Q0FOQVJZWFla"},   // An attachment.
+		"Content-Type: x\r\n\r\n" + base64.StdEncoding.EncodeToString([]byte("a "+word+" b")) + "\r\n",
+		"Content-Type: x\r\n\r\n" + base64.StdEncoding.EncodeToString([]byte("ab "+word+" b")) + "\r\n",
+		"Content-Type: x\r\n\r\n" + base64.StdEncoding.EncodeToString([]byte("abc "+word+" b")) + "\r\n",
 		"Q0FOQVJZWFlaQ0FOQVJZWFlaQ0FOQVJZWFla\n\n", // Not base64 as it stands: line ends do not hurt.
 	} {
 		f := &finder{words: []string{word}, found: map[string][]string{}}

@@ -47,6 +47,8 @@ var rights = map[string][]string{
 	"tickets":             {"webapp"},
 	"messages":            {"webapp"},
 	"invite_codes":        {"webapp"},
+	"customers":           {"webapp"},
+	"keycache":            {"nickserver"},
 	"client_certificates": {"ca", "webapp"},
 	"shared":              {"soledad"},
 	"outbound":            {"relay"},
