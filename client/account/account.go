@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"leap.example/client/control"
 	"leap.example/client/session"
 	"leap.example/services/protocol/problem"
 )
@@ -25,7 +24,11 @@ type Account struct {
 	cfg Config
 	log *slog.Logger
 
-	doing sync.Mutex // Held by what changes the state as a whole: one at a time.
+	// Locks are taken in this order: doing, unlocked.exchanging,
+	// unlocked.connecting, unlocked.mu, mu. The last two are never held while
+	// anything else is waited for.
+	doing chan struct{} // Holds a value while the state as a whole is changed.
+	ended bool          // Guarded by doing: Run is over.
 
 	mu       sync.Mutex // Guards what follows.
 	provider *session.Provider
@@ -34,21 +37,39 @@ type Account struct {
 
 // New returns the account under cfg.Dir. It touches neither network nor disk.
 func New(cfg Config, log *slog.Logger) *Account {
-	return &Account{cfg: cfg, log: log}
+	return &Account{cfg: cfg, log: log, doing: make(chan struct{}, 1)}
 }
 
 func (a *Account) path(name string) string { return filepath.Join(a.cfg.Dir, name) }
 
-// Run keeps the account until ctx is done, then locks it.
+// Run keeps the account until ctx is done, then locks it. What changes the
+// account meanwhile ends first; what comes later is Unavailable.
 func (a *Account) Run(ctx context.Context) error {
 	<-ctx.Done()
-	a.doing.Lock()
-	defer a.doing.Unlock()
+	a.doing <- struct{}{}
+	defer func() { <-a.doing }()
+	a.ended = true
 	err := a.close()
 	if p := a.current(); p != nil {
 		p.Close()
 	}
 	return err
+}
+
+// begin makes the caller the only one who changes the account, until it calls
+// end.
+func (a *Account) begin(ctx context.Context) (end func(), err error) {
+	select {
+	case a.doing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	end = func() { <-a.doing }
+	if a.ended {
+		end()
+		return nil, problem.Unavailable.Errorf("the daemon is stopping")
+	}
+	return end, nil
 }
 
 // Check implements daemon.Checker.
@@ -74,86 +95,93 @@ func (a *Account) current() *session.Provider {
 // load returns the provider of this device, reading its documents on first
 // use; problem.NotExist before AddProvider.
 func (a *Account) load() (*session.Provider, error) {
-	if p := a.current(); p != nil {
-		return p, nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.provider != nil {
+		return a.provider, nil
 	}
 	p, err := session.LoadProvider(session.Options{Dir: a.cfg.Dir})
 	if errors.Is(err, problem.NotExist) {
 		return nil, problem.NotExist.Errorf(`no provider yet: choose one with "leapc provider add DOMAIN"`)
 	}
+	if errors.Is(err, problem.Invalid) {
+		return nil, problem.Invalid.Errorf(`%w: fetch it again with "leapc provider add DOMAIN"`, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.provider = p
 	return p, nil
 }
 
 // close locks the account. The caller holds doing.
 func (a *Account) close() error {
-	a.mu.Lock()
-	u := a.open
-	a.open = nil
-	a.mu.Unlock()
+	u := a.take()
 	if u == nil {
 		return nil
 	}
-	return u.close()
+	return errors.Join(u.stop(), u.store.Close())
 }
 
-// need returns the unlocked account or says what to do.
-func (a *Account) need() (*unlocked, error) {
-	if u := a.unlocked(); u != nil {
-		return u, nil
+// take makes the account locked for everybody but the caller, who ends it.
+func (a *Account) take() *unlocked {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.open
+	a.open = nil
+	return u
+}
+
+// use calls f with the unlocked account, whose store stays open until f
+// returns. The context of f also ends when the account is locked.
+func (a *Account) use(ctx context.Context, f func(ctx context.Context, u *unlocked) error) error {
+	a.mu.Lock()
+	u := a.open
+	if u != nil {
+		u.guests.Add(1)
+	}
+	a.mu.Unlock()
+	if u == nil {
+		return a.locked()
+	}
+	defer u.guests.Done()
+	bound, release := u.bind(ctx)
+	defer release()
+	err := f(bound, u)
+	if err != nil && bound.Err() != nil && ctx.Err() == nil {
+		return problem.Unauthenticated.Errorf(`the account was locked meanwhile: "leapc login"`)
+	}
+	return err
+}
+
+// locked says what to do before the account can be used.
+func (a *Account) locked() error {
+	if _, err := a.load(); err != nil {
+		return err
 	}
 	if !a.hasVault() {
-		return nil, problem.Unauthenticated.Errorf(`no account on this device yet: "leapc signup NAME" or "leapc login NAME"`)
+		return problem.Unauthenticated.Errorf(`no account on this device yet: "leapc signup NAME" or "leapc login NAME"`)
 	}
-	return nil, problem.Unauthenticated.Errorf(`the account is locked: "leapc login"`)
+	return problem.Unauthenticated.Errorf(`the account is locked: "leapc login"`)
 }
 
 func (a *Account) hasVault() bool {
-	_, err := os.Stat(a.path("vault.json"))
+	_, err := os.Lstat(a.path("vault.json"))
 	return err == nil
-}
-
-// AddProvider implements control.Backend.
-func (a *Account) AddProvider(ctx context.Context, q control.ProviderRequest) (control.Provider, error) {
-	a.doing.Lock()
-	defer a.doing.Unlock()
-	if a.hasVault() {
-		return control.Provider{}, problem.Exist.Errorf("this device has an account already: use another --home for another one")
-	}
-	if err := os.MkdirAll(a.cfg.Dir, 0o700); err != nil {
-		return control.Provider{}, err
-	}
-	p, err := session.Bootstrap(ctx, q.Domain, session.Options{Resolver: q.Resolver, CAFingerprint: q.Fingerprint, Dir: a.cfg.Dir})
-	if err != nil {
-		return control.Provider{}, err
-	}
-	a.mu.Lock()
-	old := a.provider
-	a.provider = p
-	a.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
-	doc := p.Document()
-	return control.Provider{
-		Domain: doc.Domain, Name: doc.Name[doc.DefaultLanguage], Description: doc.Description[doc.DefaultLanguage],
-		Services: doc.Services, Enrollment: doc.EnrollmentPolicy, Fingerprint: doc.CACertFingerprint,
-	}, nil
 }
 
 // Lock implements control.Backend.
 func (a *Account) Lock(ctx context.Context) error {
-	a.doing.Lock()
-	defer a.doing.Unlock()
-	u := a.unlocked()
+	end, err := a.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	u := a.take()
 	if u == nil {
 		return nil
 	}
+	err = u.stop() // First: the loop would log in again.
 	u.logout(ctx)
-	return a.close()
+	return errors.Join(err, u.store.Close())
 }

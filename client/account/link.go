@@ -32,82 +32,125 @@ func remoteOf(ctx context.Context, p *session.Provider, sess *session.Session) (
 	return nil, problem.NotExist.Errorf("the provider has no sync server")
 }
 
-// connect returns the link, making it if there is none: a login, the key ring,
-// the account's own key on this device and at the provider. It is safe to call
-// from several goroutines; one of them works.
-func (u *unlocked) connect(ctx context.Context) (*link, error) {
+// hold makes the caller the only one who makes links, until it calls release.
+func (u *unlocked) hold(ctx context.Context) (release func(), err error) {
 	select {
 	case u.connecting <- struct{}{}:
+		return func() { <-u.connecting }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-u.connecting }()
-	if l := u.linked(); l != nil {
+}
+
+// connect returns the link, making it if there is none: a login, the key ring,
+// the account's own key. It is safe to call from several goroutines; one of
+// them works.
+func (u *unlocked) connect(ctx context.Context) (*link, error) {
+	release, err := u.hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return u.connected(ctx)
+}
+
+// errRefused is in the chain of a login that the provider refused.
+var errRefused = errors.New("the provider refuses the login")
+
+// refusedFor is how long a login that the provider refused is not tried again
+// with the same credentials. Every try counts there as a guess, and too many
+// shut the user out on other devices.
+const refusedFor = 15 * time.Minute
+
+// connected is connect for the holder.
+func (u *unlocked) connected(ctx context.Context) (*link, error) {
+	u.mu.Lock()
+	l, cred, refusal := u.link, u.cred, u.refusal
+	u.mu.Unlock()
+	if l != nil {
 		return l, nil
 	}
-	l, err := u.dial(ctx)
+	if refusal.cred == cred && time.Since(refusal.at) < refusedFor {
+		return nil, fmt.Errorf("%w: %w", errRefused, problem.Unauthenticated)
+	}
+	sess := u.sess
+	if sess == nil {
+		var err error
+		if sess, err = u.login(ctx, cred); err != nil {
+			return nil, err
+		}
+	}
+	u.sess = sess
+	l, err := u.furnish(ctx, sess)
+	if err == nil || errors.Is(err, problem.Unauthenticated) {
+		u.sess = nil // It is the link's now; or over.
+	}
 	if err != nil {
 		return nil, err
 	}
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.link = l
-	u.mu.Unlock()
 	return l, nil
 }
 
-// patience bounds the making of a link, in which an account may be finished.
-const patience = 2 * time.Minute
-
-func (u *unlocked) dial(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	l := &link{sess: u.sess}
-	if u.sess = nil; l.sess == nil {
-		if err := u.provider.Refresh(ctx, session.Daily); err != nil {
-			return nil, err
-		}
-		owner := u.vault.Owner()
-		var err error
-		l.sess, err = u.provider.Login(ctx, session.Account{Login: owner.Login, Known: u.credentials(), UserID: owner.UserID}, "")
-		if err != nil {
-			return nil, err
-		}
-	}
-	var err error
-	if l.remote, err = remoteOf(ctx, u.provider, l.sess); err != nil {
+func (u *unlocked) login(ctx context.Context, cred *session.Credentials) (*session.Session, error) {
+	if err := u.provider.Refresh(ctx, session.Daily); err != nil {
 		return nil, err
 	}
-	if l.ring, err = ring(ctx, l.remote, l.sess.Credentials()); err != nil {
+	owner := u.vault.Owner()
+	sess, err := u.provider.Login(ctx, session.Account{Login: owner.Login, Known: cred, UserID: owner.UserID}, "")
+	if errors.Is(err, problem.Unauthenticated) {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.refusal = refusal{cred, time.Now()}
+		return nil, fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return sess, err
+}
+
+// furnish makes the link of a session. What the account lacks is made.
+func (u *unlocked) furnish(ctx context.Context, sess *session.Session) (*link, error) {
+	l := &link{sess: sess}
+	var err error
+	if l.remote, err = remoteOf(ctx, u.provider, sess); err != nil {
+		return nil, err
+	}
+	if l.ring, err = u.ring(ctx, l.remote, sess.Credentials()); err != nil {
 		return nil, err
 	}
 	if err := u.saveRescue(l.ring); err != nil {
 		return nil, err
 	}
 	if !u.vault.Settled() {
-		if err := l.sess.Settle(ctx, u.vault, u.dek, rewrapper{l}); err != nil {
+		if err := sess.Settle(ctx, u.vault, u.dek, rewrapper{l}); err != nil {
 			return nil, err
 		}
 	}
 	return l, u.ownKey(ctx, l)
 }
 
-// ownKey sees to it that the account has a key, that it is in the store of all
-// devices, and that the provider publishes it.
+// ownKey sees to it that the account has a key in the store of all devices.
 func (u *unlocked) ownKey(ctx context.Context, l *link) error {
+	// A key that another device made must be here before one is made.
 	if _, err := u.store.Sync(ctx, l.remote, l.ring); err != nil {
 		return err
 	}
-	own, err := u.keys.Own(ctx)
-	if errors.Is(err, problem.NotExist) {
-		if own, err = u.keys.Create(ctx); err != nil {
-			return err
-		}
-		if _, err := u.store.Sync(ctx, l.remote, l.ring); err != nil {
-			return err
-		}
-		// Of two devices that made a key at once the merge has chosen one.
-		own, err = u.keys.Own(ctx)
+	if _, err := u.keys.Own(ctx); !errors.Is(err, problem.NotExist) {
+		return err
 	}
+	if _, err := u.keys.Create(ctx); err != nil {
+		return err
+	}
+	_, err := u.store.Sync(ctx, l.remote, l.ring)
+	return err
+}
+
+// publish sees to it that the provider answers with the account's key. Which
+// one that is can change with every exchange: of two devices that made one at
+// once the merge has chosen, and a key is extended before it expires.
+func (u *unlocked) publish(ctx context.Context, l *link) error {
+	own, err := u.keys.Own(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,7 +159,7 @@ func (u *unlocked) ownKey(ctx context.Context, l *link) error {
 		return err
 	}
 	if err := l.sess.PublishKey(ctx, own.Public()); err != nil {
-		return err
+		return fmt.Errorf("publishing the key: %w", err)
 	}
 	return u.setNote(ctx, "published", own.Public())
 }
@@ -137,10 +180,10 @@ func (u *unlocked) unlink(l *link) {
 	}
 }
 
-func (u *unlocked) credentials() *session.Credentials {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.cred
+// A refusal is when the provider refused which credentials.
+type refusal struct {
+	cred *session.Credentials
+	at   time.Time
 }
 
 func (u *unlocked) setCredentials(c *session.Credentials) {
@@ -149,22 +192,10 @@ func (u *unlocked) setCredentials(c *session.Credentials) {
 	u.cred = c
 }
 
-// bucket holds the notes of this package: of the device, never synced.
-const bucket = "account"
-
-// note returns a note, "" if there is none.
-func (u *unlocked) note(ctx context.Context, key string) (value string, err error) {
-	err = u.store.View(ctx, func(tx *soledad.Tx) error {
-		v, err := tx.LocalGet(bucket, key)
-		if errors.Is(err, problem.NotExist) {
-			return nil
-		}
-		value = string(v)
-		return err
-	})
-	return value, err
-}
-
-func (u *unlocked) setNote(ctx context.Context, key, value string) error {
-	return u.store.Update(ctx, func(tx *soledad.Tx) error { return tx.LocalPut(bucket, key, []byte(value)) })
+// adopt takes credentials that have opened the vault just now: after a change
+// of password that was interrupted these may be the ones that the provider
+// takes.
+func (u *unlocked) adopt(c *session.Credentials) {
+	u.setCredentials(c)
+	u.wake()
 }

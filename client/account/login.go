@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -15,53 +16,76 @@ import (
 // SignUp implements control.Backend: it makes the account at the provider and
 // then logs in, which makes everything else.
 func (a *Account) SignUp(ctx context.Context, q control.Credentials) error {
-	a.doing.Lock()
-	defer a.doing.Unlock()
-	p, err := a.load()
+	end, err := a.begin(ctx)
 	if err != nil {
 		return err
 	}
-	if a.hasVault() {
-		return problem.Exist.Errorf("this device has an account already: use another --home for another one")
+	defer end()
+	p, login, err := a.who(q.Login)
+	if err != nil {
+		return err
+	}
+	v, err := session.OpenVault(a.path("vault.json"))
+	if err == nil {
+		return errOther(v.Owner().Login + "@" + v.Owner().Domain)
+	}
+	if !errors.Is(err, problem.NotExist) {
+		return vaultAdvice(err)
 	}
 	if err := p.Refresh(ctx, session.Daily); err != nil {
 		return err
 	}
-	id, cred, err := p.SignUp(ctx, session.Account{Login: q.Login, Invite: q.Invite}, q.Password)
+	id, cred, err := p.SignUp(ctx, session.Account{Login: login, Invite: q.Invite}, q.Password)
 	if err != nil {
-		return err
+		return signUpAdvice(login, err)
 	}
-	sess, err := p.Login(ctx, session.Account{Login: q.Login, Known: cred, UserID: id}, "")
+	sess, err := p.Login(ctx, session.Account{Login: login, Known: cred, UserID: id}, "")
 	if err != nil {
-		return err
+		return halfWay(login, err)
 	}
 	return a.settle(ctx, p, sess)
 }
 
+// who returns the provider, and the login name in what the user typed, which
+// may be the address.
+func (a *Account) who(typed string) (p *session.Provider, login string, err error) {
+	if p, err = a.load(); err != nil {
+		return nil, "", err
+	}
+	login, domain, ok := strings.Cut(strings.ToLower(typed), "@")
+	if ok && domain != p.Document().Domain {
+		return nil, "", problem.Invalid.Errorf("the provider of this device is %s, not %s: use another --home for another one", p.Document().Domain, domain)
+	}
+	return p, login, nil
+}
+
 // Login implements control.Backend.
 func (a *Account) Login(ctx context.Context, q control.Credentials) error {
-	a.doing.Lock()
-	defer a.doing.Unlock()
-	p, err := a.load()
+	end, err := a.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	p, login, err := a.who(q.Login)
 	if err != nil {
 		return err
 	}
 	v, err := session.OpenVault(a.path("vault.json"))
 	if errors.Is(err, problem.NotExist) {
-		if q.Login == "" {
+		if login == "" {
 			return problem.Invalid.Errorf(`whose account? "leapc login NAME"`)
 		}
-		sess, err := p.Login(ctx, session.Account{Login: q.Login}, q.Password)
+		sess, err := p.Login(ctx, session.Account{Login: login}, q.Password)
 		if err != nil {
 			return err
 		}
 		return a.settle(ctx, p, sess)
 	}
 	if err != nil {
-		return err
+		return vaultAdvice(err)
 	}
-	if login := strings.ToLower(q.Login); login != "" && login != v.Owner().Login {
-		return problem.Exist.Errorf("this device has the account of %s: use another --home for another one", v.Owner().Login)
+	if owner := v.Owner(); login != "" && login != owner.Login {
+		return errOther(owner.Login + "@" + owner.Domain)
 	}
 	return a.unlock(ctx, p, v, q.Password)
 }
@@ -76,9 +100,17 @@ func (a *Account) settle(ctx context.Context, p *session.Provider, sess *session
 	owner := session.VaultOwner{Login: address.Local(), Domain: address.Domain(), UserID: sess.UserID()}
 	v, dek, err := session.CreateVault(a.path("vault.json"), owner, sess.Credentials())
 	if err != nil {
-		return err
+		return halfWay(owner.Login, err)
 	}
-	return a.start(ctx, p, &unlocked{vault: v, dek: dek, cred: sess.Credentials(), sess: sess}, true)
+	u := &unlocked{vault: v, dek: dek, cred: sess.Credentials(), sess: sess}
+	if err := a.start(ctx, p, u); err != nil {
+		return halfWay(owner.Login, err)
+	}
+	// Connected it has its keys; after an exchange the provider publishes them.
+	if _, _, err = u.exchange(ctx); err != nil {
+		return fmt.Errorf("the account is open on this device, and is finished as soon as the provider answers (leapc status): %w", err)
+	}
+	return nil
 }
 
 // unlock opens the vault with password. When it does not open, the password
@@ -88,74 +120,34 @@ func (a *Account) unlock(ctx context.Context, p *session.Provider, v *session.Va
 	dek, cred, err := v.Unlock(password)
 	if err == nil {
 		if u := a.unlocked(); u != nil {
+			u.adopt(cred)
 			return nil
 		}
-		return a.start(ctx, p, &unlocked{vault: v, dek: dek, cred: cred}, false)
+		return a.start(ctx, p, &unlocked{vault: v, dek: dek, cred: cred})
 	}
 	if !errors.Is(err, problem.Unauthenticated) {
 		return err
 	}
 	owner := v.Owner()
 	sess, online := p.Login(ctx, session.Account{Login: owner.Login, UserID: owner.UserID}, password)
-	if online != nil {
-		if errors.Is(online, problem.Unauthenticated) || errors.Is(online, problem.Unavailable) {
-			return err
-		}
+	switch {
+	case errors.Is(online, problem.Unauthenticated):
+		return err
+	case errors.Is(online, problem.Unavailable):
+		return problem.Unauthenticated.Errorf("%w; if it was changed on another device, the provider must be reachable for the new one", err)
+	case online != nil:
 		return online
 	}
 	if dek, err = a.rescue(ctx, p, sess); err != nil {
 		return err
 	}
+	if err := a.close(); err != nil { // It may rewrite the vault too.
+		return err
+	}
 	if err := v.Rewrap(dek, sess.Credentials()); err != nil {
 		return err
 	}
-	if err := a.close(); err != nil {
-		return err
-	}
-	return a.start(ctx, p, &unlocked{vault: v, dek: dek, cred: sess.Credentials(), sess: sess}, false)
-}
-
-// ChangePassword implements control.Backend.
-func (a *Account) ChangePassword(ctx context.Context, q control.PasswordChange) error {
-	a.doing.Lock()
-	defer a.doing.Unlock()
-	u, err := a.need()
-	if err != nil {
-		return err
-	}
-	if _, _, err := u.vault.Unlock(q.Old); err != nil {
-		return err
-	}
-	l, err := u.connect(ctx)
-	if err != nil {
-		return err
-	}
-	if err := l.sess.ChangePassword(ctx, q.New, u.vault, u.dek, rewrapper{l}); err != nil {
-		return err
-	}
-	u.setCredentials(l.sess.Credentials())
-	return nil
-}
-
-// DeleteAccount implements control.Backend.
-func (a *Account) DeleteAccount(ctx context.Context, q control.Credentials) error {
-	a.doing.Lock()
-	defer a.doing.Unlock()
-	u, err := a.need()
-	if err != nil {
-		return err
-	}
-	if _, _, err := u.vault.Unlock(q.Password); err != nil {
-		return err
-	}
-	l, err := u.connect(ctx)
-	if err != nil {
-		return err
-	}
-	if err := l.sess.DeleteAccount(ctx); err != nil {
-		return err
-	}
-	return errors.Join(a.close(), a.wipe())
+	return a.start(ctx, p, &unlocked{vault: v, dek: dek, cred: sess.Credentials(), sess: sess})
 }
 
 // wipe removes everything of the account from this device; the provider stays.

@@ -24,45 +24,68 @@ const (
 	ringLabel = "leap/vault-rescue/v1"
 )
 
+// patience is how long the database of a new account may take to be made.
+const patience = 2 * time.Minute
+
 // ring returns the account's key ring, making it if the provider has none.
-// A new account's database may take a moment to be made: until ctx ends, that
-// it does not exist is waited for.
-func ring(ctx context.Context, remote *soledad.Remote, cred *session.Credentials) (*soledad.Keyring, error) {
+func (u *unlocked) ring(ctx context.Context, remote *soledad.Remote, cred *session.Credentials) (*soledad.Keyring, error) {
+	_, err := os.Lstat(filepath.Join(u.dir, ringFile))
+	known := err == nil
+	end := time.Now().Add(patience)
 	for {
-		k, err := tryRing(ctx, remote, cred)
+		k, err := loadRing(ctx, remote, cred)
 		if !errors.Is(err, problem.NotExist) {
 			return k, err
 		}
+		if known {
+			return nil, problem.Stale.Errorf("the provider has lost the account's key ring: this device keeps all that it has; tell your provider")
+		}
+		k, err = makeRing(ctx, remote, cred)
+		switch {
+		case err == nil:
+			return k, nil
+		case errors.Is(err, problem.Stale): // Another device was first.
+			continue
+		case !errors.Is(err, problem.NotExist):
+			return nil, err
+		}
+		if time.Now().After(end) {
+			return nil, problem.Unavailable.Errorf("the provider has not made the account's database yet")
+		}
 		select {
 		case <-ctx.Done():
-			return nil, problem.Unavailable.Errorf("the provider has not made the account's database yet")
+			return nil, ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-func tryRing(ctx context.Context, remote *soledad.Remote, cred *session.Credentials) (*soledad.Keyring, error) {
+// loadRing returns the key ring that the provider has; problem.NotExist if it
+// has none.
+func loadRing(ctx context.Context, remote *soledad.Remote, cred *session.Credentials) (*soledad.Keyring, error) {
 	doc, _, err := remote.LoadKeyring(ctx)
-	if err == nil {
-		k, err := soledad.OpenKeyring(doc, cred.Secret.WrapKey())
-		if errors.Is(err, soledad.ErrWrap) {
-			return nil, problem.Unauthenticated.Errorf("the key ring does not open with this password: it was being changed on another device; finish it there")
-		}
-		return k, err
-	}
-	if !errors.Is(err, problem.NotExist) {
+	if err != nil {
 		return nil, err
 	}
+	k, err := soledad.OpenKeyring(doc, cred.Secret.WrapKey())
+	if errors.Is(err, soledad.ErrWrap) {
+		return nil, problem.Unavailable.Errorf("the key ring does not open with this password: it was being changed on another device; finish that there")
+	}
+	return k, err
+}
+
+// makeRing stores a new key ring: problem.Stale if there is one by now,
+// problem.NotExist while the account has no database.
+func makeRing(ctx context.Context, remote *soledad.Remote, cred *session.Credentials) (*soledad.Keyring, error) {
 	k, err := soledad.NewKeyring(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	if doc, err = k.Seal(rand.Reader, cred.Secret.WrapKey()); err != nil {
+	doc, err := k.Seal(rand.Reader, cred.Secret.WrapKey())
+	if err != nil {
 		return nil, err
 	}
-	if _, err = remote.StoreKeyring(ctx, doc, ""); errors.Is(err, problem.Stale) {
-		return tryRing(ctx, remote, cred) // Another device was first.
-	}
+	_, err = remote.StoreKeyring(ctx, doc, "")
 	return k, err
 }
 
@@ -109,7 +132,7 @@ func (a *Account) rescue(ctx context.Context, p *session.Provider, sess *session
 	if err != nil {
 		return dek, err
 	}
-	k, err := tryRing(ctx, remote, sess.Credentials())
+	k, err := loadRing(ctx, remote, sess.Credentials())
 	if err != nil {
 		return dek, err
 	}
@@ -124,25 +147,4 @@ func (a *Account) rescue(ctx context.Context, p *session.Provider, sess *session
 		return dek, problem.Invalid.Errorf("%s is damaged: log in with the old password once more", ringFile)
 	}
 	return [32]byte(plain), nil
-}
-
-// replace replaces a file durably.
-func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // After the rename there is nothing to remove.
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -29,9 +29,11 @@ func (a *Account) Status(ctx context.Context) control.Status {
 		return st
 	}
 	st.Address, st.State = v.Owner().Login+"@"+v.Owner().Domain, control.StateLocked
-	if u := a.unlocked(); u != nil {
+	// When it is locked, or is being locked, what is known is all there is to say.
+	_ = a.use(ctx, func(ctx context.Context, u *unlocked) error {
 		u.status(ctx, &st)
-	}
+		return nil
+	})
 	return st
 }
 
@@ -47,7 +49,7 @@ func (u *unlocked) status(ctx context.Context, st *control.Status) {
 		st.State = control.StateOffline
 	}
 	if r.err != nil {
-		st.Problem = advice(r.err)
+		st.Problem = advice(r.err).Error()
 	}
 	var err error
 	if st.Pending, err = u.store.Pending(ctx); err != nil {
@@ -61,82 +63,72 @@ func (u *unlocked) status(ctx context.Context, st *control.Status) {
 	}
 }
 
-// advice says what the user can do about an error.
-func advice(err error) string {
-	if errors.Is(err, problem.Unauthenticated) {
-		return `the provider refuses the login; if the password was changed on another device: "leapc login" with the new one`
-	}
-	return err.Error()
-}
-
 // Mail implements control.Backend.
-func (a *Account) Mail(context.Context) (control.MailSettings, error) {
-	u, err := a.need()
-	if err != nil {
-		return control.MailSettings{}, err
-	}
-	s := u.settings
-	server := func(port int) control.MailServer {
-		return control.MailServer{Host: "127.0.0.1", Port: port, Security: "none"}
-	}
-	return control.MailSettings{
-		Schema: control.Schema, Address: string(s.address), Username: string(s.address), Password: s.password,
-		IMAP: server(s.imap), SMTP: server(s.smtp),
-	}, nil
+func (a *Account) Mail(ctx context.Context) (m control.MailSettings, err error) {
+	err = a.use(ctx, func(_ context.Context, u *unlocked) error {
+		s := u.settings
+		server := func(port int) control.MailServer {
+			return control.MailServer{Host: "127.0.0.1", Port: port, Security: "none"}
+		}
+		m = control.MailSettings{
+			Schema: control.Schema, Address: string(s.address), Username: string(s.address), Password: s.password,
+			IMAP: server(s.imap), SMTP: server(s.smtp),
+		}
+		return nil
+	})
+	return m, err
 }
 
 // Keys implements control.Backend.
 func (a *Account) Keys(ctx context.Context) ([]control.Key, error) {
-	u, err := a.need()
-	if err != nil {
-		return nil, err
-	}
-	list, err := u.keys.List(ctx)
 	keys := []control.Key{}
-	for _, e := range list {
-		keys = append(keys, control.Key{Address: string(e.Address), Fingerprint: e.Fingerprint, Level: e.Level.String(), Own: e.Own})
-	}
+	err := a.use(ctx, func(ctx context.Context, u *unlocked) error {
+		list, err := u.keys.List(ctx)
+		for _, e := range list {
+			keys = append(keys, control.Key{Address: string(e.Address), Fingerprint: e.Fingerprint, Level: e.Level.String(), Own: e.Own})
+		}
+		return err
+	})
 	return keys, err
 }
 
 // FindKey implements control.Backend.
-func (a *Account) FindKey(ctx context.Context, address string) (control.Key, error) {
-	u, err := a.need()
-	if err != nil {
-		return control.Key{}, err
-	}
+func (a *Account) FindKey(ctx context.Context, address string) (k control.Key, err error) {
 	addr, err := nick.ParseAddress(address)
 	if err != nil {
-		return control.Key{}, err
+		return k, err
 	}
-	if addr.Base() == u.settings.address {
-		own, err := u.keys.Own(ctx)
-		if err != nil {
-			return control.Key{}, err
+	err = a.use(ctx, func(ctx context.Context, u *unlocked) error {
+		if addr.Base() == u.settings.address {
+			own, err := u.keys.Own(ctx)
+			if err == nil {
+				k = control.Key{
+					Address: string(addr), Fingerprint: own.Fingerprint(), Level: nick.Compared.String(), Own: true, Armored: own.Public(),
+				}
+			}
+			return err
 		}
-		return control.Key{
-			Address: string(addr), Fingerprint: own.Fingerprint(), Level: nick.Compared.String(), Own: true, Armored: own.Public(),
-		}, nil
-	}
-	key, level, err := u.keys.Find(ctx, addr)
-	if err != nil {
-		return control.Key{}, err
-	}
-	return control.Key{Address: string(addr), Fingerprint: key.Fingerprint, Level: level.String(), Armored: key.Armored}, nil
+		key, level, err := u.keys.Find(ctx, addr)
+		if err == nil {
+			k = control.Key{Address: string(addr), Fingerprint: key.Fingerprint, Level: level.String(), Armored: key.Armored}
+		}
+		return err
+	})
+	return k, err
 }
 
 // Sync implements control.Backend.
-func (a *Account) Sync(ctx context.Context) (control.SyncResult, error) {
-	u, err := a.need()
-	if err != nil {
-		return control.SyncResult{}, err
-	}
-	res, _, mails, err := u.exchangeOnce(ctx)
-	if err != nil {
-		return control.SyncResult{}, err
-	}
-	u.wake()
-	return control.SyncResult{
-		Schema: control.Schema, Sent: res.Pushed, Received: res.Pulled, Mails: mails, Quarantined: res.Quarantined,
-	}, nil
+func (a *Account) Sync(ctx context.Context) (r control.SyncResult, err error) {
+	err = a.use(ctx, func(ctx context.Context, u *unlocked) error {
+		res, _, mails, err := u.exchangeOnce(ctx)
+		if err != nil {
+			return advice(err)
+		}
+		u.wake()
+		r = control.SyncResult{
+			Schema: control.Schema, Sent: res.Pushed, Received: res.Pulled, Mails: mails, Quarantined: res.Quarantined,
+		}
+		return nil
+	})
+	return r, err
 }

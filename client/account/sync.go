@@ -25,17 +25,19 @@ func (u *unlocked) run(ctx context.Context) error {
 	pause := minPause
 	for ctx.Err() == nil {
 		generation, incoming, err := u.exchange(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				break
-			}
-			u.log.WarnContext(ctx, "not in step with the provider", "err", err, "retry_in", pause)
-			u.rest(ctx, changed, pause)
-			pause = min(2*pause, maxPause)
+		if err == nil {
+			err = u.wait(ctx, changed, generation, incoming)
+		}
+		if err == nil {
+			pause = minPause
 			continue
 		}
-		pause = minPause
-		u.wait(ctx, changed, generation, incoming)
+		if ctx.Err() != nil {
+			break
+		}
+		u.warn(ctx, "not in step with the provider", err, "retry_in", pause)
+		u.rest(ctx, changed, pause)
+		pause = min(2*pause, maxPause)
 	}
 	return nil
 }
@@ -57,11 +59,12 @@ func drain(c <-chan struct{}) {
 	}
 }
 
-// wait returns when something may have changed here or at the provider.
-func (u *unlocked) wait(ctx context.Context, changed <-chan struct{}, generation, incoming int) {
+// wait returns nil when something may have changed here or at the provider, and
+// an error when the provider does not tell.
+func (u *unlocked) wait(ctx context.Context, changed <-chan struct{}, generation, incoming int) error {
 	l := u.linked()
 	if l == nil {
-		return
+		return nil // The next exchange makes one.
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -71,6 +74,11 @@ func (u *unlocked) wait(ctx context.Context, changed <-chan struct{}, generation
 		told <- err
 	}()
 	select {
+	case err := <-told:
+		if errors.Is(err, problem.Unauthenticated) {
+			return nil // The next exchange renews the token.
+		}
+		return err
 	case <-ctx.Done():
 	case <-u.kick:
 	case <-changed:
@@ -80,14 +88,10 @@ func (u *unlocked) wait(ctx context.Context, changed <-chan struct{}, generation
 		case <-time.After(breath):
 		}
 		drain(changed)
-	case err := <-told:
-		if err != nil { // The next exchange finds out what it is.
-			u.rest(ctx, changed, minPause)
-		}
-		return
 	}
 	cancel()
 	<-told
+	return nil
 }
 
 // wake makes the loop go round now.
@@ -114,6 +118,9 @@ func (u *unlocked) exchangeOnce(ctx context.Context) (res soledad.Result, incomi
 	}
 	defer func() { <-u.exchanging }()
 	res, incoming, mails, err = u.tryExchange(ctx)
+	if err != nil && ctx.Err() != nil {
+		return res, incoming, mails, err // Whoever asked has gone: it says nothing of the provider.
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.report.err = err; err == nil {
@@ -136,10 +143,10 @@ func (u *unlocked) tryExchange(ctx context.Context) (res soledad.Result, incomin
 		mails, incoming = mails+n, left
 		return err
 	})
-	if err != nil {
-		return res, incoming, mails, err
+	if err == nil {
+		err = u.publish(ctx, l)
 	}
-	if u.health() != nil { // There is a network again: what waits in the outbox may go.
+	if err == nil && u.away() { // There is a network again: what waits in the outbox may go.
 		err = u.smtp.Online(ctx)
 	}
 	return res, incoming, mails, err

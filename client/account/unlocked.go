@@ -25,9 +25,9 @@ import (
 // An unlocked account is what runs between Login and Lock.
 type unlocked struct {
 	// Of the vault.
-	vault *session.Vault
+	vault *session.Vault // For the holder of connecting.
 	dek   [32]byte
-	sess  *session.Session // Of the login that unlocked it, until the first link takes it.
+	sess  *session.Session // Of a login that has no link yet; for the holder of connecting.
 
 	// The parts, made by start.
 	dir      string
@@ -40,16 +40,21 @@ type unlocked struct {
 	log      *slog.Logger
 	settings settings
 
-	connecting chan struct{} // Holds a value while a link is being made.
-	exchanging chan struct{} // Holds a value while an exchange runs.
-	kick       chan struct{} // Wakes the loop.
-	cancel     context.CancelFunc
-	ended      chan error
+	connecting chan struct{}  // Holds a value while a link is being made.
+	exchanging chan struct{}  // Holds a value while an exchange runs.
+	kick       chan struct{}  // Wakes the loop.
+	guests     sync.WaitGroup // Requests that use it; added to under Account.mu while it is open.
 
-	mu     sync.Mutex // Guards what follows.
-	cred   *session.Credentials
-	link   *link
-	report report
+	// bind makes a context end when the account is locked; release frees it.
+	bind func(context.Context) (bound context.Context, release func())
+	// stop ends what runs, and waits for it and for the guests.
+	stop func() error
+
+	mu      sync.Mutex // Guards what follows.
+	cred    *session.Credentials
+	link    *link
+	refusal refusal // Of the last login, if it was refused.
+	report  report
 }
 
 // settings are what a mail program must be told.
@@ -66,13 +71,11 @@ type report struct {
 	err      error // Of the last one; nil if it succeeded.
 }
 
-// start opens the store and the proxies of u and makes u the open account.
-// With connect it returns only when the account is connected and complete; the
-// account stays unlocked when that fails.
-func (a *Account) start(ctx context.Context, p *session.Provider, u *unlocked, connect bool) error {
+// start opens the store and the proxies of u, makes u the open account, and
+// connects it in the background.
+func (a *Account) start(ctx context.Context, p *session.Provider, u *unlocked) error {
 	u.dir, u.provider, u.log = a.cfg.Dir, p, a.log
 	u.connecting, u.exchanging, u.kick = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	u.ended = make(chan error, 1)
 	if err := u.openStore(ctx); err != nil {
 		return err
 	}
@@ -82,19 +85,22 @@ func (a *Account) start(ctx context.Context, p *session.Provider, u *unlocked, c
 	}
 	g.Add("sync", runner(u.run))
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	u.cancel = cancel
-	go func() { u.ended <- g.Run(run) }()
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(run) }()
+	u.stop = func() error {
+		cancel()
+		u.guests.Wait()
+		return <-ended
+	}
+	u.bind = func(ctx context.Context) (context.Context, func()) {
+		ctx, done := context.WithCancel(ctx)
+		unbind := context.AfterFunc(run, done)
+		return ctx, func() { unbind(); done() }
+	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.open = u
-	a.mu.Unlock()
-	if !connect {
-		return nil
-	}
-	if _, err := u.connect(ctx); err != nil {
-		return err
-	}
-	_, _, err = u.exchange(ctx)
-	return err
+	return nil
 }
 
 // A runner is a daemon.Service.
@@ -174,23 +180,19 @@ func relisten(ln net.Listener, serve func(context.Context, net.Listener) error) 
 	}
 }
 
-// close ends everything and closes the store.
-func (u *unlocked) close() error {
-	u.cancel()
-	err := <-u.ended
-	return errors.Join(err, u.store.Close())
-}
-
-// logout tells the provider, if it can be reached.
+// logout tells the provider, if it can be reached. It comes after stop.
 func (u *unlocked) logout(ctx context.Context) {
-	l := u.linked()
-	if l == nil {
+	sess := u.sess
+	if l := u.linked(); l != nil {
+		sess = l.sess
+	}
+	if sess == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := l.sess.Logout(ctx); err != nil {
-		u.log.WarnContext(ctx, "the provider could not be told of the logout: the session ends there after an idle hour", "err", err)
+	if err := sess.Logout(ctx); err != nil {
+		u.warn(ctx, "the provider could not be told of the logout: the session ends there after an idle hour", err)
 	}
 }
 
@@ -199,4 +201,11 @@ func (u *unlocked) health() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.report.err
+}
+
+// away reports whether there was no exchange yet, or the last one failed.
+func (u *unlocked) away() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.report.err != nil || u.report.at.IsZero()
 }
