@@ -156,7 +156,9 @@ func (a *Account) use(ctx context.Context, f func(ctx context.Context, u *unlock
 
 // locked says what to do before the account can be used.
 func (a *Account) locked() error {
-	if _, err := a.load(); err != nil {
+	if _, err := a.load(); errors.Is(err, problem.NotExist) {
+		return problem.Unauthenticated.Errorf("%w", err)
+	} else if err != nil {
 		return err
 	}
 	if !a.hasVault() {

@@ -101,12 +101,17 @@ func (u *unlocked) login(ctx context.Context, cred *session.Credentials) (*sessi
 	owner := u.vault.Owner()
 	sess, err := u.provider.Login(ctx, session.Account{Login: owner.Login, Known: cred, UserID: owner.UserID}, "")
 	if errors.Is(err, problem.Unauthenticated) {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.refusal = refusal{cred, time.Now()}
-		return nil, fmt.Errorf("%w: %w", errRefused, err)
+		return nil, u.refused(cred, err)
 	}
 	return sess, err
+}
+
+// refused notes that the provider refused a login with cred.
+func (u *unlocked) refused(cred *session.Credentials, err error) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refusal = refusal{cred, time.Now()}
+	return fmt.Errorf("%w: %w", errRefused, err)
 }
 
 // furnish makes the link of a session. What the account lacks is made.

@@ -161,8 +161,13 @@ func (u *unlocked) renewing(ctx context.Context, l *link, f func() error) error 
 	if err = f(); !errors.Is(err, problem.Unauthenticated) {
 		return err
 	}
-	if err := l.sess.Renew(ctx, token); err != nil {
+	cred := l.sess.Credentials()
+	err = l.sess.Renew(ctx, token)
+	if errors.Is(err, problem.Unauthenticated) {
 		u.unlink(l)
+		return u.refused(cred, err)
+	}
+	if err != nil {
 		return err
 	}
 	return f()

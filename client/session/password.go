@@ -42,7 +42,7 @@ func (s *Session) ChangePassword(ctx context.Context, password string, v *Vault,
 	switch {
 	case err == nil:
 		s.mu.Lock()
-		s.cred = next
+		s.cred, s.smtp = next, smtpCert{} // The provider has forgotten the old certificate.
 		s.mu.Unlock()
 		return s.Settle(ctx, v, dek, k)
 	case refused(err):

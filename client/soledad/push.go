@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"leap.example/services/protocol/envelope"
+	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/u1db"
 )
 
@@ -17,10 +18,17 @@ const (
 	batchBytes = 4 << 20
 )
 
+// A sealed is a document on its way, with its local id.
+type sealed struct {
+	id  string
+	doc u1db.Document
+}
+
 // push sends what the server has not seen, after generation from of our log
 // and up to where the round began. It returns the last generation that the
-// server has processed.
+// server has processed. What the server refuses is left out: see refusals.
 func (e *exchange) push(ctx context.Context, from int) (int, error) {
+	e.pushed, e.refused.held = from, map[string]int{}
 	for {
 		var rows []*row
 		var trans []string
@@ -29,27 +37,89 @@ func (e *exchange) push(ctx context.Context, from int) (int, error) {
 			return err
 		})
 		if err != nil || len(rows) == 0 {
-			return from, err
+			return e.pushed, err
 		}
-		docs := make([]u1db.Document, len(rows))
+		var docs []sealed
 		for i, r := range rows {
-			if docs[i], err = e.seal(ctx, r, trans[i]); err != nil {
-				return from, err
+			s, ok, err := e.sealOrRefuse(ctx, r, trans[i])
+			if err != nil {
+				return e.pushed, err
+			}
+			if ok {
+				docs = append(docs, s)
 			}
 		}
-		res, err := e.r.syncPut(ctx, e.replica, e.header, docs)
-		if err != nil {
-			return from, fmt.Errorf("sending %d documents: %w", len(docs), err)
-		}
-		if res.ReplicaUID != "" {
-			e.target = res.ReplicaUID
+		if err := e.send(ctx, docs); err != nil {
+			return e.pushed, err
 		}
 		from = rows[len(rows)-1].gen
-		e.res.Pushed += len(rows)
-		if err := e.s.setPushed(ctx, from); err != nil {
-			return from, err
-		}
 	}
+}
+
+// send sends documents in the order of the log. If the server refuses one, it
+// is found by halves.
+func (e *exchange) send(ctx context.Context, docs []sealed) error {
+	if len(docs) == 0 {
+		return nil
+	}
+	last := docs[len(docs)-1].doc.Gen
+	if err := e.makeWay(ctx, last); err != nil {
+		return err
+	}
+	batch := make([]u1db.Document, len(docs))
+	for i, s := range docs {
+		batch[i] = s.doc
+	}
+	res, err := e.r.syncPut(ctx, e.replica, e.header, batch)
+	switch {
+	case isRefusal(err):
+		return e.sendHalves(ctx, docs, err)
+	case err != nil:
+		return fmt.Errorf("sending %d documents: %w", len(docs), err)
+	}
+	if res.ReplicaUID != "" {
+		e.target = res.ReplicaUID
+	}
+	e.refused.row = 0
+	return e.sent(ctx, last, len(docs))
+}
+
+// sent records that the server has our log up to gen, n documents of it new.
+func (e *exchange) sent(ctx context.Context, gen, n int) error {
+	e.pushed = gen
+	e.res.Pushed += n
+	return e.s.setPushed(ctx, gen)
+}
+
+// sendHalves goes on after the server refused docs, of which it may have taken
+// the first ones.
+func (e *exchange) sendHalves(ctx context.Context, docs []sealed, refusal error) error {
+	info, err := e.r.syncInfo(ctx, e.replica)
+	if err != nil && !(e.header.Ensure && errors.Is(err, problem.NotExist)) {
+		return err
+	}
+	taken := 0
+	for taken < len(docs) && docs[taken].doc.Gen <= info.SourceGeneration {
+		taken++
+	}
+	if taken > 0 {
+		if err := e.sent(ctx, docs[taken-1].doc.Gen, taken); err != nil {
+			return err
+		}
+		docs = docs[taken:]
+	}
+	if len(docs) == 1 {
+		e.refused.refuse(docs[0].id, docs[0].doc.Gen, refusal)
+		if e.refused.row++; e.refused.row >= maxRefusals {
+			return fmt.Errorf("sending documents: %w", refusal)
+		}
+		return nil
+	}
+	half := len(docs) / 2
+	if err := e.send(ctx, docs[:half]); err != nil {
+		return err
+	}
+	return e.send(ctx, docs[half:])
 }
 
 // unsent returns a batch of documents whose newest change is after generation

@@ -114,7 +114,11 @@ func (r *Remote) do(ctx context.Context, q request) (*answer, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	return nil, fmt.Errorf("%s %s: %w", q.method, q.path, u1db.ErrorOf(resp.StatusCode, text))
+	refusal := u1db.ErrorOf(resp.StatusCode, text)
+	if resp.StatusCode == http.StatusRequestEntityTooLarge { // Of a proxy, too.
+		refusal = u1db.ErrDocumentTooBig
+	}
+	return nil, fmt.Errorf("%s %s: %w", q.method, q.path, refusal)
 }
 
 // sending is a request's body: whenever the network takes some of it the

@@ -74,12 +74,7 @@ func (s *Store) Reconcile(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			// A fresh place in the log, beyond all that the server can know.
-			gen, err := tx.append(r, false)
-			if err != nil {
-				return err
-			}
-			if err := tx.exec("UPDATE doc SET gen = ? WHERE id = ?", gen, id); err != nil {
+			if err := tx.move(r); err != nil {
 				return err
 			}
 		}

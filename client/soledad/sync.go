@@ -23,6 +23,7 @@ var ErrAccount = errors.New("the store belongs to another account")
 // Result says what a Sync did.
 type Result struct {
 	Pushed      int  // Documents that the server took.
+	Refused     int  // Documents for which it has no room, or which are too big for it; they stay pending.
 	Pulled      int  // Versions of other devices that were stored.
 	Merged      int  // Conflicts that were merged.
 	Quarantined int  // Documents newly put into quarantine.
@@ -37,7 +38,8 @@ const rounds = 100
 // Sync exchanges changes with r until nothing is left to send. It may be
 // repeated after any error: problem.Unavailable is the network's,
 // problem.Unauthenticated the token's, problem.Limit a quota that is used up
-// (what the server has was still fetched); ErrRollback and ErrAccount need a
+// or a document that is too big (everything else was exchanged, and
+// Result.Refused says how many documents were left out); ErrRollback and ErrAccount need a
 // decision. Progress is durable as it is made. One Sync runs at a time.
 func (s *Store) Sync(ctx context.Context, r *Remote, k *Keyring) (Result, error) {
 	select {
@@ -52,11 +54,15 @@ func (s *Store) Sync(ctx context.Context, r *Remote, k *Keyring) (Result, error)
 	}
 	for range rounds {
 		again, err := e.round(ctx)
-		if err != nil || !again {
+		e.res.Refused = len(e.refused.ids)
+		if err != nil {
 			return e.res, err
 		}
+		if !again {
+			break
+		}
 	}
-	return e.res, nil
+	return e.res, e.refused.err()
 }
 
 // An exchange is the state of one Sync.
@@ -66,12 +72,15 @@ type exchange struct {
 	k   *Keyring
 	res Result
 
+	refused refusals
+
 	// Of the present round:
 	replica string // Ours.
 	target  string // The server's; "" until it is made.
 	known   point  // What we have of the server.
 	own     point  // The newest point of our log when the round began.
 	header  u1db.SyncHeader
+	pushed  int // What the server has of our log.
 }
 
 // identify checks that store, remote and keyring belong together, and merges
@@ -123,7 +132,7 @@ func (e *exchange) round(ctx context.Context) (again bool, err error) {
 		return false, errors.Join(pushErr, err)
 	}
 	again = again || res.NewGeneration < info.TargetGeneration
-	if !again && done.gen > pushed {
+	if !again && done.gen > pushed && len(e.refused.ids) == 0 {
 		if err := e.r.syncDone(ctx, e.replica, done); err != nil {
 			return false, err
 		}
@@ -222,11 +231,16 @@ func (e *exchange) finish(ctx context.Context, res u1db.SyncResult, pushed int) 
 		if done, err = tx.chain(e.k, e.r.user); err != nil {
 			return err
 		}
-		if _, err := tx.scan([]any{&again}, "SELECT EXISTS (SELECT 1 FROM doc WHERE acked <> rev AND gen > ?)", pushed); err != nil {
+		if again, err = e.unsentSince(tx, pushed); err != nil {
 			return err
 		}
+		if len(e.refused.ids) == 0 { // Else what was refused is still to be sent.
+			if err := tx.setMeta(metaResend, 0); err != nil {
+				return err
+			}
+		}
 		return errors.Join(tx.setMeta(metaTarget, e.target), tx.setMeta(metaKnownGen, res.NewGeneration),
-			tx.setMeta(metaKnownTrans, res.NewTransactionID), tx.setMeta(metaResend, 0))
+			tx.setMeta(metaKnownTrans, res.NewTransactionID))
 	})
 	e.res.Generation = res.NewGeneration
 	return done, again, err

@@ -96,7 +96,5 @@ func (h *health) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// No request has a body; one that announces a body and does not send it
-	// would be waited for without end.
-	return Serve(ctx, ln, &http.Server{Handler: h.group, ReadTimeout: 5 * time.Second})
+	return Serve(ctx, ln, &http.Server{Handler: h.group})
 }

@@ -30,7 +30,7 @@ func (s *Server) compare(ctx context.Context) {
 			continue
 		}
 		wait = min(max(2*wait, minBackoff), maxCheckBackoff)
-		s.log.Warn("comparing databases with users failed", "err", err, "retry_in", wait)
+		s.failed("comparing databases with users", err, wait)
 		sleep(ctx, jitter(wait))
 	}
 }

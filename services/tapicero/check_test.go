@@ -74,20 +74,74 @@ func TestIncompleteUserListDestroysNothing(t *testing.T) {
 	})
 }
 
-func TestEmptyUsersDatabaseDestroysNothing(t *testing.T) {
+// A users database that lost its users costs nobody a mailbox, however few
+// there are.
+func TestLostUsersDestroyNothing(t *testing.T) {
+	for _, tt := range []struct {
+		dbs, users int
+		want       string
+	}{
+		{50, 0, "50 of 50"},
+		{10, 0, "10 of 10"},
+		{2, 0, "2 of 2"},
+		{1, 0, "1 of 1"},
+		{10, 4, "6 of 10"},
+		{3, 1, "2 of 3"},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				for n := range tt.dbs {
+					w.dbs[id(n)] = true
+				}
+				for n := range tt.users {
+					w.users[id(n)] = true
+				}
+				s := newServer(t, w, tapicero.Config{Grace: "1h"})
+				stop := run(t, s)
+				defer stop()
+				time.Sleep(100 * time.Hour)
+				if n := len(w.databases()); n != tt.dbs {
+					t.Errorf("%d databases left of %d", n, tt.dbs)
+				}
+				if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("Check: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// What the feed reports as deleted goes, also when it is half of all or the
+// last one, and also when it could not be destroyed at once.
+func TestReportedDeletionIsNotHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		for n := range 50 {
-			w.dbs[id(n)] = true
-		}
-		s := newServer(t, w, tapicero.Config{Grace: "1h"})
+		s := newServer(t, w, tapicero.Config{Grace: "1h", CheckEvery: "1h"})
 		stop := run(t, s)
 		defer stop()
-		time.Sleep(100 * time.Hour)
-		if n := len(w.databases()); n != 50 {
-			t.Errorf("%d databases left of 50", n)
+		w.create(id(1))
+		w.create(id(2))
+		synctest.Wait()
+		w.remove(id(1))
+		synctest.Wait()
+		wantDBs(t, w, id(2))
+		w.setFail(func(op, _ string) error {
+			if op == "destroy" {
+				return errDown
+			}
+			return nil
+		})
+		w.remove(id(2))
+		synctest.Wait()
+		wantDBs(t, w, id(2))
+		if err := s.CheckAll(t.Context()); err != nil {
+			t.Errorf("a deletion under way is taken for a lost user: %v", err)
 		}
-		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "50 of 50") {
+		w.setFail(nil)
+		time.Sleep(5 * time.Minute)
+		wantDBs(t, w)
+		if err := s.Check(t.Context()); err != nil {
 			t.Errorf("Check: %v", err)
 		}
 	})
@@ -120,17 +174,18 @@ func TestCheckAllGoesOnAfterAFailure(t *testing.T) {
 func TestUnreadableNotesBeginAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.dbs[id(1)] = true
+		w.users[id(2)] = true
+		w.dbs[id(1)], w.dbs[id(2)] = true, true
 		w.state["orphans"] = `["what`
 		s := newServer(t, w, tapicero.Config{Grace: "1h"})
 		if err := s.CheckAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantDBs(t, w, id(1))
+		wantDBs(t, w, id(1), id(2))
 		time.Sleep(2 * time.Hour)
 		if err := s.CheckAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantDBs(t, w)
+		wantDBs(t, w, id(2))
 	})
 }

@@ -31,8 +31,9 @@
 //     a backup, left by a lost sequence) is destroyed only after it was seen
 //     without a user for the whole of a grace period, and only if the list of
 //     users was read to its end;
-//   - if most databases have no user, the list of users is what is wrong:
-//     nothing is destroyed and Check says so.
+//   - if there is no user at all, or most databases have none, the list of
+//     users is what is wrong: nothing is destroyed but what the feed reported,
+//     and Check says so.
 //
 // # Trust
 //

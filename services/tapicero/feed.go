@@ -53,7 +53,7 @@ func (s *Server) follow(ctx context.Context) {
 			s.seen = "" // A sequence that the database does not know: all from the beginning.
 		}
 		s.mu.Unlock()
-		s.log.Warn("feed of users failed", "err", err, "retry_in", wait)
+		s.failed("feed of users", err, wait)
 		sleep(ctx, jitter(wait))
 	}
 }

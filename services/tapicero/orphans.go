@@ -13,9 +13,6 @@ import (
 const (
 	orphansKey = "orphans"
 	maxOrphans = 10_000
-	// So many databases may be without a user whatever the number of
-	// databases; above it, only half of them.
-	fewOrphans = 10
 )
 
 // orphans says since when a database, named by its user's id, has been seen
@@ -23,17 +20,23 @@ const (
 type orphans map[string]time.Time
 
 // sweep notes which databases have no user and destroys those whose grace is
-// over. users must be complete.
+// over. users must be complete. What the feed reported as deleted is not its
+// business: that is destroyed as soon as it can be.
+//
+// A users database that was lost or restored from an old copy looks as if
+// people had left. So nothing is destroyed while there is no user at all, or
+// while more than half of the databases have none.
 func (s *Server) sweep(ctx context.Context, dbs, users map[string]bool) error {
 	before, err := s.loadOrphans(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
+	reported := s.reportedDeleted()
 	s.orphans = make(orphans)
 	total := 0
 	for id := range dbs {
-		if users[id] {
+		if users[id] || reported[id] {
 			continue
 		}
 		total++
@@ -43,13 +46,27 @@ func (s *Server) sweep(ctx context.Context, dbs, users map[string]bool) error {
 			s.orphans[id] = now
 		}
 	}
-	if total > fewOrphans && 2*total > len(dbs) {
+	if total > 0 && (len(users) == 0 || 2*total > len(dbs)) {
 		// The first sightings stay as they are: an operator decides.
 		return errors.Join(s.saveOrphans(ctx), fmt.Errorf(
 			"%d of %d databases have no user: the users database is not to be trusted, nothing is destroyed", total, len(dbs)))
 	}
 	err = s.destroyOld(ctx, now)
 	return errors.Join(err, s.saveOrphans(ctx))
+}
+
+// reportedDeleted returns the users whose deletion the feed reported and whose
+// databases wait to be destroyed.
+func (s *Server) reportedDeleted() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make(map[string]bool)
+	for id, t := range s.todo {
+		if t.deleted {
+			ids[id] = true
+		}
+	}
+	return ids
 }
 
 func (s *Server) destroyOld(ctx context.Context, now time.Time) error {

@@ -48,6 +48,7 @@ const (
 	minBackoff = time.Second
 	maxBackoff = time.Minute
 	settled    = 3 * time.Second // A feed that lives this long works.
+	setUp      = time.Minute     // For the databases to be made, on a new provider.
 )
 
 // Server is one tapicero.
@@ -58,6 +59,7 @@ type Server struct {
 	grace      time.Duration
 	checkEvery time.Duration
 	log        *slog.Logger
+	started    time.Time
 
 	checking sync.Mutex // Held by CheckAll; guards orphans. Taken before work.
 	orphans  orphans
@@ -87,8 +89,10 @@ func New(cfg Config, users Users, dbs UserDBs, state State, log *slog.Logger) (*
 		dbs:   dbs,
 		state: state,
 		log:   log,
-		wake:  make(chan struct{}, 1),
-		todo:  make(map[string]*task),
+
+		started: time.Now(),
+		wake:    make(chan struct{}, 1),
+		todo:    make(map[string]*task),
 	}
 	s.grace, _ = duration("grace", cfg.Grace, defaultGrace) // Validated above.
 	s.checkEvery, _ = duration("check_every", cfg.CheckEvery, defaultCheckEvery)
@@ -106,6 +110,17 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	s.save(last)
 	return nil
+}
+
+// failed logs that some work failed and when it is tried again. That there is
+// no database yet is the usual case while a new provider starts.
+func (s *Server) failed(work string, err error, wait time.Duration) {
+	missing := errors.Is(err, problem.NotExist) || errors.Is(err, problem.Unavailable)
+	if missing && time.Since(s.started) < setUp {
+		s.log.Info("not set up yet", "work", work, "err", err, "retry_in", wait)
+		return
+	}
+	s.log.Warn(work+" failed", "err", err, "retry_in", wait)
 }
 
 // Check reports whether the databases are what the users need: the feed of

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"leap.example/services/protocol/problem"
 	"leap.example/services/tapicero"
 )
 
@@ -168,6 +169,32 @@ func TestDatabaseAway(t *testing.T) {
 		time.Sleep(10 * time.Minute) // Until the comparison's backoff is over.
 		if err := s.Check(t.Context()); err != nil {
 			t.Errorf("Check: %v", err)
+		}
+	})
+}
+
+// A database that is missing is worth a warning only when it stays so.
+func TestNotSetUpYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.setFail(func(string, string) error { return problem.NotExist.Errorf("no such database") })
+		var log strings.Builder // Read while all sleep.
+		s, err := tapicero.New(tapicero.Config{}, users{w}, userDBs{w}, state{w}, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, s)
+		time.Sleep(55 * time.Second)
+		synctest.Wait()
+		if out := log.String(); strings.Contains(out, "WARN") || !strings.Contains(out, "not set up yet") {
+			t.Errorf("in the first minute:\n%s", out)
+		}
+		time.Sleep(10 * time.Minute)
+		stop()
+		for _, want := range []string{"feed of users failed", "comparing databases with users failed"} {
+			if out := log.String(); !strings.Contains(out, want) {
+				t.Errorf("no %q after the first minute:\n%s", want, out)
+			}
 		}
 	})
 }

@@ -150,15 +150,40 @@ func (s *site) changeIdentity(ctx context.Context, addr nick.Address, userID str
 	return problem.Unavailable.Errorf("Please try again later.")
 }
 
-// revoke ends all logins of a user but the one that made the request.
+// revoke ends all logins of a user but the one that made the request, then
+// withdraws the certificates that those could ask for.
 func (s *site) revoke(r *request, userID string) error {
 	if err := s.st.Tokens.DeleteUser(r.Context(), userID); err != nil {
 		return fmt.Errorf("revoking tokens: %w", err)
 	}
-	if userID != r.caller.user.ID {
-		return nil // An administrator's token is not the user's.
+	if userID == r.caller.user.ID { // An administrator's token is not the user's.
+		if err := s.st.Tokens.Create(r.Context(), r.caller.token, userID); err != nil {
+			return err
+		}
 	}
-	return s.st.Tokens.Create(r.Context(), r.caller.token, userID)
+	return s.forgetCertificates(r.Context(), userID)
+}
+
+// forgetCertificates withdraws all certificates with which a user may send
+// mail: relay knows them by their fingerprints.
+func (s *site) forgetCertificates(ctx context.Context, userID string) error {
+	list, err := s.st.Identities.ByUser(ctx, userID)
+	if err != nil {
+		return err
+	}
+	for _, id := range list {
+		if len(id.CertFingerprints) == 0 {
+			continue
+		}
+		err := s.changeIdentity(ctx, nick.Address(id.Address), userID, func(id *record.Identity) error {
+			id.CertFingerprints = nil
+			return nil
+		})
+		if err != nil && !errors.Is(err, problem.NotExist) {
+			return fmt.Errorf("withdrawing certificates: %w", err)
+		}
+	}
+	return nil
 }
 
 // deleteUser deletes an account: DELETE /1/users/:id. Its addresses become

@@ -98,6 +98,18 @@ func TestChangePassword(t *testing.T) {
 	if err := w.stores.Stores().Tokens.Create(t.Context(), "other-device", alice.ID); err != nil {
 		t.Fatal(err)
 	}
+	alias := w.identity("alice")
+	alias.ID, alias.Rev, alias.Address = "alias:example.org", "", "alias@example.org"
+	if err := w.stores.Stores().Identities.Create(t.Context(), alias); err != nil {
+		t.Fatal(err)
+	}
+	for _, login := range []string{"alice", "alias", "boss"} {
+		id := w.identity(login)
+		id.CertFingerprints = map[string]string{"00:11": "2100-01-01"}
+		if err := w.stores.Stores().Identities.Update(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.start()
 	c := w.client()
 	next := credentialsOf(t, srp.SRP3072, "alice", "another password")
@@ -107,6 +119,14 @@ func TestChangePassword(t *testing.T) {
 	w.wantCall(c, put, 204, "")
 	w.wantCall(c, call{method: "GET", url: w.api + "/2/keys", token: "other-device"}, 401, notLoggedIn)
 	w.wantCall(c, call{method: "GET", url: w.api + "/2/keys", token: "alice-token"}, 200, "{}")
+	for _, login := range []string{"alice", "alias"} {
+		if prints := w.identity(login).CertFingerprints; len(prints) != 0 {
+			t.Errorf("%s can still send with %v", login, prints)
+		}
+	}
+	if len(w.identity("boss").CertFingerprints) != 1 {
+		t.Error("another user's certificates are withdrawn")
+	}
 	w.begin(next).finish()
 	if status, body := w.begin(credentialsOf(t, srp.SRP3072, "alice", password)).proof(); status != 422 || body != wrongPassword {
 		t.Errorf("old password: %d %s", status, body)

@@ -56,6 +56,9 @@ type Config struct {
 	ReservedNames []string `json:"reserved_names,omitempty"` // Logins that no user may have, besides the built-in ones.
 	AllowedNames  []string `json:"allowed_names,omitempty"`  // Logins that users may have although they are reserved.
 
+	// Bootstrap is the command that the front page shows for joining this
+	// provider. Default "leapc provider add DOMAIN".
+	Bootstrap string `json:"bootstrap,omitempty"`
 	// SupportURI is where the pages send people who need help: https: or
 	// mailto:. Empty: the ticket form.
 	SupportURI string `json:"support_uri,omitempty"`

@@ -8,7 +8,8 @@
 // from provider.json; on it are accounts, logins, keys and certificates. The
 // web port has a certificate of a public CA; on it are the pages, the tickets
 // of the support, and what must be found without an account: provider.json,
-// ca.crt, service files, /key/LOGIN, webfinger. Both speak TLS 1.2 or later
+// ca.crt, service files, and keys: /key/LOGIN, webfinger, the Web Key
+// Directory, which clients look for on this port. Both speak TLS 1.2 or later
 // only.
 //
 // # What it knows
@@ -34,7 +35,8 @@
 // differs from an unknown login by it.
 //
 // The answer to a login is a bearer token. Changing the password or deleting
-// the account revokes the tokens.
+// the account revokes the tokens and withdraws the certificates for sending
+// mail: clients ask for new ones.
 //
 // # Names
 //

@@ -31,7 +31,7 @@ type pages struct {
 // common is what each page shows.
 type common struct {
 	Name, Description, Domain string
-	Support                   string
+	Bootstrap, Support        string
 	Style, Icon               string
 }
 
@@ -49,6 +49,7 @@ func (s *site) loadPages() (*pages, error) {
 			Name:        s.text(s.provider.Name),
 			Description: s.text(s.provider.Description),
 			Domain:      s.cfg.Domain,
+			Bootstrap:   s.cfg.Bootstrap,
 			Support:     s.cfg.SupportURI,
 		},
 	}

@@ -1,6 +1,7 @@
 package webapp_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -176,5 +177,16 @@ func TestWebMethods(t *testing.T) {
 		if !ok || resp.Header.Get("X-Frame-Options") != "DENY" {
 			t.Errorf("%s: %d", method, resp.StatusCode)
 		}
+	}
+}
+
+// The front page shows the command that works for this provider.
+func TestBootstrap(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Bootstrap = "leapc provider add example.org:4433 --ca-fingerprint 'SHA256: 00ff' --resolver 127.0.0.1:5353"
+	w.start()
+	_, body := w.do(w.client(), call{method: "GET", url: w.web + "/"})
+	if want := html.EscapeString(w.cfg.Bootstrap); !strings.Contains(body, want) || strings.Contains(body, "leapc provider add example.org<") {
+		t.Errorf("no %s alone in\n%s", want, body)
 	}
 }

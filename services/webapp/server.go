@@ -34,6 +34,7 @@ func New(cfg Config, st Stores, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	cfg.MinClientVersion = cmp.Or(cfg.MinClientVersion, defaultMinClient)
+	cfg.Bootstrap = cmp.Or(cfg.Bootstrap, "leapc provider add "+cfg.Domain)
 	return &Server{
 		cfg:    cfg,
 		st:     st,

@@ -43,6 +43,9 @@ type Identities interface {
 	Create(ctx context.Context, i *record.Identity) error
 	// ByAddress returns an identity, or problem.NotExist.
 	ByAddress(ctx context.Context, addr nick.Address) (*record.Identity, error)
+	// ByWKD returns the identity whose local part has the hash of
+	// nick.WKDHash, or problem.NotExist.
+	ByWKD(ctx context.Context, hash string) (*record.Identity, error)
 	ByUser(ctx context.Context, userID string) ([]*record.Identity, error)
 	// Update and Delete change an identity that was read before; problem.Stale
 	// when it was changed since.

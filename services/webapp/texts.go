@@ -22,8 +22,8 @@ against loss, and we can close an account.
 
 # What you should do
 
-Keep your recovery code. If you lose it together with your password and your
-devices, nobody can bring back what was encrypted.`
+Keep your password, and more than one device. If you lose them all, nobody can
+bring back what was encrypted.`
 
 	builtinPrivacy = `
 This is what the software of this provider stores, and for how long. The

@@ -10,10 +10,11 @@ import (
 
 	"leap.example/services/protocol/nick"
 	"leap.example/services/protocol/problem"
+	"leap.example/services/protocol/record"
 )
 
 // web returns the handler of the web listener: pages, the public documents,
-// and the two old ways to find a user's key.
+// and the ways to find a user's key: two old ones and the Web Key Directory.
 func (s *site) web() http.Handler {
 	mux := http.NewServeMux() // Never http.DefaultServeMux: gokrazy owns it.
 	mux.HandleFunc("GET /{$}", s.home)
@@ -32,6 +33,7 @@ func (s *site) web() http.Handler {
 	mux.HandleFunc("GET /.well-known/host-meta", s.handle(anyone, s.hostMeta))
 	mux.HandleFunc("GET /.well-known/host-meta.json", s.handle(anyone, s.hostMeta))
 	mux.HandleFunc("GET /webfinger", s.handle(anyone, s.webfinger))
+	mux.HandleFunc("GET /.well-known/openpgpkey/{path...}", s.handle(anyone, s.directory))
 	for path, d := range s.pages.static {
 		mux.HandleFunc("GET "+path, d.serve)
 	}
@@ -70,19 +72,23 @@ func (s *site) publishedKey(r *request, login string) (string, error) {
 	if err := r.limit(s.limits.lookup, r.network()); err != nil {
 		return "", err
 	}
-	none := problem.NotExist.Errorf("No such key.")
 	addr, err := nick.ParseAddress(login + "@" + s.cfg.Domain)
 	if err != nil {
-		return "", none
+		return "", errNoKey
 	}
-	id, err := s.st.Identities.ByAddress(r.Context(), addr)
+	return published(s.st.Identities.ByAddress(r.Context(), addr))
+}
+
+// published returns the armored OpenPGP key of an identity that was looked up,
+// if it is to be given out.
+func published(id *record.Identity, err error) (string, error) {
 	switch {
 	case errors.Is(err, problem.NotExist):
-		return "", none
+		return "", errNoKey
 	case err != nil:
 		return "", err
-	case !id.Enabled || id.Keys[openPGP].Value == "":
-		return "", none
+	case !id.Enabled || id.UserID == "" || id.Keys[openPGP].Value == "":
+		return "", errNoKey
 	}
 	return id.Keys[openPGP].Value, nil
 }

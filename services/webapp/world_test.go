@@ -261,6 +261,7 @@ func (w *world) do(c *http.Client, call call) (*http.Response, string) {
 	for k, v := range call.header {
 		req.Header.Set(k, v)
 	}
+	req.Host = req.Header.Get("Host") // Empty: that of the URL.
 	resp, err := c.Do(req)
 	if err != nil {
 		w.t.Fatal(err)

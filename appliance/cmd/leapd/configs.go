@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 
 	"leap.example/appliance/dev"
@@ -24,6 +25,10 @@ func devConfigs(p dev.Provider) (map[string]sections, error) {
 	if err != nil {
 		return nil, err
 	}
+	web, err := devWebapp(p)
+	if err != nil {
+		return nil, err
+	}
 	zone, err := devZone(p, keys)
 	if err != nil {
 		return nil, err
@@ -31,7 +36,7 @@ func devConfigs(p dev.Provider) (map[string]sections, error) {
 	return map[string]sections{
 		"bigcouch":   {"bigcouch": devDatabase(p)},
 		"couchsetup": {"couch": devCouch(p, "admin")},
-		"webapp":     {"webapp": devWebapp(p), "couch": devCouch(p, "webapp")},
+		"webapp":     {"webapp": web, "couch": devCouch(p, "webapp")},
 		"ca": {
 			"ca": ca.Config{
 				Domain: p.Domain, KeyFile: p.Path("ca", "client_ca.key"), CertFile: p.Path("ca", "client_ca.crt"), PoolSize: 10,
@@ -42,7 +47,7 @@ func devConfigs(p dev.Provider) (map[string]sections, error) {
 		"nickserver": {
 			"nickserver": nickserver.Config{
 				Listen: p.Addr(dev.PortNickserver), WKDListen: p.Addr(dev.PortWKD), Domain: p.Domain,
-				CertFile: p.Path("certs", "server.crt"), KeyFile: p.Path("certs", "server.key"), LegacyClients: false,
+				CertFile: p.Path("certs", "server.crt"), KeyFile: p.Path("certs", "server.key"), LegacyClients: true,
 			},
 			"couch": devCouch(p, "nickserver"),
 		},
@@ -72,7 +77,11 @@ func devDatabase(p dev.Provider) bigcouch.Config {
 	return c
 }
 
-func devWebapp(p dev.Provider) webapp.Config {
+func devWebapp(p dev.Provider) (webapp.Config, error) {
+	e, err := p.Endpoints()
+	if err != nil {
+		return webapp.Config{}, err
+	}
 	cert, key := p.Path("certs", "server.crt"), p.Path("certs", "server.key")
 	return webapp.Config{
 		Domain: p.Domain,
@@ -81,7 +90,8 @@ func devWebapp(p dev.Provider) webapp.Config {
 		ProviderFile: p.Path("provider.json"), CAFile: p.Path("ca", "ca.crt"), ServiceDir: p.Path("service-definitions"),
 		MXKeyFiles: []string{p.Path("mx", "signing.pub")}, SecretFile: p.Path("webapp", "secret"),
 		LegacyClients: true, Admins: []string{adminLogin}, MonitorTokenFile: p.Path("webapp", "monitor.token"),
-	}
+		Bootstrap: fmt.Sprintf("leapc provider add %s --ca-fingerprint '%s' --resolver %s", e.Bootstrap, e.Fingerprint, e.Resolver),
+	}, nil
 }
 
 // devZone is the provider's zone, all of it on loopback.

@@ -141,6 +141,15 @@ func (s *Server) putBlob(u *user, w http.ResponseWriter, r *http.Request) error 
 		w.WriteHeader(http.StatusConflict)
 		return nil
 	}
+	used := int64(len(b))
+	for _, have := range u.blobs {
+		used += int64(len(have))
+	}
+	if used > u.room {
+		w.WriteHeader(http.StatusInsufficientStorage)
+		_, err := io.WriteString(w, "Quota Exceeded!")
+		return err
+	}
 	u.blobs[r.PathValue("id")] = b
 	return nil
 }

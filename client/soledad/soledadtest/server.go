@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -47,6 +48,8 @@ type user struct {
 	returned map[string]map[string]bool
 	queue    []message
 	blobs    map[string][]byte
+	room     int64         // For blobs together, bytes.
+	largest  int           // Document, bytes of content.
 	changed  chan struct{} // Closed at the next change.
 }
 
@@ -100,6 +103,7 @@ func (s *Server) AddUser(id, token string) {
 	s.users[id] = &user{
 		token: token, replica: replica, docs: map[string]u1db.Document{}, sources: map[string]u1db.SyncDone{},
 		sync: map[string]map[string]int{}, returned: map[string]map[string]bool{}, blobs: map[string][]byte{}, changed: make(chan struct{}),
+		room: math.MaxInt64, largest: math.MaxInt,
 	}
 }
 
@@ -117,6 +121,14 @@ func (s *Server) Remote(id string) *soledad.Remote {
 		defer s.mu.Unlock()
 		return s.users[id].token, nil
 	})
+}
+
+// Limit bounds what a user may store from now on: blobs together and the
+// content of one document, in bytes.
+func (s *Server) Limit(id string, blobs int64, document int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[id].room, s.users[id].largest = blobs, document
 }
 
 // Fault lets f answer requests instead of the server: it reports whether it

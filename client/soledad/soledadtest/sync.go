@@ -96,6 +96,9 @@ func (s *Server) putOne(u *user, source, syncID string, d u1db.Document) error {
 	if err := u1db.CheckSource(d.Gen, d.TransID, known.Generation, known.TransactionID); err != nil {
 		return err
 	}
+	if len(d.Content) > u.largest {
+		return u1db.ErrDocumentTooBig
+	}
 	u.sources[source] = u1db.SyncDone{Generation: d.Gen, TransactionID: d.TransID}
 	exchange := source + " " + syncID
 	if u.sync[exchange] == nil {

@@ -127,6 +127,19 @@ func (i identities) get(id string) (*record.Identity, error) {
 	return identity, nil
 }
 
+func (i identities) ByWKD(_ context.Context, hash string) (*record.Identity, error) {
+	if err := i.m.begin("identities.ByWKD"); err != nil {
+		return nil, err
+	}
+	defer i.m.mu.Unlock()
+	for id := range i.m.identities {
+		if identity, err := i.get(id); err != nil || identity.WKD == hash {
+			return identity, err
+		}
+	}
+	return nil, problem.NotExist.Errorf("no such identity")
+}
+
 func (i identities) ByUser(_ context.Context, userID string) ([]*record.Identity, error) {
 	if err := i.m.begin("identities.ByUser"); err != nil {
 		return nil, err

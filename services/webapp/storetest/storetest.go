@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"leap.example/services/protocol/nick"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 	"leap.example/services/webapp"
@@ -100,7 +101,7 @@ func newIdentity(user int, login string) *record.Identity {
 	return &record.Identity{
 		ID: login + ":example.org", Type: "Identity", UserID: userID(user),
 		Address: login + "@example.org", Destination: login + "@example.org",
-		Enabled: true, CreatedAt: time.Now().UTC().Truncate(time.Second),
+		WKD: nick.WKDHash(login), Enabled: true, CreatedAt: time.Now().UTC().Truncate(time.Second),
 	}
 }
 
@@ -117,6 +118,11 @@ func testIdentities(t *testing.T, st webapp.Stores) {
 	if must(t, err); got.UserID != userID(1) {
 		t.Errorf("user %q has the address, want %q", got.UserID, userID(1))
 	}
+	if bob, err := ids.ByWKD(ctx, nick.WKDHash("bob")); err != nil || bob.UserID != userID(2) {
+		t.Errorf("ByWKD: %+v, %v", bob, err)
+	}
+	_, err = ids.ByWKD(ctx, nick.WKDHash("carol"))
+	want(t, "ByWKD of nobody", err, problem.NotExist)
 	all, err := ids.ByUser(ctx, userID(1))
 	if must(t, err); len(all) != 2 {
 		t.Errorf("ByUser: %d identities, want 2", len(all))
