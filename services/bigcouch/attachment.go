@@ -17,12 +17,17 @@ import (
 	"leap.example/services/bigcouch/store"
 )
 
-// upload takes the bytes of an attachment in. Small ones travel in the entry
-// that names them; of others the chunks go ahead.
-func (c *call) upload(r io.Reader) (a store.NewAtt, err error) {
+// upload takes the bytes of an attachment in, which are no more than most; less
+// than nothing means that nobody knows. Small ones travel in the entry that
+// names them; of others the chunks go ahead.
+func (c *call) upload(r io.Reader, most int64) (a store.NewAtt, err error) {
 	rand.Read(a.Blob[:])
 	sum, sum5 := sha256.New(), md5.New()
-	buf := make([]byte, store.ChunkSize)
+	size := int64(store.ChunkSize)
+	if most >= 0 {
+		size = min(size, most+1) // One more: the end shows in the same pass.
+	}
+	buf := make([]byte, size)
 	for n := uint32(0); ; n++ {
 		size, err := fill(r, buf)
 		chunk := buf[:size]
@@ -34,7 +39,7 @@ func (c *call) upload(r io.Reader) (a store.NewAtt, err error) {
 			return a, errors.Join(err, c.dropUpload(a.Blob, n))
 		}
 		if last && n == 0 {
-			a.Data = append([]byte{}, chunk...)
+			a.Data = chunk
 		} else if size > 0 {
 			w := store.WriteChunk{DB: c.db.ID, Blob: a.Blob, N: n, Data: chunk}
 			if _, err := c.propose(c.ctx(), c.db.Shard, store.OpID{}, w); err != nil {
@@ -168,7 +173,7 @@ func (c *call) putAttachment(id, name string) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.upload(r)
+	a, err := c.upload(r, -1)
 	if err != nil {
 		if _, known := asWire(err); !known {
 			return badRequest("Attachment could not be read")

@@ -71,7 +71,8 @@ func Seal(h Header, raw, recipient []byte, signer *SigningKey, rand io.Reader, n
 		Rand:          rand,
 		Time:          func() time.Time { return now },
 		DefaultCipher: packet.CipherAES256,
-		AEADConfig:    &packet.AEADConfig{DefaultMode: packet.AEADModeGCM},
+		// A buffer of a chunk is made for each message: most are small.
+		AEADConfig: &packet.AEADConfig{DefaultMode: packet.AEADModeGCM, ChunkSize: 1 << 14},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encrypting to the recipient's key: %w", err)
