@@ -18,6 +18,8 @@ func advice(err error) error {
 		return problem.Unauthenticated.Errorf(`the provider refuses the login: if the password was changed on another device, "leapc login" with the new one`)
 	case wrong:
 		return problem.Permission.Errorf(`%w: if the provider has announced a new certificate authority, "leapc logout", then "leapc provider add" with its fingerprint`, err)
+	case errors.Is(err, problem.Limit):
+		return problem.Limit.Errorf("%w: delete what you do not need, large mails first, and empty the Trash; what does not fit waits on this device and at the provider", err)
 	case errors.Is(err, soledad.ErrRollback):
 		return problem.Stale.Errorf("%w: this device keeps all that it has; tell your provider, who may have restored an old copy", err)
 	case errors.Is(err, soledad.ErrAccount):

@@ -133,8 +133,8 @@ func (a *Account) unlock(ctx context.Context, p *session.Provider, v *session.Va
 	switch {
 	case errors.Is(online, problem.Unauthenticated):
 		return err
-	case errors.Is(online, problem.Unavailable):
-		return problem.Unauthenticated.Errorf("%w; if it was changed on another device, the provider must be reachable for the new one", err)
+	case errors.Is(online, problem.Unavailable), errors.Is(online, problem.Limit):
+		return problem.Unauthenticated.Errorf("%w; if it was changed on another device, the provider must be asked for the new one: %w", err, online)
 	case online != nil:
 		return online
 	}

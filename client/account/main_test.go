@@ -3,6 +3,7 @@ package account_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,6 +28,12 @@ const daemonVar = "LEAP_TEST_DAEMON"
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(daemonVar); dir != "" {
 		os.Exit(beDaemon(dir))
+	}
+	flag.Parse()
+	// They wait for each other more than they compute.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
 	}
 	os.Exit(run(m))
 }

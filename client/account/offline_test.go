@@ -25,7 +25,7 @@ func TestOffline(t *testing.T) {
 	d.stop() // A new start of the daemon, too.
 	d.wire.pull()
 	d.start(t)
-	is(t, "a wrong password offline", d.unlock(t, another), problem.Unauthenticated, "wrong password", "must be reachable")
+	is(t, "a wrong password offline", d.unlock(t, another), problem.Unauthenticated, "wrong password", "must be asked")
 	check(t, d.unlock(t, password))
 	after, err := d.Mail(t.Context())
 	check(t, err)

@@ -1,11 +1,14 @@
 package account_test
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"leap.example/client/control"
 	"leap.example/client/session"
+	"leap.example/services/protocol/nick"
 	"leap.example/services/protocol/problem"
 )
 
@@ -43,12 +46,11 @@ func TestPasswordChangedElsewhere(t *testing.T) {
 	// there; the new one opens it for good.
 	check(t, tablet.unlock(t, another))
 	tablet.has(t, "Drafts", "only here")
-	for _, d := range []*device{laptop, phone, tablet} {
-		check(t, d.Lock(t.Context()))
-		is(t, "the old password", d.unlock(t, password), problem.Unauthenticated, "wrong password")
-	}
+	check(t, phone.Lock(t.Context()))
+	is(t, "the old password", phone.unlock(t, password), problem.Unauthenticated, "wrong password")
+	phone.wire.pull()
 	check(t, phone.unlock(t, another))
-	phone.state(t, control.StateOnline)
+	phone.has(t, "Drafts", "only here")
 }
 
 // TestPasswordAnswerLost loses the provider's answer to a change of password.
@@ -108,15 +110,64 @@ func TestFirstLoginTwice(t *testing.T) {
 	for range devices {
 		check(t, <-errs)
 	}
-	address := login + "@" + w.at.Domain
+	address, db := nick.Address(login+"@"+w.at.Domain), w.database(t)
 	until(t, "both have one key, and the provider publishes it", func() error {
 		a, b := devices[0].Status(t.Context()), devices[1].Status(t.Context())
-		id, err := w.database(t).Identities().ByAddress(t.Context(), "")
-		_ = id
-		_ = err
-		if a.Fingerprint == "" || a.Fingerprint != b.Fingerprint {
-			return problem.Stale.Errorf("%s has %q and %q", address, a.Fingerprint, b.Fingerprint)
+		id, err := db.Identities().ByAddress(t.Context(), address)
+		if err == nil && (a.Fingerprint == "" || a.Fingerprint != b.Fingerprint || a.Fingerprint != id.Fingerprint) {
+			err = fmt.Errorf("the devices have %q and %q, the provider %q", a.Fingerprint, b.Fingerprint, id.Fingerprint)
 		}
-		return nil
+		return err
 	})
+	check(t, devices[0].send(t, "to both"))
+	for _, d := range devices {
+		d.has(t, "INBOX", "to both")
+	}
+}
+
+// TestTokenExpired takes the session away at the provider, as it does itself
+// after an idle hour.
+func TestTokenExpired(t *testing.T) {
+	w := newWorld(t)
+	d, _ := w.member(t, "token")
+	db, id := w.database(t), d.owner(t).UserID
+	check(t, db.Tokens().DeleteUser(t.Context(), id))
+	_, err := d.Sync(t.Context())
+	check(t, err)
+	check(t, db.Tokens().DeleteUser(t.Context(), id))
+	check(t, d.send(t, "renewed")) // The relay's certificate needs a token, too.
+	d.has(t, "INBOX", "renewed")
+	d.state(t, control.StateOnline)
+	check(t, db.Tokens().DeleteUser(t.Context(), id))
+	check(t, d.ChangePassword(t.Context(), control.PasswordChange{Old: password, New: another}))
+	d.state(t, control.StateOnline)
+	check(t, db.Tokens().DeleteUser(t.Context(), id))
+	check(t, d.DeleteAccount(t.Context(), control.Credentials{Password: another}))
+	d.state(t, control.StateNoAccount)
+}
+
+// TestDelete deletes an account that two devices have.
+func TestDelete(t *testing.T) {
+	w := newWorld(t)
+	d, login := w.member(t, "delete")
+	other := w.second(t, login)
+	is(t, "a wrong password", d.DeleteAccount(t.Context(), control.Credentials{Password: another}), problem.Unauthenticated, "wrong password")
+	d.wire.pull()
+	d.state(t, control.StateOffline)
+	is(t, "offline", d.DeleteAccount(t.Context(), control.Credentials{Password: password}), problem.Unavailable)
+	d.wire.plug()
+	check(t, d.DeleteAccount(t.Context(), control.Credentials{Password: password}))
+	d.state(t, control.StateNoAccount)
+	left, err := filepath.Glob(filepath.Join(d.dir, "*"))
+	check(t, err)
+	if len(left) != 1 || filepath.Base(left[0]) != "provider.json" {
+		t.Errorf("the account left %q behind", left)
+	}
+	st := other.wants(t, "the other device knows", func(s control.Status) bool { return strings.Contains(s.Problem, "refuses the login") })
+	if st.State != control.StateOffline {
+		t.Errorf("the other device's status is %+v", st)
+	}
+	is(t, "login", d.Login(t.Context(), control.Credentials{Login: login, Password: password}), problem.Unauthenticated)
+	is(t, "the name again", d.SignUp(t.Context(), control.Credentials{Login: login, Password: password, Invite: w.at.Invite}), problem.Exist)
+	check(t, d.SignUp(t.Context(), control.Credentials{Login: name("delete"), Password: password, Invite: w.at.Invite}))
 }

@@ -34,7 +34,7 @@ func (a *Account) listen(ctx context.Context) (imap, smtp net.Listener, err erro
 	known := err == nil
 	if known {
 		if err := json.Unmarshal(data, &d); err != nil || d.Version != 1 {
-			return nil, nil, fmt.Errorf("device.json is damaged: remove it, and mail programs must be set up anew")
+			return nil, nil, problem.Invalid.Errorf("%s is damaged: remove it; mail programs must then be set up anew (leapc mail)", a.path("device.json"))
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err

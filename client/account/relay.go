@@ -37,6 +37,7 @@ func (r relay) Submit(ctx context.Context, from string, to []string, msg []byte)
 			c, err := l.sess.SMTPCert(ctx)
 			return &c, err
 		},
+		Refused: l.sess.DropSMTPCert, // The provider may have forgotten it: a password was changed.
 	}
 	return via.Submit(ctx, from, to, msg)
 }

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -136,12 +137,14 @@ func (u *unlocked) tryExchange(ctx context.Context) (res soledad.Result, incomin
 	}
 	err = u.renewing(ctx, l, func() error {
 		box := synced{u, l, &res}
-		if err := box.Sync(ctx); err != nil {
-			return err
+		full := box.Sync(ctx)
+		if full != nil && !errors.Is(full, problem.Limit) {
+			return full
 		}
+		// With a quota that is used up mail is still fetched: what does not fit stays in the queue.
 		n, left, err := u.receiver.Drain(ctx, l.remote, box)
 		mails, incoming = mails+n, left
-		return err
+		return cmp.Or(err, full)
 	})
 	if err == nil {
 		err = u.publish(ctx, l)
@@ -186,6 +189,7 @@ func (s synced) Sync(ctx context.Context) error {
 	s.res.Pushed += res.Pushed
 	s.res.Pulled += res.Pulled
 	s.res.Quarantined += res.Quarantined
+	s.res.Refused = res.Refused
 	s.res.Generation = max(s.res.Generation, res.Generation)
 	return err
 }

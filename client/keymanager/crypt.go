@@ -90,7 +90,7 @@ func (k *Keys) signer(ctx context.Context) (*openpgp.Entity, error) {
 }
 
 // Decrypt opens a message, armored or binary, with any own key, and verifies
-// the signature inside against the known keys: Find the sender's key before.
+// the signature inside against the known keys: FindQuiet the sender's key before.
 // The error is ErrDecrypt, or that of the store. A bad signature is no error.
 func (k *Keys) Decrypt(ctx context.Context, message []byte) (plain []byte, sig Signature, err error) {
 	own, err := k.ownRing(ctx)

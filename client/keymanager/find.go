@@ -21,7 +21,21 @@ const (
 // nobody could be asked and none is known; the message must wait, because
 // sending it in clear now would be what an attacker on the line wants.
 func (k *Keys) Find(ctx context.Context, a nick.Address) (nick.Key, nick.Level, error) {
-	a = a.Base()
+	return k.find(ctx, a.Base(), k.lookup, checkedBucket)
+}
+
+// FindQuiet is Find for reading mail: it asks the account's own provider at
+// most. The domain of an author, who may be anybody, does not learn that, when
+// and from where his message is read. That it finds no key says nothing to Find.
+func (k *Keys) FindQuiet(ctx context.Context, a nick.Address) (nick.Key, nick.Level, error) {
+	lookup := k.lookup
+	if l, ok := lookup.(interface{ Quiet() Lookup }); ok {
+		lookup = l.Quiet()
+	}
+	return k.find(ctx, a.Base(), lookup, quietBucket)
+}
+
+func (k *Keys) find(ctx context.Context, a nick.Address, lookup Lookup, bucket string) (nick.Key, nick.Level, error) {
 	if a == k.address {
 		own, err := k.Own(ctx)
 		if err != nil {
@@ -29,7 +43,7 @@ func (k *Keys) Find(ctx context.Context, a nick.Address) (nick.Key, nick.Level, 
 		}
 		return own.key, nick.Compared, nil
 	}
-	p, checked, err := k.known(ctx, a)
+	p, checked, err := k.known(ctx, a, bucket)
 	if err != nil && !notExist(err) {
 		return nick.Key{}, nick.NoTrust, err
 	}
@@ -38,8 +52,8 @@ func (k *Keys) Find(ctx context.Context, a nick.Address) (nick.Key, nick.Level, 
 		life = negative
 	}
 	if age := k.now().Sub(checked); age < 0 || age >= life {
-		key, level, lookupErr := k.lookup.Lookup(ctx, a)
-		if p, err = k.answered(ctx, a, key, level, lookupErr); err != nil && !notExist(err) {
+		key, level, lookupErr := lookup.Lookup(ctx, a)
+		if p, err = k.answered(ctx, a, bucket, key, level, lookupErr); err != nil && !notExist(err) {
 			return nick.Key{}, nick.NoTrust, err
 		}
 		if lookupErr != nil && !notExist(lookupErr) && (err != nil || !p.usable(k.now())) {
@@ -53,12 +67,12 @@ func (k *Keys) Find(ctx context.Context, a nick.Address) (nick.Key, nick.Level, 
 	return key, p.level(), err
 }
 
-// known returns the pin of a and when a was last looked up.
-func (k *Keys) known(ctx context.Context, a nick.Address) (p pin, checked time.Time, err error) {
+// known returns the pin of a and when a was last looked up, as bucket says.
+func (k *Keys) known(ctx context.Context, a nick.Address, bucket string) (p pin, checked time.Time, err error) {
 	var pinErr error
 	err = k.store.View(ctx, func(tx *soledad.Tx) error {
 		p, pinErr = pinOf(tx, a)
-		note, err := tx.LocalGet(checkedBucket, string(a))
+		note, err := tx.LocalGet(bucket, string(a))
 		if notExist(err) {
 			return nil
 		}
@@ -71,7 +85,7 @@ func (k *Keys) known(ctx context.Context, a nick.Address) (p pin, checked time.T
 }
 
 // answered stores the outcome of a lookup and returns the pin that results.
-func (k *Keys) answered(ctx context.Context, a nick.Address, key nick.Key, level nick.Level, lookupErr error) (p pin, err error) {
+func (k *Keys) answered(ctx context.Context, a nick.Address, bucket string, key nick.Key, level nick.Level, lookupErr error) (p pin, err error) {
 	withdrawn, isRevoked := errors.AsType[*nick.RevokedError](lookupErr)
 	var pinErr error
 	err = k.store.Update(ctx, func(tx *soledad.Tx) error {
@@ -80,7 +94,7 @@ func (k *Keys) answered(ctx context.Context, a nick.Address, key nick.Key, level
 			if err != nil {
 				return err
 			}
-			if err := tx.LocalPut(checkedBucket, string(a), note); err != nil {
+			if err := tx.LocalPut(bucket, string(a), note); err != nil {
 				return err
 			}
 		}

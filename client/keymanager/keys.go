@@ -15,6 +15,7 @@ const (
 	secretType = "secret"
 
 	checkedBucket = "key-checked" // Address: time of the last lookup.
+	quietBucket   = "key-quiet"   // The same of FindQuiet.
 	indexBucket   = "key-index"   // Key id, 16 hex digits: address.
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,20 +59,39 @@ type WKD struct {
 	HTTP *http.Client // Trusts the public CAs.
 }
 
-// Lookup asks by the advanced method, then by the direct one. A directory that
-// cannot be reached is taken for none: most domains have none.
+// Lookup asks by the advanced method, then by the direct one. A name that does
+// not exist and any answer of a web server but a key mean that there is no
+// directory: most domains have none. A host whose name resolves but which
+// cannot be reached is Unavailable: somebody on the path may block it, to get
+// a first message in clear.
 func (w WKD) Lookup(ctx context.Context, a nick.Address) (nick.Key, nick.Level, error) {
 	a = a.Base()
 	advanced, direct := nick.WKDPaths(a)
 	body, err := get(ctx, w.HTTP, "https://"+advanced)
 	if err != nil && ctx.Err() == nil {
-		body, err = get(ctx, w.HTTP, "https://"+direct)
+		first := err
+		if body, err = get(ctx, w.HTTP, "https://"+direct); err != nil && blocked(first) {
+			err = first
+		}
+	}
+	if blocked(err) {
+		return nick.Key{}, nick.NoTrust, err
 	}
 	if err != nil {
 		return nick.Key{}, nick.NoTrust, problem.NotExist.Errorf("no key in a web key directory: %w", err)
 	}
 	key, err := nick.ParseKeyBinary(body)
 	return claimed(key, nick.Endorsed, err, a)
+}
+
+// errNoAnswer marks the error of a request that got no answer.
+var errNoAnswer = errors.New("no answer")
+
+// blocked reports whether a host gave no answer although its name exists, or
+// may exist.
+func blocked(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return errors.Is(err, errNoAnswer) && (!ok || !dns.IsNotFound)
 }
 
 // claimed refuses a key that does not name a.
@@ -93,7 +113,7 @@ type TwoPaths struct {
 }
 
 // Lookup asks both at once. When they differ, the address's own domain is
-// believed; when one has nothing, the other.
+// believed; when one has nothing, the other. NotExist is the word of both.
 func (t TwoPaths) Lookup(ctx context.Context, a nick.Address) (nick.Key, nick.Level, error) {
 	if a.Domain() == t.Own.Domain {
 		return t.Own.Lookup(ctx, a)
@@ -113,11 +133,15 @@ func (t TwoPaths) Lookup(ctx context.Context, a nick.Address) (nick.Key, nick.Le
 	switch {
 	case p.err == nil && err == nil && p.key.Fingerprint == key.Fingerprint:
 		return p.key, nick.Consensus, nil
-	case p.err == nil || revoked(p.err):
+	case p.err == nil || revoked(p.err), notExist(err) && errors.Is(p.err, problem.Unavailable):
 		return p.key, p.level, p.err
 	}
 	return key, level, err
 }
+
+// Quiet returns the part that tells nobody but the account's provider who is
+// asked for.
+func (t TwoPaths) Quiet() Lookup { return t.Own }
 
 func revoked(err error) bool {
 	_, ok := errors.AsType[*nick.RevokedError](err)
@@ -136,12 +160,12 @@ func get(ctx context.Context, hc *http.Client, address string) ([]byte, error) {
 	}
 	resp, err := hc.Do(req)
 	if err != nil {
-		return nil, problem.Unavailable.Errorf("asking for a key: %w", err)
+		return nil, problem.Unavailable.Errorf("asking for a key: %w: %w", errNoAnswer, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 2*nick.MaxKey+1))
 	if err != nil {
-		return nil, problem.Unavailable.Errorf("asking for a key: %w", err)
+		return nil, problem.Unavailable.Errorf("asking for a key: %w: %w", errNoAnswer, err)
 	}
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusBadGateway:

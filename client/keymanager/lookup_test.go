@@ -165,6 +165,7 @@ func TestTwoPaths(t *testing.T) {
 		{"only WKD", nil, answer{bob.key, nick.Endorsed, nil}, bob.key, nick.Endorsed, nil},
 		{"only the provider", &bob.key, answer{err: problem.NotExist}, bob.key, nick.KeyServer, nil},
 		{"withdrawn", &bob.key, answer{err: revoked}, nick.Key{}, nick.NoTrust, problem.Invalid},
+		{"a blocked path", nil, answer{err: problem.Unavailable}, nick.Key{}, nick.NoTrust, problem.Unavailable},
 		{"nobody", nil, answer{err: problem.NotExist}, nick.Key{}, nick.NoTrust, problem.NotExist},
 	} {
 		own = tt.own
@@ -178,5 +179,53 @@ func TestTwoPaths(t *testing.T) {
 	wkd.count()
 	if _, level, err := two.Lookup(t.Context(), "dave@example.org"); err != nil || level != nick.Endorsed || wkd.count() != 0 {
 		t.Errorf("own domain: %v, %v", level, err)
+	}
+}
+
+func TestBlockedWKD(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		advanced, direct error
+		want             error
+	}{
+		{"no such names", &net.DNSError{IsNotFound: true}, &net.DNSError{IsNotFound: true}, problem.NotExist},
+		{"no connection", &net.DNSError{IsNotFound: true}, errors.New("reset"), problem.Unavailable},
+		{"no advanced connection", errors.New("reset"), &net.DNSError{IsNotFound: true}, problem.Unavailable},
+		{"no resolver", &net.DNSError{IsTimeout: true}, &net.DNSError{IsTimeout: true}, problem.Unavailable},
+	} {
+		hc := &http.Client{Transport: &http.Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "openpgpkey.") {
+				return nil, tt.advanced
+			}
+			return nil, tt.direct
+		}}}
+		_, _, err := keymanager.WKD{HTTP: hc}.Lookup(t.Context(), "bob@example.org")
+		if problem.KindOf(err) != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestQuietly(t *testing.T) {
+	hc := serve(t, http.NotFound)
+	wkd, c := newDirectory(), newClock()
+	bob := newPair(t, c, 0, "bob@other.example")
+	wkd.set("bob@other.example", bob.key, nick.Endorsed, nil)
+	alice := newUser(t, keymanager.TwoPaths{
+		Own:    keymanager.Nickserver{HTTP: hc, Base: "https://nicknym.example.org:6425", Domain: "example.org"},
+		Public: wkd,
+	}, c, "alice@example.org")
+	if _, _, err := alice.FindQuiet(t.Context(), "bob@other.example"); !errors.Is(err, problem.NotExist) {
+		t.Errorf("found: %v", err)
+	}
+	if s := alice.VerifyDetached(t.Context(), []byte("x"), []byte("x"), "bob@other.example"); s.State != keymanager.SigUnknown {
+		t.Errorf("signature %v", s.State)
+	}
+	if n := wkd.count(); n != 0 {
+		t.Errorf("the author's domain was asked %d times", n)
+	}
+	// That he was not found quietly does not make a message go out in clear.
+	if key, _, err := alice.Find(t.Context(), "bob@other.example"); err != nil || key.Fingerprint != bob.key.Fingerprint {
+		t.Errorf("to write to him: %v", err)
 	}
 }

@@ -91,7 +91,7 @@ func judge(md *openpgp.MessageDetails) Signature {
 }
 
 // VerifyDetached verifies an armored or binary signature over data by the key
-// of from, which is looked up if it is not known. Any other signer is
+// of from, which is looked up as by FindQuiet if it is not known. Any other signer is
 // SigUnknown, and so is one whose key cannot be had now.
 func (k *Keys) VerifyDetached(ctx context.Context, data, sig []byte, from nick.Address) Signature {
 	from = from.Base()
@@ -126,8 +126,8 @@ func (k *Keys) signerOf(ctx context.Context, from nick.Address) (openpgp.EntityL
 		list, err := k.ownRing(ctx)
 		return list, pin{}, err
 	}
-	_, _, findErr := k.Find(ctx, from)
-	p, _, err := k.known(ctx, from)
+	_, _, findErr := k.FindQuiet(ctx, from)
+	p, _, err := k.known(ctx, from, quietBucket)
 	if err != nil {
 		return nil, pin{}, errors.Join(findErr, err)
 	}

@@ -13,12 +13,12 @@ import (
 const maxGossip = 20
 
 // known returns the fingerprint of the key known for an author, "" if there is
-// none. It may ask a server: call it only for what is encrypted or signed.
+// none. It may ask the account's provider, and nobody else: call it only for what is encrypted or signed.
 func (r *Receiver) known(ctx context.Context, from nick.Address) string {
 	if from == "" {
 		return ""
 	}
-	key, _, err := r.keys.Find(ctx, from)
+	key, _, err := r.keys.FindQuiet(ctx, from)
 	if err != nil {
 		return ""
 	}

@@ -32,8 +32,9 @@ type Keys interface {
 	OpenEnvelope(ctx context.Context, data []byte, mxKeys []string) (envelope.Header, []byte, error)
 	Decrypt(ctx context.Context, data []byte) (plain []byte, sig keymanager.Signature, err error)
 	VerifyDetached(ctx context.Context, data, sig []byte, from nick.Address) keymanager.Signature
-	// Find returns the key known for an address, asking the provider if need be.
-	Find(ctx context.Context, addr nick.Address) (nick.Key, nick.Level, error)
+	// FindQuiet returns the key known for an address, asking the account's
+	// provider if need be, and nobody else.
+	FindQuiet(ctx context.Context, addr nick.Address) (nick.Key, nick.Level, error)
 	Learn(ctx context.Context, addr nick.Address, armored string, level nick.Level) error
 }
 
@@ -54,12 +55,12 @@ type Receiver struct {
 	domain string // Of the account: keys in it are not learned from mail.
 	log    *slog.Logger
 
-	bad       map[string]failure // Entries that did not open, by id.
+	bad       map[string]failure // Entries that did not open or for which there is no room, by id.
 	key       string             // Fingerprint of the own key with which they did not.
 	collected time.Time          // When expunged messages were last removed.
 }
 
-// A failure says when an entry that did not open is tried again.
+// A failure says when an entry that was put off is tried again.
 type failure struct {
 	next  time.Time
 	pause time.Duration
@@ -162,7 +163,9 @@ func (r *Receiver) drainPage(ctx context.Context, q Queue, s Synced, list []u1db
 		return 0, err
 	}
 	// What is stored goes on its way even if others could not be fetched.
-	if serr := s.Sync(ctx); serr != nil {
+	serr := s.Sync(ctx)
+	full := errors.Is(serr, problem.Limit) // All but some documents has gone.
+	if serr != nil && !full {
 		return 0, errors.Join(err, fmt.Errorf("sending the sealed copies: %w", serr))
 	}
 	errs := make([]error, len(stored))
@@ -170,6 +173,11 @@ func (r *Receiver) drainPage(ctx context.Context, q Queue, s Synced, list []u1db
 	for _, e := range errs {
 		if e == nil {
 			done++
+		}
+	}
+	for i, e := range errs {
+		if full && errors.Is(e, errUnconfirmed) {
+			r.putOff(stored[i])
 		}
 	}
 	errs = slices.DeleteFunc(errs, func(e error) bool { return errors.Is(e, errUnconfirmed) })

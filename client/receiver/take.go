@@ -67,10 +67,7 @@ func (r *Receiver) open(ctx context.Context, data []byte) (envelope.Header, []by
 // fail notes that an entry does not open, and returns the message that tells
 // the user.
 func (r *Receiver) fail(id string, why error) mailstore.Message {
-	f := r.bad[id]
-	f.pause = min(max(2*f.pause, firstPause), maxPause)
-	f.next = time.Now().Add(f.pause)
-	r.bad[id] = f
+	r.putOff(id)
 	r.log.Warn("an incoming message does not open", "err", why)
 	name, text := "inner", "Its content is damaged."
 	switch {
@@ -96,4 +93,12 @@ func (r *Receiver) fail(id string, why error) mailstore.Message {
 		"It is kept at the provider, sealed, and will be tried again, at once when your\r\nkey changes. " +
 		"Further messages of this kind are not announced today.\r\n"
 	return mailstore.Message{ID: "notice-" + name + now.Format("-20060102"), Mailbox: mailstore.Inbox, Raw: h.Message([]byte(body)), Date: now}
+}
+
+// putOff lets others go before an entry.
+func (r *Receiver) putOff(id string) {
+	f := r.bad[id]
+	f.pause = min(max(2*f.pause, firstPause), maxPause)
+	f.next = time.Now().Add(f.pause)
+	r.bad[id] = f
 }

@@ -136,6 +136,12 @@ func TestSMTPCert(t *testing.T) {
 	if string(second) == string(first) {
 		t.Error("an old certificate is not renewed")
 	}
+	s.DropSMTPCert()
+	if third := ask(); string(third) == string(second) {
+		t.Error("a refused certificate is used again")
+	} else {
+		second = third
+	}
 	f.set(func() {
 		f.intercept = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true }
 	})

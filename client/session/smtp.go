@@ -44,6 +44,15 @@ func (s *Session) SMTPCert(ctx context.Context) (tls.Certificate, error) {
 	return next.pair, nil
 }
 
+// DropSMTPCert forgets the certificate for submission, so that the next
+// SMTPCert fetches a new one: the relay has refused it. The provider revokes
+// certificates when the password is changed on another device.
+func (s *Session) DropSMTPCert() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.smtp = smtpCert{}
+}
+
 func (s *Session) newSMTPCert(ctx context.Context) (c smtpCert, err error) {
 	err = s.withToken(ctx, func(token string) error {
 		r, err := do(ctx, s.p.hc, call{method: http.MethodPost, url: s.p.api("/1/smtp_cert"), token: token})

@@ -34,7 +34,12 @@ func (r *Reply) Error() string { return fmt.Sprintf("%d %s", r.Code, r.Text) }
 // What the relay says of our certificate or login (RFC 4954, 6) can change, and
 // is no reason to give a message up.
 func (r *Reply) Permanent() bool {
-	return r.Code/100 == 5 && r.Code != 530 && r.Code != 534 && r.Code != 535 && r.Code != 538
+	return r.Code/100 == 5 && !r.login()
+}
+
+// login reports whether it is about who we are.
+func (r *Reply) login() bool {
+	return r.Code == 530 || r.Code == 534 || r.Code == 535 || r.Code == 538
 }
 
 // Partial means that a message was taken for the other recipients.
@@ -53,7 +58,11 @@ type SMTPRelay struct {
 	Addr        string         // host:port; the host is the name in the relay's certificate.
 	Roots       *x509.CertPool // The provider's CA.
 	Certificate func(ctx context.Context) (*tls.Certificate, error)
-	Dialer      *net.Dialer // Asks the resolver that it is told to. Nil: the system's.
+	// Refused is called when the relay does not accept the certificate: it may
+	// have been revoked, and Certificate should return a new one the next time.
+	// May be nil.
+	Refused func()
+	Dialer  *net.Dialer // Asks the resolver that it is told to. Nil: the system's.
 }
 
 const (
@@ -65,6 +74,31 @@ const (
 
 // Submit implements Relay.
 func (r *SMTPRelay) Submit(ctx context.Context, from string, to []string, msg []byte) error {
+	err := r.submit(ctx, from, to, msg)
+	if r.Refused != nil && unwelcome(err) {
+		r.Refused()
+	}
+	return err
+}
+
+// unwelcome reports whether err says that the relay does not accept our
+// certificate: by a reply, or by a TLS alert.
+func unwelcome(err error) bool {
+	if p, ok := errors.AsType[*Partial](err); ok {
+		for _, err := range p.Refused {
+			if unwelcome(err) {
+				return true
+			}
+		}
+	}
+	if reply, ok := errors.AsType[*Reply](err); ok {
+		return reply.login()
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error" // So crypto/tls calls an alert from the other side.
+}
+
+func (r *SMTPRelay) submit(ctx context.Context, from string, to []string, msg []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+dataTimeout+time.Duration(len(msg)/slowest)*time.Second)
 	defer cancel()
 	c, err := r.dial(ctx)

@@ -116,6 +116,8 @@ func TestSMTPRelay(t *testing.T) {
 		defer cancel()
 		return r.Submit(ctx, from, to, []byte("Subject: s\r\n\r\n"+body+"\r\n"))
 	}
+	dropped := 0
+	r.Refused = func() { dropped++ }
 	check(t, submit("alice@leap.example", "one\r\n.\r\ntwo", "bob@leap.example", "carol@leap.example"))
 	if want := "[bob@leap.example carol@leap.example]Subject: s\r\n\r\none\r\n.\r\ntwo\r\n"; len(p.mail) != 1 || p.mail[0] != want {
 		t.Errorf("arrived %q, want %q", p.mail, want)
@@ -145,9 +147,12 @@ func TestSMTPRelay(t *testing.T) {
 		t.Errorf("another relay: %v", err)
 	}
 	r.Roots = roots
+	if dropped != 0 {
+		t.Error("the certificate was dropped although nobody refused it")
+	}
 	r.Certificate = func(context.Context) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
-	if err := submit("alice@leap.example", "x", "bob@leap.example"); err == nil || isReply(err) {
-		t.Errorf("without certificate: %v", err)
+	if err := submit("alice@leap.example", "x", "bob@leap.example"); err == nil || isReply(err) || dropped != 1 {
+		t.Errorf("without certificate: %v, dropped %d times", err, dropped)
 	}
 	r.Certificate = func(context.Context) (*tls.Certificate, error) { return nil, errors.New("offline") }
 	if err := submit("alice@leap.example", "x", "bob@leap.example"); err == nil || isReply(err) {

@@ -47,11 +47,27 @@ func (e *exchange) store(ctx context.Context, docs []u1db.Document) error {
 	if len(docs) == 0 {
 		return nil
 	}
+	// Each savepoint makes a full-text index of the hooks flush what it has in
+	// memory: they are set only if a document fails.
+	err := e.storeAll(ctx, docs, false)
+	if errors.Is(err, errHalf) {
+		err = e.storeAll(ctx, docs, true)
+	}
+	return err
+}
+
+// errHalf is returned by take for a document that may be applied by half: the
+// transaction must not be committed.
+var errHalf = errors.New("a document was not applied")
+
+func (e *exchange) storeAll(ctx context.Context, docs []u1db.Document, savepoints bool) error {
 	pulled, merged, bad := 0, 0, 0
 	err := e.s.Update(ctx, func(tx *Tx) error {
 		for _, d := range docs {
-			v, err := e.take(tx, d, nil)
+			v, err := e.take(tx, d, nil, savepoints)
 			switch {
+			case errors.Is(err, errHalf):
+				return err
 			case errors.Is(err, errBlob):
 				err = tx.quarantine(d, "")
 			case isFatal(err):
@@ -91,9 +107,10 @@ func isFatal(err error) bool {
 // errBlob is returned for a document whose body is a blob that is not here.
 var errBlob = errors.New("the body is a blob that is still to be fetched")
 
-// take opens one document and applies it, all or nothing. blob is the body if
+// take opens one document and applies it, all or nothing with a savepoint;
+// without one, it may fail with errHalf. blob is the body if
 // the document names a blob, nil if it was not fetched.
-func (e *exchange) take(tx *Tx, d u1db.Document, blob []byte) (u1db.Verdict, error) {
+func (e *exchange) take(tx *Tx, d u1db.Document, blob []byte, savepoint bool) (u1db.Verdict, error) {
 	in, err := e.open(d)
 	if err != nil {
 		return u1db.Refused, err
@@ -111,6 +128,13 @@ func (e *exchange) take(tx *Tx, d u1db.Document, blob []byte) (u1db.Verdict, err
 		default:
 			in.body = blob
 		}
+	}
+	if !savepoint {
+		v, err := tx.apply(in, r)
+		if err != nil && !isFatal(err) {
+			err = fmt.Errorf("%w: %w", errHalf, err)
+		}
+		return v, err
 	}
 	if err := tx.exec("SAVEPOINT take"); err != nil {
 		return u1db.Refused, err

@@ -108,7 +108,7 @@ func (e *exchange) retry(ctx context.Context, q Quarantined) error {
 	return e.s.Update(ctx, func(tx *Tx) error {
 		v := u1db.Refused
 		if err == nil {
-			v, err = e.take(tx, d, blob)
+			v, err = e.take(tx, d, blob, true)
 		}
 		if isFatal(err) {
 			return err

@@ -28,6 +28,7 @@ type door struct {
 	tls        *tls.Config // Nil: clear text.
 	http, smtp bool        // What is spoken there; else it is DNS.
 	udp        bool
+	classic    bool          // What is malformed is answered 500 there, as in the original protocol.
 	head, body time.Duration // How long it waits for the rest of a request's; 0: longer than this test.
 
 	honest func(ctx context.Context) error // A request as it should be.
@@ -89,7 +90,7 @@ func doors(t *testing.T, p *process.Provider, post *post, user *mailbox) []*door
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &door{name: name, addr: "127.0.0.1:" + port, host: host, http: true, honest: get(base+path, want), head: 5 * time.Second, body: body}
+		d := &door{name: name, addr: "127.0.0.1:" + port, host: host, http: true, honest: get(base+path, want), head: 5 * time.Second, body: body, classic: name == "nickserver"}
 		if strings.HasPrefix(base, "https:") {
 			d.tls = ca.Clone()
 			d.tls.ServerName = host

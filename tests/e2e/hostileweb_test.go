@@ -130,7 +130,7 @@ func request(r func(*door) io.Reader) func(context.Context, *door) error {
 			return err
 		}
 		reply, _ := exchange(c, r(d))
-		return refusedHTTP(reply)
+		return refused(d, reply)
 	}
 }
 
@@ -142,7 +142,7 @@ func sendMalformed(ctx context.Context, d *door) error {
 		}
 		text = strings.ReplaceAll(text, "HOST", d.host)
 		reply, _ := exchange(c, strings.NewReader(text))
-		if err := refusedHTTP(reply); err != nil && !redirected(reply) && d.name != "health" { // It answers every path alike.
+		if err := refused(d, reply); err != nil && !redirected(reply) && d.name != "health" { // It answers every path alike.
 			return fmt.Errorf("%q: %w", text, err)
 		}
 		if bytes.Contains(reply, []byte("root:")) {
@@ -169,7 +169,7 @@ func endlessBodies(ctx context.Context, d *door) error {
 			if d.name == "health" {
 				continue // It answers every request alike; that it does not read the body is seen below.
 			}
-			if err := refusedHTTP(reply); err != nil {
+			if err := refused(d, reply); err != nil {
 				return fmt.Errorf("%s, %s: %w", path, length, err)
 			}
 			if sent >= much {
@@ -194,7 +194,7 @@ func (s secrets) endlessBodies(ctx context.Context, d *door) error {
 			}
 			head := fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\n%sContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n", path, d.host, auth, kind)
 			reply, _ := exchange(c, io.MultiReader(strings.NewReader(head), endless("1000\r\n"+strings.Repeat("[[[[", 1<<10)+"\r\n", 80<<20)))
-			if err := refusedHTTP(reply); err != nil {
+			if err := refused(d, reply); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
@@ -218,7 +218,7 @@ func (s secrets) bomb(ctx context.Context, d *door) error {
 		head := fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\n%sContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n",
 			path, basic("admin", s.couch), packed.Len())
 		reply, _ := exchange(c, io.MultiReader(strings.NewReader(head), bytes.NewReader(packed.Bytes())))
-		if err := refusedHTTP(reply); err != nil {
+		if err := refused(d, reply); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -235,7 +235,7 @@ func (s secrets) deep(ctx context.Context, d *door) error {
 	head := fmt.Sprintf("PUT /load/deep HTTP/1.1\r\nHost: x\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
 		basic("admin", s.couch), len(body))
 	reply, _ := exchange(c, strings.NewReader(head+body))
-	return refusedHTTP(reply)
+	return refused(d, reply)
 }
 
 // h2 speaks HTTP/2.

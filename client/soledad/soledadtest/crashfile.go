@@ -143,3 +143,9 @@ func (f *crashFile) Close() error {
 	delete(f.fs.files, f)
 	return f.File.Close()
 }
+
+// DeviceCharacteristics implements vfs.File.
+func (f *crashFile) DeviceCharacteristics() (c vfs.DeviceCharacteristic) {
+	_ = f.locked(false, func() error { c = f.File.DeviceCharacteristics(); return nil }) // None without power.
+	return c
+}
