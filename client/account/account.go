@@ -16,6 +16,7 @@ import (
 type Config struct {
 	Dir           string // Home. Required.
 	EncryptedOnly bool   // Mail to somebody without a key is refused.
+	UsualPorts    bool   // The proxies take LEAP's ports, if they are free at the first login.
 }
 
 // An Account is the account of a device. It is the daemon's control.Backend

@@ -40,6 +40,11 @@ func TestKillWhileSending(t *testing.T) {
 		wg.Wait()
 	}
 	d.start(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the last daemon's log:\n%s", d.logs)
+		}
+	})
 	check(t, d.unlock(t, password))
 	d.wants(t, "the outbox is empty", func(s control.Status) bool { return s.Outbox == 0 && s.State == control.StateOnline })
 	twice := 0

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 
@@ -13,10 +14,16 @@ import (
 )
 
 // LEAP's ports of the local proxies (leap-protocols.md 8.3): taken if they are
-// free when the account is first unlocked.
+// free when the account is first unlocked, and if Config.UsualPorts says so.
+// Other accounts take ports at random, below those that the system gives to
+// outgoing connections: nobody else is there the next time.
 const (
 	imapPort = 1984
 	smtpPort = 2013
+
+	lowPort   = 20000
+	highPort  = 32768
+	portTries = 50
 )
 
 // device is the file device.json.
@@ -39,10 +46,10 @@ func (a *Account) listen(ctx context.Context) (imap, smtp net.Listener, err erro
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
-	if imap, err = port(ctx, d.IMAP, imapPort, known); err != nil {
+	if imap, err = a.port(ctx, d.IMAP, imapPort, known); err != nil {
 		return nil, nil, err
 	}
-	if smtp, err = port(ctx, d.SMTP, smtpPort, known); err != nil {
+	if smtp, err = a.port(ctx, d.SMTP, smtpPort, known); err != nil {
 		return nil, nil, errors.Join(err, imap.Close())
 	}
 	if known {
@@ -59,17 +66,27 @@ func (a *Account) listen(ctx context.Context) (imap, smtp net.Listener, err erro
 }
 
 // port opens the port that is known, or the usual one, or any.
-func port(ctx context.Context, n, usual int, known bool) (net.Listener, error) {
-	var lc net.ListenConfig
+func (a *Account) port(ctx context.Context, n, usual int, known bool) (net.Listener, error) {
 	if known {
-		ln, err := lc.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", n))
+		ln, err := loopback(ctx, n)
 		if err != nil {
 			return nil, problem.Unavailable.Errorf("port %d, which your mail program uses, is taken by another program: end it, then log in again", n)
 		}
 		return ln, nil
 	}
-	if ln, err := lc.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", usual)); err == nil {
-		return ln, nil
+	if a.cfg.UsualPorts {
+		if ln, err := loopback(ctx, usual); err == nil {
+			return ln, nil
+		}
 	}
-	return lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	for range portTries {
+		if ln, err := loopback(ctx, lowPort+rand.IntN(highPort-lowPort)); err == nil {
+			return ln, nil
+		}
+	}
+	return loopback(ctx, 0)
+}
+
+func loopback(ctx context.Context, port int) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 }

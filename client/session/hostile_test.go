@@ -3,6 +3,7 @@ package session_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -98,9 +99,7 @@ func TestReplay(t *testing.T) {
 				f.mux().ServeHTTP(rec, r)
 				recorded[r.URL.Path] = rec
 			}
-			for name, v := range rec.Header() {
-				w.Header()[name] = v
-			}
+			maps.Copy(w.Header(), rec.Header())
 			w.WriteHeader(rec.Code)
 			_, err := w.Write(rec.Body.Bytes())
 			return err == nil

@@ -25,7 +25,7 @@ import (
 const peer = "127.77.88.99"
 
 // canaries are words that nobody else uses.
-type canaries struct{ alice, bob, subject, body, password, ticket string }
+type canaries struct{ alice, bob, carol, subject, body, password, ticket string }
 
 func canary(prefix string) string { return prefix + strings.ToLower(rand.Text()[:10]) }
 
@@ -35,7 +35,7 @@ func canary(prefix string) string { return prefix + strings.ToLower(rand.Text()[
 // anybody came from.
 func TestLogIsSilent(t *testing.T) {
 	p := leapd.New(t)
-	c := canaries{canary("ali"), canary("bob"), canary("subject"), canary("body"), canary("pass"), canary("ticket")}
+	c := canaries{canary("ali"), canary("bob"), canary("car"), canary("subject"), canary("body"), canary("pass"), canary("ticket")}
 	alice, bob := newDevice(t, p), newDevice(t, p)
 	ctx := t.Context()
 
@@ -71,6 +71,7 @@ func TestLogIsSilent(t *testing.T) {
 	if err := alice.write(ctx, c.bob+"@nowhere.example", c); err == nil {
 		t.Fatal("a mail was taken although its key could not be looked for")
 	}
+	submits(t, p, c)
 	strangers(t, p, c, b)
 	bob.receives(t, 2)
 	visits(t, p, c, a)
@@ -99,7 +100,7 @@ func searchLog(t *testing.T, p *process.Provider, c canaries) {
 	}
 	lower := strings.ToLower(log)
 	for what, word := range map[string]string{
-		"alice's login": c.alice, "bob's login": c.bob, "a subject": c.subject, "a text": c.body, "a password": c.password,
+		"alice's login": c.alice, "bob's login": c.bob, "carol's login": c.carol, "a subject": c.subject, "a text": c.body, "a password": c.password,
 		"what a visitor wrote": c.ticket, "the address of a peer": peer, "a peer's host name": "stranger.example",
 		"a domain that was written to": "nowhere.example", "a hash of bob's name": nick.WKDHash(c.bob),
 	} {
@@ -129,6 +130,26 @@ func line(text string, i int) string {
 	begin := strings.LastIndexByte(text[:i], '\n') + 1
 	end, _, _ := strings.Cut(text[begin:], "\n")
 	return end
+}
+
+// submits hands mail for another domain to the relay.
+func submits(t *testing.T, p *process.Provider, c canaries) {
+	t.Helper()
+	db := openCouch(t, p.At.Couch, "admin", p.At.CouchPasswordFile, quiet)
+	defer db.Close()
+	user := newMailbox(t, db, c.carol+"@"+p.At.Domain, signerFile(p))
+	config := process.TLS(t, p.At.CAFile)
+	config.ServerName = "smtp." + p.At.Domain
+	s := &sender{post: new(post), from: user.address, to: []string{c.bob + "@nowhere.example"}, login: &login{config, user.address, user.token}}
+	if err := s.send(t.Context(), p.At.Submissions); err != nil {
+		t.Errorf("a mail to another domain: %v", err)
+	}
+	until(t, "the relay has tried", time.Minute, func() error {
+		if log := p.Log(t); !strings.Contains(log, "later=1") && !strings.Contains(log, "refused=1") {
+			return errors.New("no attempt in the log")
+		}
+		return nil
+	})
 }
 
 // strangers bring mail from peer: one for bob, and such as is refused.

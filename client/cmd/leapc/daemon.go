@@ -34,7 +34,7 @@ daemon holds this account); 143 stopped because it was asked to.`,
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
-			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly}, log)
+			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome()}, log)
 			g := &daemon.Group{Log: log, Once: true}
 			g.Add("account", acct)
 			g.Add("control", control.NewServer(a.socket(), acct, log))
