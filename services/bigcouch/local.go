@@ -57,7 +57,7 @@ func (c *call) deleteLocal(id string) error {
 
 // storeLocal writes a local document and answers.
 func (c *call) storeLocal(id string, d *document) error {
-	if err := c.writable(); err != nil {
+	if err := c.writable(); err != nil && !removes(d.deleted, len(d.body), len(d.atts)) {
 		return err
 	}
 	rev, err := c.writeLocal(id, d)

@@ -74,7 +74,7 @@ func (c *call) writeAs(op store.OpID, docs []store.Doc, replicated bool) ([]stor
 
 // writeOne stores one document and answers.
 func (c *call) writeOne(d store.Doc, replicated bool, status int) error {
-	if err := c.writable(); err != nil {
+	if err := c.writable(); err != nil && c.r.Method != http.MethodDelete && !removes(d.Deleted, len(d.Body), len(d.Atts)) {
 		return err
 	}
 	r, err := c.write([]store.Doc{d}, replicated)
@@ -104,7 +104,14 @@ type written struct {
 	Rev string `json:"rev"`
 }
 
-// writable refuses writes while the disk is full.
+// maxTombstone is the longest body of a deletion on a full disk.
+const maxTombstone = 1 << 10
+
+// removes reports whether a write is a deletion that stores next to nothing.
+// Such are done on a full disk: nothing else makes room.
+func removes(deleted bool, body, atts int) bool { return deleted && body <= maxTombstone && atts == 0 }
+
+// writable refuses writes while the disk is full, except what removes.
 func (c *call) writable() error {
 	if c.full.Load() {
 		return errFull

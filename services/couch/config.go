@@ -3,6 +3,7 @@ package couch
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 )
 
@@ -12,6 +13,9 @@ type Config struct {
 	// URLs are the nodes, "http://host:port" or "https://…", without path or
 	// password. One is chosen at random and kept while it works. Required.
 	URLs []string `json:"urls"`
+	// Resolver is the DNS server, host:port, that is asked for the hosts of
+	// URLs. Empty: URLs have IP addresses or "localhost".
+	Resolver string `json:"resolver,omitempty"`
 	// User is the name of the account, see [Accounts]. Required.
 	User string `json:"user"`
 	// PasswordFile is the path of a file with the account's password; a newline
@@ -31,6 +35,9 @@ func (c Config) Validate() error {
 	if len(c.URLs) == 0 || c.User == "" || c.PasswordFile == "" {
 		return errors.New("urls, user and password_file are required")
 	}
+	if _, _, err := net.SplitHostPort(c.Resolver); c.Resolver != "" && err != nil {
+		return fmt.Errorf("resolver: %w", err)
+	}
 	for _, s := range c.URLs {
 		u, err := url.Parse(s)
 		switch {
@@ -40,6 +47,8 @@ func (c Config) Validate() error {
 			return fmt.Errorf("urls: %s is no http or https URL", u.Redacted())
 		case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
 			return fmt.Errorf("urls: %s has more than a host and a port", u.Redacted())
+		case c.Resolver == "" && u.Hostname() != "localhost" && net.ParseIP(u.Hostname()) == nil:
+			return fmt.Errorf("urls: %s has a name, and there is no resolver", u.Redacted())
 		}
 	}
 	return nil

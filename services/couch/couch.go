@@ -27,7 +27,7 @@ func Open(cfg Config, log *slog.Logger) (*DB, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	base, err := newTransport(cfg.CAFile)
+	base, err := newTransport(cfg.CAFile, cfg.Resolver)
 	if err != nil {
 		return nil, err
 	}

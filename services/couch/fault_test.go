@@ -226,7 +226,7 @@ func TestPasswordComesLaterAndChanges(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	good := couch.Config{URLs: []string{"https://a:6984", "http://b:5984/"}, User: "webapp", PasswordFile: "f"}
+	good := couch.Config{URLs: []string{"https://a:6984", "http://b:5984/"}, Resolver: "127.0.0.1:53", User: "webapp", PasswordFile: "f"}
 	check(t, "a good configuration", good.Validate())
 	for what, change := range map[string]func(*couch.Config){
 		"no urls":     func(c *couch.Config) { c.URLs = nil },
@@ -235,6 +235,7 @@ func TestConfig(t *testing.T) {
 		"a path":      func(c *couch.Config) { c.URLs = []string{"http://a/b"} },
 		"a password":  func(c *couch.Config) { c.URLs = []string{"http://a:b@c"} },
 		"a scheme":    func(c *couch.Config) { c.URLs = []string{"ftp://a"} },
+		"a name":      func(c *couch.Config) { c.Resolver = "" },
 		"no host":     func(c *couch.Config) { c.URLs = []string{"http:"} },
 		"no URL":      func(c *couch.Config) { c.URLs = []string{"http://a\x00"} },
 	} {

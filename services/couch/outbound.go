@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-kivik/kivik/v4"
+
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -108,6 +110,16 @@ func (s *Outbound) Save(ctx context.Context, row record.OutboundRow) (record.Out
 	}
 	doc.Rev = rev
 	return doc.OutboundRow, nil
+}
+
+// Row returns a row as it is now; NotExist when there is none.
+func (s *Outbound) Row(ctx context.Context, id string) (record.OutboundRow, error) {
+	if !plainName(id) {
+		return record.OutboundRow{}, problem.NotExist.Errorf("no such row")
+	}
+	var doc rowDoc
+	err := s.db.get(ctx, id, &doc, kivik.Param("r", readFresh))
+	return doc.OutboundRow, err
 }
 
 // Message returns a message; NotExist when there is none.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/go-kivik/kivik/v4"
+
 	"leap.example/services/protocol/problem"
 )
 
@@ -67,13 +69,23 @@ func (s *Tokens) User(ctx context.Context, token string) (userID string, err err
 
 // touch notes a use, and moves a token from the former database to the present
 // one. When it cannot, the token is as good as before; of uses at the same time
-// one is noted.
+// one is noted. A token that was forgotten while it moved is forgotten: forget
+// looks into the former database first, so that either it still finds the new
+// document or the former one is gone when that was stored.
 func (s *Tokens) touch(ctx context.Context, present, holds database, old tokenDoc) {
 	doc := newTokenDoc(old.ID, old.UserID, s.db.now())
 	if present.name == holds.name {
 		doc.Rev = old.Rev
 	}
-	_, _ = present.update(ctx, doc.ID, doc)
+	rev, err := present.update(ctx, doc.ID, doc)
+	if err != nil || present.name == holds.name {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = holds.get(ctx, old.ID, new(meta), kivik.Param("r", readFresh))
+	if err != nil && !errors.Is(err, errNoDatabase) { // Where it cannot be seen, the former one is as good.
+		_ = present.remove(ctx, doc.ID, rev)
+	}
 }
 
 // Delete forgets a token; one that is unknown is forgotten.

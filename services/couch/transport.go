@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,7 +26,32 @@ const (
 	idleTimeout    = 30 * time.Second
 )
 
-func newTransport(caFile string) (*http.Transport, error) {
+var errNoResolver = errors.New("no resolver is configured")
+
+// dialer returns what connects to nodes. It asks the resolver at the address
+// host:port, never the system's; with an empty one it knows no name but what
+// the file of hosts says, which is "localhost".
+func dialer(resolver string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: dialTimeout, Resolver: &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			if resolver == "" {
+				return nil, errNoResolver
+			}
+			var d net.Dialer
+			return d.DialContext(ctx, network, resolver)
+		},
+	}}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err == nil && net.ParseIP(host) == nil && !strings.HasSuffix(host, ".") {
+			address = net.JoinHostPort(host+".", port) // Not in a domain that the system's configuration names.
+		}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+func newTransport(caFile, resolver string) (*http.Transport, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -38,7 +64,7 @@ func newTransport(caFile string) (*http.Transport, error) {
 		}
 	}
 	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:           dialer(resolver),
 		TLSClientConfig:       conf,
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: idleTimeout,

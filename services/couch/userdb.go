@@ -159,6 +159,23 @@ func (u *UserDB) stored(ctx context.Context, ids []string) ([]userDoc, error) {
 	return out, nil
 }
 
+// Size returns how many bytes the database takes: documents, queue and blobs.
+// It is one question, whatever the database holds.
+func (u *UserDB) Size(ctx context.Context) (int64, error) {
+	if u.err != nil {
+		return 0, u.err
+	}
+	var size int64
+	err := read(ctx, func(ctx context.Context) error {
+		stats, err := u.db.kivik.Stats(ctx)
+		if err == nil {
+			size = max(stats.ActiveSize, stats.ExternalSize)
+		}
+		return err
+	})
+	return size, u.db.failed("measuring", err)
+}
+
 // Wait returns when anything in the database has changed since its last return;
 // the first call returns at once. It has no deadline but ctx.
 func (u *UserDB) Wait(ctx context.Context) error {

@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,9 @@ const (
 	maxPerConn   = 128              // Queries on one connection.
 	idleTCP      = 10 * time.Second // RFC 7766, 6.2.3.
 	writeTCP     = 5 * time.Second
+
+	minPause = 5 * time.Millisecond // After a connection that could not be accepted; it doubles.
+	maxPause = time.Second
 )
 
 // A role answers queries. It is called from many goroutines.
@@ -101,11 +105,19 @@ func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	held := conns{by: map[netip.Prefix]int{}}
+	var wait time.Duration
 	for {
 		conn, err := ln.Accept()
 		if err != nil {
-			return fmt.Errorf("accepting TCP: %w", err)
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accepting TCP: %w", err)
+			}
+			// As a rule there are too many open files: that passes.
+			wait = min(max(2*wait, minPause), maxPause)
+			pause(ctx, wait)
+			continue
 		}
+		wait = 0
 		from := addrOf(conn)
 		if !held.add(networkOf(from)) {
 			conn.Close()
@@ -117,6 +129,16 @@ func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			r.serveConn(ctx, conn, from)
 		})
+	}
+}
+
+// pause waits, or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 

@@ -32,6 +32,7 @@ type Config struct {
 	SpoolDir string `json:"spool_dir,omitempty"` // For sealed pieces of messages above 1 MiB. Empty: they stay in memory.
 	Memory   int64  `json:"memory,omitempty"`    // For messages, octets: half while they come in, half while they are sealed. 0: 384 MiB.
 	MaxSize  int64  `json:"max_size,omitempty"`  // Of a message, octets. 0: 35 MiB.
+	Quota    int64  `json:"quota,omitempty"`     // Of a user's database, octets: beyond it there is no mail for the user. 0: 1 GiB.
 
 	Connections      int            `json:"connections,omitempty"`       // At once. 0: 500.
 	PeerConnections  int            `json:"peer_connections,omitempty"`  // At once from one network. 0: 20.
@@ -90,11 +91,12 @@ func (c Config) settings() (settings, error) {
 	}
 	fill(&s.Memory, defaultMemory)
 	fill(&s.MaxSize, defaultMaxSize)
+	fill(&s.Quota, 1<<30)
 	fill(&s.Connections, 500)
 	fill(&s.PeerConnections, 20)
 	fill(&s.PeerRate, 120)
 	fill(&s.UnknownAddresses, 20)
-	if min(s.MaxSize, int64(s.Connections), int64(s.PeerConnections), int64(s.PeerRate), int64(s.UnknownAddresses)) < 0 {
+	if min(s.MaxSize, s.Quota, int64(s.Connections), int64(s.PeerConnections), int64(s.PeerRate), int64(s.UnknownAddresses)) < 0 {
 		return s, errors.New("a limit is negative")
 	}
 	if s.Memory/2 < copies*s.MaxSize {

@@ -34,6 +34,7 @@ type intake struct {
 	cfg       settings
 	log       *slog.Logger
 	queue     Queue
+	quota     quota
 	directory *directory
 	checker   *sender.Checker
 	spools    *spool.Dir
@@ -153,6 +154,9 @@ func (in *intake) append(ctx context.Context, to *recipient, head envelope.Heade
 	err = in.queue.AddIncoming(ctx, to.userID, record.Incoming{
 		ID: id, Received: head.Received.UTC().Truncate(time.Hour), Size: int64(len(sealed)), Body: sealed,
 	})
+	if err == nil {
+		in.quota.add(to.userID, int64(len(sealed)))
+	}
 	if err == nil || errors.Is(err, problem.Limit) {
 		return err
 	}

@@ -25,6 +25,7 @@ var (
 	errNoKey    = &refusal{451, smtp.EnhancedCode{4, 7, 5}, "The recipient has no usable key now, try again later"}
 	errHarvest  = &refusal{451, smtp.EnhancedCode{4, 7, 1}, "Too many unknown addresses, try again later"}
 	errMany     = &refusal{452, smtp.EnhancedCode{4, 5, 3}, "Too many recipients"}
+	errFull     = &refusal{452, smtp.EnhancedCode{4, 2, 2}, "Mailbox full"}
 	errHops     = &refusal{554, smtp.EnhancedCode{5, 4, 6}, "Too many hops, this is a loop"}
 	errForged   = &refusal{550, smtp.EnhancedCode{5, 7, 1}, "The author's domain wants this refused (DMARC)"}
 	errUnproven = &refusal{451, smtp.EnhancedCode{4, 7, 5}, "The author cannot be verified now, try again later"}

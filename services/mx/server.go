@@ -22,6 +22,12 @@ type Queue interface {
 	AddIncoming(ctx context.Context, userID string, in record.Incoming) error
 }
 
+// Sizer is what a Queue may be as well: then Config.Quota holds.
+type Sizer interface {
+	// Size returns how many octets the database of a user takes; it is quick.
+	Size(ctx context.Context, userID string) (int64, error)
+}
+
 // Server is one mail server.
 type Server struct {
 	cfg       settings

@@ -82,6 +82,11 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		}
 		return s.in.refused("recipient", err)
 	}
+	for _, u := range users {
+		if s.in.full(ctx, u.userID, now) {
+			return s.in.refused("recipient", errFull)
+		}
+	}
 	return s.add(users)
 }
 

@@ -17,16 +17,17 @@ import (
 // by the table about two hours after it was taken.
 const lateAfter = 5
 
-// attempt tries once to do what row says, and records what came of it.
+// attempt tries once to do what row says, and records what came of it. Until it
+// has, the row is due as soon as nobody has leased it: see lease.go.
 func (c *courier) attempt(ctx context.Context, row record.OutboundRow, t task) {
 	now := time.Now()
 	row.Attempts++
-	row.NextAttempt = c.next(row.Attempts, now)
-	row, err := c.queue.Lease(ctx, row, c.owner, now.Add(c.cfg.attempt+time.Minute))
+	row, err := c.queue.Lease(ctx, row, c.owner, now.Add(leaseTime))
 	if err != nil {
 		c.log.Debug("leasing a row", "row", row.ID, "err", err)
 		return // Another has it, or the database is away.
 	}
+	next := c.next(row.Attempts, now)
 	text, err := c.text(ctx, row)
 	if errors.Is(err, problem.NotExist) {
 		c.log.Error("a row of the queue has no message", "row", row.ID)
@@ -35,12 +36,15 @@ func (c *courier) attempt(ctx context.Context, row record.OutboundRow, t task) {
 	}
 	if err != nil {
 		c.log.Error("a message of the queue cannot be read", "row", row.ID, "kind", problem.KindOf(err))
+		row.NextAttempt = next
 		c.later(ctx, row, t)
 		return
 	}
 	trying, cancel := context.WithTimeout(ctx, c.cfg.attempt)
-	results := c.deliver(trying, t, text)
+	var results []result
+	row = c.holding(trying, row, func(ctx context.Context) { results = c.deliver(ctx, t, text) })
 	cancel()
+	row.NextAttempt = next
 	if ctx.Err() != nil { // The server stops: whatever was not decided is as before.
 		row.Attempts--
 		row.NextAttempt = time.Now()
@@ -130,6 +134,9 @@ func (c *courier) later(ctx context.Context, row record.OutboundRow, t task) {
 // is still ours.
 func (c *courier) save(ctx context.Context, row record.OutboundRow, t task) (record.OutboundRow, bool) {
 	err := c.vault.sealTask(&row, t)
+	if row.LeaseOwner != "" {
+		row.LeaseUntil = time.Now().Add(leaseTime)
+	}
 	if err == nil {
 		err = c.persist(ctx, func(ctx context.Context) error {
 			saved, err := c.queue.Save(ctx, row)

@@ -26,7 +26,7 @@ type Config struct {
 
 	MX        ConfigHop `json:"mx,omitzero"`        // Server of Domains. Empty: as for other domains.
 	Smarthost ConfigHop `json:"smarthost,omitzero"` // Server of other domains. Empty: their own.
-	Resolver  string    `json:"resolver,omitempty"` // host:port that is asked for servers. Empty: none are found.
+	Resolver  string    `json:"resolver,omitempty"` // host:port that is asked for servers. Empty: none are found, and MX and Smarthost are IP addresses.
 
 	ForeignPort  int  `json:"foreign_port,omitempty"`  // Of servers of other domains. 0: 25.
 	AllowPrivate bool `json:"allow_private,omitempty"` // Deliver to servers of other domains in private networks.
@@ -100,6 +100,12 @@ func (c Config) settings() (settings, error) {
 	for name, address := range map[string]string{"mx": c.MX.Address, "smarthost": c.Smarthost.Address, "resolver": c.Resolver} {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
 			return s, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for name, address := range map[string]string{"mx": c.MX.Address, "smarthost": c.Smarthost.Address} {
+		host, _, err := net.SplitHostPort(address)
+		if err == nil && c.Resolver == "" && net.ParseIP(host) == nil {
+			return s, fmt.Errorf("%s: %q is a name, and there is no resolver", name, host)
 		}
 	}
 	fill(&s.ForeignPort, 25)

@@ -36,6 +36,7 @@ type courier struct {
 	mu   sync.Mutex // Guards what follows.
 	busy map[string]int
 	all  int
+	held map[string]bool // Rows under way here, whatever became of their leases.
 }
 
 // kick makes the courier look into the queue soon.
@@ -92,26 +93,27 @@ func (c *courier) round(ctx, work context.Context) {
 			c.unreadable(ctx, row, err)
 			continue
 		}
-		if row.NextAttempt.After(now) || row.LeaseUntil.After(now) || !c.start(t.Domain) {
+		if row.NextAttempt.After(now) || row.LeaseUntil.After(now) || !c.start(row.ID, t.Domain) {
 			continue
 		}
 		c.workers.Go(func() {
 			c.attempt(work, row, t)
-			c.end(t.Domain)
+			c.end(row.ID, t.Domain)
 		})
 	}
 }
 
-// start takes a worker for a domain. No domain gets more than a half of them:
+// start takes a worker for a row that goes to a domain. No domain gets more than a half of them:
 // a slow one must not keep the others waiting.
-func (c *courier) start(domain string) bool {
+func (c *courier) start(row, domain string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all >= c.cfg.Workers || c.busy[domain] >= (c.cfg.Workers+1)/2 {
+	if c.held[row] || c.all >= c.cfg.Workers || c.busy[domain] >= (c.cfg.Workers+1)/2 {
 		return false
 	}
 	c.all++
 	c.busy[domain]++
+	c.held[row] = true
 	return true
 }
 
@@ -121,9 +123,10 @@ func (c *courier) full() bool {
 	return c.all >= c.cfg.Workers
 }
 
-func (c *courier) end(domain string) {
+func (c *courier) end(row, domain string) {
 	c.mu.Lock()
 	c.all--
+	delete(c.held, row)
 	if c.busy[domain]--; c.busy[domain] == 0 {
 		delete(c.busy, domain)
 	}

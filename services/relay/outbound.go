@@ -32,6 +32,9 @@ type Outbound interface {
 	Lease(ctx context.Context, row record.OutboundRow, owner string, until time.Time) (record.OutboundRow, error)
 	Save(ctx context.Context, row record.OutboundRow) (record.OutboundRow, error)
 
+	// Row returns a row as it is now, or NotExist.
+	Row(ctx context.Context, id string) (record.OutboundRow, error)
+
 	// Message returns a message, or NotExist.
 	Message(ctx context.Context, id string) (record.OutboundMessage, error)
 

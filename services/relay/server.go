@@ -117,7 +117,7 @@ func (s *Server) Serve(ctx context.Context, implicit, starttls net.Listener) err
 
 func (s *Server) newCourier() (*courier, error) {
 	c := &courier{
-		Server: s, owner: s.cfg.Hostname + "/" + rand.Text(), wake: make(chan struct{}, 1), busy: map[string]int{},
+		Server: s, owner: s.cfg.Hostname + "/" + rand.Text(), wake: make(chan struct{}, 1), busy: map[string]int{}, held: map[string]bool{},
 		routes: route.New(s.cfg.Resolver, s.cfg.Hostname, s.cfg.AllowPrivate),
 	}
 	var err error

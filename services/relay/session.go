@@ -18,6 +18,7 @@ const (
 	answering = 20 * time.Second // Bounds the questions for one command.
 	maxFaults = 3                // Failed logins of one connection.
 	trustFor  = time.Minute      // What was found out about an address in this session.
+	maxMine   = 64               // Addresses that a session remembers.
 )
 
 // A session is what the SMTP library calls for one connection, and again after
@@ -165,6 +166,9 @@ func (s *session) owns(user, address string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.mine) >= maxMine {
+		clear(s.mine) // One mailbox has any number of addresses.
+	}
 	s.mine[address] = now.Add(trustFor)
 	return nil
 }

@@ -50,16 +50,19 @@ func TestTable(t *testing.T) {
 }
 
 func TestSharesWorkers(t *testing.T) {
-	c := &courier{Server: &Server{cfg: settings{Config: Config{Workers: 4}}}, busy: map[string]int{}, wake: make(chan struct{}, 1)}
-	got := []bool{c.start("a"), c.start("a"), c.start("a"), c.start("b"), c.start("b"), c.start("c")}
+	c := &courier{Server: &Server{cfg: settings{Config: Config{Workers: 4}}}, busy: map[string]int{}, held: map[string]bool{}, wake: make(chan struct{}, 1)}
+	got := []bool{c.start("1", "a"), c.start("2", "a"), c.start("3", "a"), c.start("4", "b"), c.start("5", "b"), c.start("6", "c")}
 	want := []bool{true, true, false, true, true, false}
 	for i := range got {
 		if got[i] != want[i] {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	}
-	c.end("a")
-	if !c.start("c") || c.start("c") {
+	c.end("1", "a")
+	if c.start("2", "c") {
+		t.Error("a row is under way twice")
+	}
+	if !c.start("6", "c") || c.start("7", "c") {
 		t.Error("a worker that is free again is not given")
 	}
 }

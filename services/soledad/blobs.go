@@ -160,7 +160,11 @@ func (s *Server) store(c *call, ns, id string, data []byte) error {
 	if err != nil {
 		return noDatabase(err)
 	}
-	if used+int64(len(data)) > s.cfg.BlobQuota {
+	over := s.admit(ctx, db, c.user, []change{{0, len(data)}})
+	if over != nil && !errors.Is(over, problem.Limit) {
+		return noDatabase(over)
+	}
+	if over != nil || used+int64(len(data)) > s.cfg.BlobQuota {
 		// A blob that is there is not "over quota": the client may be repeating itself.
 		if _, err := findBlob(ctx, db, ns, id); err == nil {
 			return problem.Exist.Errorf("blob exists")

@@ -20,6 +20,7 @@ type Config struct {
 	MaxSync   int64 `json:"max_sync,omitempty"`   // One request of a sync. 0: 4 GiB.
 	MaxBlob   int64 `json:"max_blob,omitempty"`   // One blob. 0: 48 MiB.
 	BlobQuota int64 `json:"blob_quota,omitempty"` // All blobs of a user. 0: 200 MiB.
+	Quota     int64 `json:"quota,omitempty"`      // The whole database of a user, as the store measures it. 0: 1 GiB.
 	Memory    int64 `json:"memory,omitempty"`     // Blobs held at once. 0: 512 MiB. At least MaxBlob.
 
 	Waiters   int `json:"waiters,omitempty"`   // Devices that wait for a change at once. 0: 4096.
@@ -32,7 +33,7 @@ func (c Config) Validate() error {
 		return errors.New("listen, cert_file and key_file are required")
 	}
 	d := c.withDefaults()
-	if min(int64(d.MaxEntry), d.MaxSync, d.MaxBlob, d.BlobQuota, d.Memory, int64(d.Waiters), int64(d.Transfers)) < 0 {
+	if min(int64(d.MaxEntry), d.MaxSync, d.MaxBlob, d.BlobQuota, d.Quota, d.Memory, int64(d.Waiters), int64(d.Transfers)) < 0 {
 		return errors.New("limits must not be negative")
 	}
 	if d.MaxEntry > u1db.MaxEntry {
@@ -53,6 +54,7 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxSync, 4<<30)
 	or(&c.MaxBlob, 48<<20)
 	or(&c.BlobQuota, 200<<20)
+	or(&c.Quota, 1<<30)
 	or(&c.Memory, 512<<20)
 	if c.MaxEntry == 0 {
 		c.MaxEntry = 16 << 20

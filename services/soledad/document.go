@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/u1db"
@@ -16,6 +17,11 @@ const (
 	sharedReplica = "c5056143546bdbad6609d7ed064f102a" // Writes every revision in the shared database.
 	maxShared     = 64 << 10                           // Of a shared document, bytes.
 	maxKeyring    = 1 << 20                            // Of a keyring, bytes.
+
+	// A user may make so many shared documents at once, and then one in each
+	// pause: nothing in the shared database belongs to anybody.
+	sharedBurst = 16
+	sharedEvery = 10 * time.Minute
 )
 
 // getShared and its sisters serve the document resource of leap-protocols.md
@@ -30,7 +36,11 @@ func (s *Server) putShared(c *call) error {
 		if err != nil {
 			return "", err
 		}
-		return content, mayPut(stored, oldRev)
+		err = mayPut(stored, oldRev)
+		if err == nil && stored == nil && !s.created.Take(c.authenticated, time.Now()) {
+			err = u1db.ErrUnavailable
+		}
+		return content, err
 	})
 }
 
@@ -109,6 +119,9 @@ func (s *Server) putKeyring(c *call) error {
 	// Stored under a deadline of its own: half an answer helps nobody.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), storeTime)
 	defer cancel()
+	if err := s.admit(ctx, db, c.user, []change{{size(stored), len(content)}}); err != nil {
+		return err
+	}
 	if _, err := db.Append(ctx, []u1db.Document{{ID: keyringID, Rev: rev, Content: content}}, []string{prev}); err != nil {
 		return refused(err)
 	}

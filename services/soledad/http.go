@@ -25,8 +25,9 @@ const (
 type call struct {
 	*http.Request
 	target
-	w    *response
-	body *bufio.Reader // Limited in size and time.
+	authenticated string // Who asks.
+	w             *response
+	body          *bufio.Reader // Limited in size and time.
 }
 
 // A method serves one method of a resource. It writes the answer itself, or
@@ -80,6 +81,7 @@ func (s *Server) serve(c *call, methods map[resource]map[string]method) error {
 	if err != nil {
 		return err
 	}
+	c.authenticated = user
 	if c.user != "" && c.user != user {
 		return problem.Permission.Errorf("this belongs to another user")
 	}

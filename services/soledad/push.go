@@ -128,6 +128,7 @@ func (x *exchange) store(ctx context.Context, batch []u1db.Document) error {
 	var docs []u1db.Document
 	var prev []string
 	var merged []bool
+	var growth []change
 	for _, d := range batch {
 		old, exists := stored[d.ID]
 		verdict := u1db.Judge(d, pointer(old, exists))
@@ -141,6 +142,7 @@ func (x *exchange) store(ctx context.Context, batch []u1db.Document) error {
 			fallthrough
 		case u1db.Inserted:
 			docs, prev, merged = append(docs, d), append(prev, old.Rev), append(merged, verdict == u1db.Merged)
+			growth = append(growth, change{len(old.Content), len(d.Content)})
 		case u1db.Refused:
 			return errors.New("the stored revision of a document is malformed")
 		}
@@ -148,6 +150,9 @@ func (x *exchange) store(ctx context.Context, batch []u1db.Document) error {
 	}
 	if len(docs) == 0 {
 		return nil
+	}
+	if err := x.s.admit(ctx, x.db, x.id.user, growth); err != nil {
+		return err
 	}
 	changes, err := x.db.Append(ctx, docs, prev)
 	if errors.Is(err, problem.Limit) {

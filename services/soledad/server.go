@@ -14,6 +14,7 @@ import (
 
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/problem"
+	"leap.example/services/protocol/smtpline"
 )
 
 // version is what GET / says. It follows the original's, whose last is 0.10.5.
@@ -29,6 +30,8 @@ type Server struct {
 	uploads   locks // Of blobs, by user.
 	waiters   slots
 	transfers slots
+	sizes     sizes
+	created   *smtpline.Meter[string] // Shared documents of each user.
 	memory    *semaphore.Weighted
 
 	// Seams for tests.
@@ -51,6 +54,7 @@ func New(cfg Config, stores Stores, log *slog.Logger) (*Server, error) {
 		log:       log,
 		waiters:   slots{max: cfg.Waiters, each: waitersEach},
 		transfers: slots{max: cfg.Transfers, each: transfersEach},
+		created:   smtpline.NewMeter[string](smtpline.Rate{Every: sharedEvery, Burst: sharedBurst}),
 		memory:    semaphore.NewWeighted(cfg.Memory),
 
 		patience:   patience,

@@ -102,6 +102,10 @@ type UserDB interface {
 	Documents
 	Queue
 	Blobs
+
+	// Size returns how many bytes the database takes, in all; it is quick. It
+	// may lag behind a little. NotExist when there is none.
+	Size(ctx context.Context) (int64, error)
 }
 
 // Stores are the databases that a server works on.

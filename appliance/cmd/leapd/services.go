@@ -144,6 +144,11 @@ func (q queue) AddIncoming(ctx context.Context, userID string, in record.Incomin
 	return q.dbs.Open(userID).AddIncoming(ctx, in)
 }
 
+// Size returns how many bytes a user's database takes, for mx.Config.Quota.
+func (q queue) Size(ctx context.Context, userID string) (int64, error) {
+	return q.dbs.Open(userID).Size(ctx)
+}
+
 func buildRelay(c *daemon.Config, log *slog.Logger) (daemon.Service, error) {
 	var cfg relay.Config
 	db, err := open(c, log)

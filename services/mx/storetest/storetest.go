@@ -109,6 +109,18 @@ func (s *Queue) AddIncoming(_ context.Context, userID string, in record.Incoming
 	return nil
 }
 
+// Size implements mx.Sizer.
+func (s *Queue) Size(_ context.Context, userID string) (int64, error) {
+	if err := s.get(); err != nil {
+		return 0, err
+	}
+	var n int64
+	for _, e := range s.Entries(userID) {
+		n += int64(len(e.Body))
+	}
+	return n, nil
+}
+
 // Entries returns the queue of a user, by id.
 func (s *Queue) Entries(userID string) []record.Incoming {
 	s.mu.Lock()

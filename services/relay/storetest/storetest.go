@@ -138,6 +138,20 @@ func (s *Outbound) Save(_ context.Context, row record.OutboundRow) (record.Outbo
 	return s.put(row), nil
 }
 
+// Row implements relay.Outbound.
+func (s *Outbound) Row(_ context.Context, id string) (record.OutboundRow, error) {
+	if err := s.get(); err != nil {
+		return record.OutboundRow{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	row, ok := s.rows[id]
+	if !ok {
+		return row, problem.NotExist.Errorf("no such row")
+	}
+	return row, nil
+}
+
 // Message implements relay.Outbound.
 func (s *Outbound) Message(_ context.Context, id string) (record.OutboundMessage, error) {
 	if err := s.get(); err != nil {

@@ -36,6 +36,7 @@ func testAbsent(t *testing.T, s Store) {
 		"Blobs":          func() error { _, err := s.Blobs(ctx, "default"); return err },
 		"SetBlobFlags":   func() error { return s.SetBlobFlags(ctx, "default", "a", nil) },
 		"DeleteBlob":     func() error { return s.DeleteBlob(ctx, "default", "a") },
+		"Size":           func() error { _, err := s.Size(ctx); return err },
 		"BlobBytes":      func() error { _, err := s.BlobBytes(ctx); return err },
 	} {
 		if err := f(); !errors.Is(err, problem.NotExist) {

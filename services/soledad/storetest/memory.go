@@ -171,6 +171,26 @@ func (u *UserDB) Wait(ctx context.Context) error {
 	}
 }
 
+// Size implements soledad.UserDB: the sum of all contents.
+func (u *UserDB) Size(context.Context) (int64, error) {
+	d, unlock, err := u.open()
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	n := 0
+	for _, doc := range d.docs {
+		n += len(doc.Content)
+	}
+	for _, in := range d.incoming {
+		n += len(in.Body)
+	}
+	for _, b := range d.blobs {
+		n += len(b.body)
+	}
+	return int64(n), nil
+}
+
 // AddIncoming puts an entry into the queue, as mx does; one that is there
 // already stays.
 func (u *UserDB) AddIncoming(_ context.Context, in record.Incoming) error {
