@@ -32,7 +32,7 @@ func TestLockWhileBusy(t *testing.T) {
 		"check": func() error { return d.Check(ctx) },
 	} {
 		wg.Go(func() {
-			for ; ctx.Err() == nil; time.Sleep(time.Millisecond) { // It is not a benchmark.
+			for ; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) { // It is not a benchmark.
 				err := f()
 				if err != nil && ctx.Err() == nil && !errors.Is(err, problem.Unauthenticated) && !errors.Is(err, problem.NotExist) {
 					t.Errorf("%s: %v", what, err)
@@ -41,7 +41,7 @@ func TestLockWhileBusy(t *testing.T) {
 			}
 		})
 	}
-	for range 3 {
+	for range 2 {
 		check(t, d.Lock(t.Context()))
 		check(t, d.unlock(t, password))
 	}
@@ -57,7 +57,7 @@ func TestStopping(t *testing.T) {
 	d, _ := w.member(t, "stop")
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 10 { // Whether it gets its turn at once is up to chance.
+	for range 2 { // Whether it gets its turn at once is up to chance.
 		if err := d.Login(gone, control.Credentials{Password: password}); err == nil {
 			t.Log("the login was done before the request ended")
 		}

@@ -20,6 +20,7 @@ var (
 	errTooLarge = errors.New("the node takes no document so large")
 	// errNoDatabase is Unavailable: the provider's databases are not set up yet.
 	errNoDatabase = errors.New("the database is not there")
+	errMalformed  = errors.New("malformed HTTP response")
 )
 
 // failed returns err as an error of a kind. Of the databases that are always
@@ -52,6 +53,11 @@ func failed(what, noun string, err error) error {
 	kind := kindOf(err)
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
+	}
+	if e, ok := errors.AsType[*chttp.HTTPError](err); ok {
+		err = fmt.Errorf("status %d", e.HTTPStatus()) // A reason may name the document.
+	} else if strings.Contains(err.Error(), "malformed HTTP") {
+		err = errMalformed // It quotes what it could not read.
 	}
 	if kind == problem.Limit { // The reason names the document.
 		err = errTooLarge

@@ -96,5 +96,7 @@ func (h *health) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, ln, &http.Server{Handler: h.group})
+	// No request has a body; one that announces a body and does not send it
+	// would be waited for without end.
+	return Serve(ctx, ln, &http.Server{Handler: h.group, ReadTimeout: 5 * time.Second})
 }

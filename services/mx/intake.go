@@ -49,6 +49,11 @@ type intake struct {
 
 // newIntake reads the keys.
 func (s *Server) newIntake(ctx context.Context) (*intake, error) {
+	if s.cfg.SpoolDir != "" {
+		if err := os.MkdirAll(s.cfg.SpoolDir, 0o700); err != nil {
+			return nil, fmt.Errorf("directory of the spool: %w", err)
+		}
+	}
 	in := &intake{
 		cfg: s.cfg, log: s.log, queue: s.queue, directory: s.directory,
 		checker: sender.New(s.cfg.Resolver),
