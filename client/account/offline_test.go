@@ -1,10 +1,12 @@
 package account_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"leap.example/client/control"
@@ -105,4 +107,29 @@ func TestPorts(t *testing.T) {
 	d.stop()
 	d.start(t)
 	check(t, d.unlock(t, password))
+}
+
+// TestProviderForgets empties the account's database at the provider, as a
+// restored backup or a malicious provider does: the device keeps what it has,
+// says so, and does not begin a new life there.
+func TestProviderForgets(t *testing.T) {
+	w := newWorld(t)
+	d, _ := w.member(t, "forget")
+	d.draft(t, "dear to me")
+	d.wants(t, "all is sent", func(s control.Status) bool { return s.Pending == 0 })
+	db, id := w.database(t), d.owner(t).UserID
+	check(t, db.UserDBs().Destroy(t.Context(), id))
+	check(t, db.UserDBs().Create(t.Context(), id))
+
+	_, err := d.Sync(t.Context())
+	is(t, "sync with an emptied database", err, problem.Stale, "keeps all that it has", "tell your provider")
+	check(t, d.Lock(t.Context()))
+	check(t, d.unlock(t, password))
+	d.wants(t, "the user is told", func(s control.Status) bool {
+		return s.State == control.StateOffline && strings.Contains(s.Problem, "lost the account's key ring")
+	})
+	d.has(t, "Drafts", "dear to me")
+	if _, err := db.UserDBs().Open(id).Get(t.Context(), "keyring"); !errors.Is(err, problem.NotExist) {
+		t.Errorf("the key ring at the provider: %v, want none", err)
+	}
 }
