@@ -77,12 +77,14 @@ reset it; whoever forgets it loses the mail.`,
 		Example: "  leapc signup alice --invite f3kd-92ma",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
+			c, err := a.reach(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
 			if q.Password, err = a.prompter().askNew("password"); err != nil {
 				return err
 			}
-			c := a.client()
-			defer c.Close()
 			q.Login = args[0]
 			if err := c.SignUp(cmd.Context(), q); err != nil {
 				return err
@@ -108,12 +110,14 @@ The password is asked for, or read as one line from standard input.`,
 			if len(args) == 1 {
 				q.Login = args[0]
 			}
-			var err error
+			c, err := a.reach(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
 			if q.Password, err = a.prompter().ask("password"); err != nil {
 				return err
 			}
-			c := a.client()
-			defer c.Close()
 			if err := c.Login(cmd.Context(), q); err != nil {
 				return err
 			}
@@ -148,17 +152,19 @@ for, or read as two lines from standard input: the present one, then the new one
 Other devices ask for the new one at their next login.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.reach(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
 			p := a.prompter()
 			var q control.PasswordChange
-			var err error
 			if q.Old, err = p.ask("present password"); err != nil {
 				return err
 			}
 			if q.New, err = p.askNew("new password"); err != nil {
 				return err
 			}
-			c := a.client()
-			defer c.Close()
 			if err := c.ChangePassword(cmd.Context(), q); err != nil {
 				return err
 			}
@@ -168,7 +174,6 @@ Other devices ask for the new one at their next login.`,
 }
 
 func (a *app) account() *cobra.Command {
-	cmd := &cobra.Command{Use: "account", Short: "Manage the account itself"}
 	var yes bool
 	remove := &cobra.Command{
 		Use:   "delete",
@@ -181,12 +186,15 @@ standard input.`,
 			if !yes {
 				return usageError{errors.New("this cannot be undone: repeat with --yes")}
 			}
+			c, err := a.reach(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
 			pw, err := a.prompter().ask("password")
 			if err != nil {
 				return err
 			}
-			c := a.client()
-			defer c.Close()
 			if err := c.DeleteAccount(cmd.Context(), control.Credentials{Password: pw}); err != nil {
 				return err
 			}
@@ -194,6 +202,5 @@ standard input.`,
 		},
 	}
 	remove.Flags().BoolVar(&yes, "yes", false, "do it")
-	cmd.AddCommand(remove)
-	return cmd
+	return group(&cobra.Command{Use: "account", Short: "Manage the account itself"}, remove)
 }

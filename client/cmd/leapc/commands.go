@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"text/tabwriter"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/client/control"
+	"leap.example/client/session"
 )
 
 func (a *app) commands() *cobra.Command {
@@ -22,20 +24,45 @@ First steps:
   leapc daemon &                      hold the account (or: systemctl --user start leapc)
   leapc provider add example.org      choose a provider
   leapc signup alice                  make an account (or: leapc login alice)
-  leapc mail                          what to type into your mail program`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+  leapc mail                          what to type into your mail program
+
+Exit status: 0 done; 1 failed; 2 a mistake on the command line; 3 needs a login;
+4 no daemon, no provider, or something that needs you. Messages are on standard
+error, also with --json. Passwords are asked for, or read from standard input:
+they are never on the command line.`,
+		Version:           session.Version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: a.prepare,
 	}
 	root.PersistentFlags().StringVar(&a.home, "home", a.home, "`directory` of the account on this device")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nsee: %s --help", err, cmd.CommandPath())}
-	})
-	provider := &cobra.Command{Use: "provider", Short: "Choose the provider of this device"}
-	provider.AddCommand(a.providerAdd())
-	root.AddCommand(a.daemonCommand(), provider, a.signup(), a.login(), a.lock(), a.passwd(), a.account(),
+	root.SetFlagErrorFunc(mistake)
+	provider := group(&cobra.Command{Use: "provider", Short: "Choose the provider of this device"}, a.providerAdd())
+	group(root, a.daemonCommand(), provider, a.signup(), a.login(), a.lock(), a.passwd(), a.account(),
 		a.statusCommand(), a.mail(), a.keys(), a.sync())
+	noFiles(root)
 	return root
+}
+
+// noFiles keeps the shells from completing arguments by names of files: no
+// command takes one.
+func noFiles(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	for _, sub := range cmd.Commands() {
+		noFiles(sub)
+	}
+}
+
+// reach returns a client of the daemon after a first word with it, so that
+// nobody types a password for nothing.
+func (a *app) reach(ctx context.Context) (*control.Client, error) {
+	c := a.client()
+	if _, err := c.Status(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // print writes v as JSON, or lets text write it for a person.
@@ -48,6 +75,22 @@ func (a *app) print(v any, text func()) error {
 	text()
 	return nil
 }
+
+// What --json prints of answers that do not carry the schema themselves.
+type (
+	providerAnswer struct {
+		Schema int `json:"schema"`
+		control.Provider
+	}
+	keyAnswer struct {
+		Schema int `json:"schema"`
+		control.Key
+	}
+	keysAnswer struct {
+		Schema int           `json:"schema"`
+		Keys   []control.Key `json:"keys"`
+	}
+)
 
 // done is what a command without an answer prints.
 func (a *app) done(format string, args ...any) error {
@@ -74,7 +117,7 @@ public certificate authorities vouch for the first contact.`,
 			if err != nil {
 				return err
 			}
-			return a.print(p, func() {
+			return a.print(providerAnswer{control.Schema, p}, func() {
 				fmt.Fprintf(a.out, "%s (%s)\n%s\nca   %s\nnext: leapc signup NAME, or leapc login NAME\n", p.Name, p.Domain, p.Description, p.Fingerprint)
 				if p.Enrollment == "invite" {
 					fmt.Fprintln(a.out, "sign-up needs an invite code: leapc signup NAME --invite CODE")
@@ -125,12 +168,24 @@ func (a *app) printStatus(s control.Status) {
 	if s.Fingerprint != "" {
 		row("key", s.Fingerprint)
 	}
-	if s.LastSync != nil {
-		row("last sync", s.LastSync.Local().Format(time.DateTime))
+	if s.State == control.StateOnline || s.State == control.StateOffline {
+		last := "not since the login"
+		if s.LastSync != nil {
+			last = s.LastSync.Local().Format(time.DateTime)
+		}
+		row("last sync", last)
 		row("to send", fmt.Sprintf("%d changes, %d mails", s.Pending, s.Outbox))
 	}
 	if s.Problem != "" {
 		row("problem", s.Problem)
+	}
+	switch s.State {
+	case control.StateNoProvider:
+		row("next", "leapc provider add DOMAIN")
+	case control.StateNoAccount:
+		row("next", "leapc signup NAME, or leapc login NAME")
+	case control.StateLocked:
+		row("next", "leapc login")
 	}
 	w.Flush() // The terminal is gone: nowhere to report to.
 }
@@ -169,13 +224,13 @@ func (a *app) keys() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(k, func() { fmt.Fprintf(a.out, "%s  %s  %s\n%s\n", k.Address, k.Fingerprint, k.Level, k.Armored) })
+				return a.print(keyAnswer{control.Schema, k}, func() { fmt.Fprintf(a.out, "%s  %s  %s\n%s\n", k.Address, k.Fingerprint, k.Level, k.Armored) })
 			}
 			keys, err := c.Keys(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.print(keys, func() {
+			return a.print(keysAnswer{control.Schema, keys}, func() {
 				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 				for _, k := range keys {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", k.Address, k.Fingerprint, k.Level)

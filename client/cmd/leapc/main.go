@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -73,11 +74,31 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.errs)
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(a.errs, "leapc:", err)
-		return statusOf(err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return a.status
 	}
-	return a.status
+	if errors.Is(err, control.ErrNotRunning) && a.home != defaultHome() {
+		err = fmt.Errorf("%w (this one: \"leapc --home %s daemon\")", err, a.home)
+	}
+	fmt.Fprintln(a.errs, "leapc:", err)
+	return statusOf(err)
+}
+
+// maxSocket is the length of a socket's path that the kernel takes, in bytes:
+// sun_path of unix(7) without its final zero.
+const maxSocket = 107
+
+// prepare makes the home absolute, and refuses one that is too deep.
+func (a *app) prepare(*cobra.Command, []string) error {
+	var err error
+	if a.home, err = filepath.Abs(a.home); err != nil {
+		return err
+	}
+	if n := len(a.socket()); n > maxSocket {
+		return usageError{fmt.Errorf("the home %s is too deep: the path of its control socket has %d bytes, %d are possible; choose a shorter --home", a.home, n, maxSocket)}
+	}
+	return nil
 }
 
 // usageError marks a mistake on the command line.
@@ -100,12 +121,36 @@ func statusOf(err error) int {
 	return exitFailed
 }
 
+// mistake is a usage error that says where to read on.
+func mistake(cmd *cobra.Command, err error) error {
+	return usageError{fmt.Errorf("%w\nsee: %s --help", err, cmd.CommandPath())}
+}
+
 // args makes cobra's argument checks usage errors.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w\nsee: %s --help", err, cmd.CommandPath())}
+			return mistake(cmd, err)
 		}
 		return nil
 	}
+}
+
+// group makes cmd a command that has only subcommands: alone it shows its help,
+// and what is none of them is a usage error.
+func group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(sub...)
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+			hint = "; did you mean " + strings.Join(like, " or ") + "?"
+		}
+		return mistake(cmd, fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], hint))
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
 }
