@@ -68,6 +68,8 @@ var refusalStatus = map[string]int{
 	"not_found":    http.StatusNotFound,
 	"missing_stub": http.StatusPreconditionFailed,
 	"file_exists":  http.StatusPreconditionFailed,
+
+	"service_unavailable": http.StatusServiceUnavailable,
 }
 
 // asWire returns what the client may see of err, and whether that is all there

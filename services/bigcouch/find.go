@@ -103,11 +103,9 @@ func (q *query) ready() (*store.View, error) {
 			return nil, err
 		}
 		for done := false; !done; {
-			r, err := q.propose(q.ctx(), q.db.Shard, store.OpID{}, store.BuildIndex{DB: q.db.ID, Index: q.index})
-			if err != nil {
+			if done, err = q.store.BuildIndex(q.db, q.index); err != nil {
 				return nil, err
 			}
-			done = r.Done
 		}
 	}
 }

@@ -75,11 +75,11 @@ func TestRecover(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range cmds {
-			if _, r, err := b.Apply(store.Entry{Cmd: c}); err != nil || r.Err != nil {
+			if r, err := b.Apply(store.Position{Index: b.Head().Index + 1}, store.Entry{Cmd: c}); err != nil || r.Err != nil {
 				t.Fatal(err, r.Err)
 			}
 		}
-		if err := b.Commit(); err != nil {
+		if err := b.Commit(true); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -153,9 +153,10 @@ func (l *Local) commit(shard uint16, lot []*proposal) ([]reply, error) {
 			continue
 		}
 		r := &replies[i]
-		if r.index, r.result, err = b.Apply(p.entry); err != nil {
+		r.index = b.Head().Index + 1
+		if r.result, err = b.Apply(store.Position{Index: r.index}, p.entry); err != nil {
 			return nil, fmt.Errorf("applying: %w", errors.Join(err, b.Close()))
 		}
 	}
-	return replies, b.Commit()
+	return replies, b.Commit(true)
 }

@@ -1,10 +1,10 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"strings"
-
-	"leap.example/services/bigcouch/order"
 )
 
 // How much of an index one entry builds.
@@ -19,38 +19,39 @@ const (
 	building = 'b' // Up to the id that follows.
 )
 
-// BuildIndex builds the next piece of an index. Index rows are derived from
-// documents, so that each node of a cluster would do it for itself. The result
-// is Done when nothing is left to do.
-type BuildIndex struct {
-	DB    uint64
-	Index IndexID
+// BuildIndex builds the next piece of an index and reports whether nothing is
+// left to do. Index rows are derived from documents and belong to this node
+// alone: no log knows of them.
+func (s *Store) BuildIndex(db *Database, ix IndexID) (done bool, err error) {
+	b, err := s.Batch(db.Shard)
+	if err != nil {
+		return false, err
+	}
+	if done, err = b.buildIndex(db.place(), ix); err != nil {
+		return false, errors.Join(err, b.Close())
+	}
+	return done, b.commit(false)
 }
 
-func (c BuildIndex) apply(b *Batch) (Result, error) {
-	p := place{b.shard, c.DB}
+func (b *Batch) buildIndex(p place, ix IndexID) (done bool, err error) {
 	set, err := b.indexSet(&b.s.indexed, p)
 	if err != nil {
-		return Result{}, err
+		return false, err
 	}
-	i := slices.IndexFunc(set.indexes, func(x Index) bool { return x.ID == c.Index })
+	i := slices.IndexFunc(set.indexes, func(x Index) bool { return x.ID == ix })
 	if i < 0 {
-		return Result{Done: true}, nil
+		return true, nil
 	}
-	if set.row.Version != order.Version { // No row that is there is of use.
-		b.deleteRange(p.span(kindIndex))
-		if err := b.setIndexVersion(p, set); err != nil {
-			return Result{}, err
-		}
-	}
-	progress, err := b.get(p.indexProgress(c.Index))
+	progress, err := b.get(p.indexProgress(ix))
 	if err != nil || progress != "" && progress[0] == built {
-		return Result{Done: true}, err
+		return true, err
 	}
 	start, end := p.table(tabDoc)
 	n := len(start)
 	if progress != "" {
 		start = append(p.doc(progress[1:]), 0)
+	} else {
+		b.dropStale(p, set)
 	}
 	last, docs, size := "", 0, 0
 	err = b.each(start, end, func(key, value []byte) (bool, error) {
@@ -60,14 +61,31 @@ func (c BuildIndex) apply(b *Batch) (Result, error) {
 		return docs < buildDocs && size < buildBytes, b.buildRow(p, set.indexes[i], last, string(value))
 	})
 	if err != nil {
-		return Result{}, err
+		return false, err
 	}
 	if docs < buildDocs && size < buildBytes {
-		b.set(p.indexProgress(c.Index), []byte{built})
-		return Result{Done: true}, nil
+		b.set(p.indexProgress(ix), []byte{built})
+		return true, nil
 	}
-	b.set(p.indexProgress(c.Index), append([]byte{building}, last...))
-	return Result{}, nil
+	b.set(p.indexProgress(ix), append([]byte{building}, last...))
+	return false, nil
+}
+
+// dropStale drops rows that belong to no index of the database: those made
+// under another version of package order.
+func (b *Batch) dropStale(p place, set *indexSet) {
+	ids := make([]IndexID, len(set.indexes))
+	for i, x := range set.indexes {
+		ids[i] = x.ID
+	}
+	slices.SortFunc(ids, func(x, y IndexID) int { return bytes.Compare(x[:], y[:]) })
+	start, end := p.span(kindIndex)
+	for _, id := range ids {
+		from, to := p.index(id)
+		b.deleteRange(start, from)
+		start = to
+	}
+	b.deleteRange(start, end)
 }
 
 // buildRow writes the row of one document, if it has one.

@@ -19,7 +19,7 @@ const (
 
 // A Database is one row of the catalogue.
 type Database struct {
-	Name      string          `json:"-"`
+	Name      string          `json:"-" codec:"name"`
 	ID        uint64          `json:"id"` // Of this incarnation.
 	Shard     uint16          `json:"shard"`
 	State     string          `json:"state"`
@@ -151,6 +151,7 @@ func (c DropDatabase) apply(b *Batch) (Result, error) {
 	p := place{b.shard, c.DB}
 	b.deleteRange(p.span(kindData))
 	b.deleteRange(p.span(kindIndex))
+	b.deleteRange(p.span(kindView))
 	b.open = slices.DeleteFunc(b.open, func(o openDB) bool { return o.p == p })
 	b.open = append(b.open, openDB{p, nil}) // Wakes feeds: they end.
 	return Result{}, nil

@@ -25,10 +25,8 @@ type Index struct {
 	ID IndexID
 }
 
-// indexRow is the content of the row of table x. Rows of table I that were
-// made under another version of package order are worth nothing.
+// indexRow is the content of the row of table x.
 type indexRow struct {
-	Version string     `json:"version"`
 	Indexes []indexDef `json:"indexes"`
 }
 
@@ -178,10 +176,7 @@ func (e *edit) define(d *Document) error {
 	if err != nil {
 		return err
 	}
-	next := indexRow{Version: set.row.Version}
-	if len(set.row.Indexes) == 0 {
-		next.Version = order.Version
-	}
+	var next indexRow
 	kept := map[IndexID]bool{}
 	for _, old := range set.row.Indexes {
 		if old.DDoc != ddoc {

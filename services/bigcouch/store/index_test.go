@@ -1,11 +1,9 @@
 package store
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 
-	"leap.example/services/bigcouch/order"
 )
 
 func ddoc(name, index string) Doc {
@@ -46,7 +44,7 @@ func TestIndexRows(t *testing.T) {
 	}
 	v.Close()
 	steps := 1
-	for ; !commit(t, s, Entry{Cmd: BuildIndex{testDB.ID, ix}})[0].Done; steps++ {
+	for ; !build(t, s, ix); steps++ {
 		// A write between two pieces, behind and before what is built.
 		commit(t, s, Entry{Cmd: write(
 			Doc{ID: fmt.Sprintf("d%04d", steps), Rev: revs[steps], Body: []byte(`{"n":1}`)},
@@ -67,20 +65,12 @@ func TestIndexRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := b.indexSet(&s.indexed, testDB.place())
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := json.Marshal(indexRow{order.Version + "-old", set.row.Indexes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.set(testDB.place().indexes(), old)
+	b.delete(testDB.place().indexProgress(ix))
 	b.set(append(testDB.place().key(kindIndex, 0), "garbage"...), []byte{1})
-	if err := b.Commit(); err != nil {
+	if err := b.Commit(true); err != nil {
 		t.Fatal(err)
 	}
-	for !commit(t, s, Entry{Cmd: BuildIndex{testDB.ID, ix}})[0].Done {
+	for !build(t, s, ix) {
 	}
 	if ids := found(t, s, ix); len(ids) != 1200-3 {
 		t.Errorf("%d rows after building anew", len(ids))
@@ -92,4 +82,13 @@ func TestIndexRows(t *testing.T) {
 	if err := v.each(start, end, func(k, _ []byte) (bool, error) { return false, fmt.Errorf("left: %q", k) }); err != nil {
 		t.Error(err)
 	}
+}
+
+func build(t *testing.T, s *Store, ix IndexID) (done bool) {
+	t.Helper()
+	done, err := s.BuildIndex(testDB, ix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
 }

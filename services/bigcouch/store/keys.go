@@ -7,9 +7,13 @@ import (
 
 // Kinds of rows: the first byte of every key.
 const (
-	kindData  = 'D'
-	kindIndex = 'I'
-	kindNode  = 'N'
+	kindData   = 'D' // Replicated.
+	kindDigest = 'H'
+	kindIndex  = 'I' // Derived.
+	kindLog    = 'L'
+	kindNode   = 'N'
+	kindStable = 'S'
+	kindView   = 'V' // Derived.
 )
 
 // Tables of a database.
@@ -73,6 +77,13 @@ func (p place) digest(d [32]byte) []byte { return p.key(kindData, tabDigest, d[:
 
 func (p place) upload(b BlobID) []byte {
 	return place{shard: p.shard}.key(kindData, tabUpload, u64(p.db), b[:])
+}
+
+// shardSpan returns the range of all rows of kind in a shard. The start has room
+// for the rest of a key.
+func shardSpan(kind byte, shard uint16) (start, end []byte) {
+	start = binary.BigEndian.AppendUint16(append(make([]byte, 0, 32), kind), shard)
+	return start, after(start)
 }
 
 // span returns the range of all rows of kind in this database.

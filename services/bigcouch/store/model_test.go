@@ -26,6 +26,8 @@ func openMem(t interface{ Fatal(...any) }, fs vfs.FS) *Store {
 // testDB is a database that the tests open in its shard by themselves.
 var testDB = &Database{Name: "db", ID: 42, Shard: 1, RevsLimit: 1000}
 
+func next(b *Batch) Position { return Position{Index: b.Head().Index + 1} }
+
 // commit applies entries in one batch.
 func commit(t interface{ Fatal(...any) }, s *Store, entries ...Entry) []Result {
 	b, err := s.Batch(1)
@@ -34,13 +36,13 @@ func commit(t interface{ Fatal(...any) }, s *Store, entries ...Entry) []Result {
 	}
 	var results []Result
 	for _, e := range entries {
-		_, r, err := b.Apply(e)
+		r, err := b.Apply(next(b), e)
 		if err != nil {
 			t.Fatal(err)
 		}
 		results = append(results, r)
 	}
-	if err := b.Commit(); err != nil {
+	if err := b.Commit(true); err != nil {
 		t.Fatal(err)
 	}
 	return results
@@ -131,7 +133,7 @@ func TestApplyModel(t *testing.T) {
 			for range rapid.IntRange(1, 6).Draw(t, "writes") {
 				m.step(t, b, &blob)
 			}
-			if err := b.Commit(); err != nil {
+			if err := b.Commit(true); err != nil {
 				t.Fatal(err)
 			}
 			m.check(t, s)
@@ -167,7 +169,7 @@ func (m *model) step(t *rapid.T, b *Batch, blob *byte) {
 		return
 	}
 	parent, ok := m.edit(in, leaf)
-	_, r, err := b.Apply(Entry{Cmd: WriteDocs{DB: testDB.ID, RevsLimit: 1000, Docs: []Doc{in}}})
+	r, err := b.Apply(next(b), Entry{Cmd: WriteDocs{DB: testDB.ID, RevsLimit: 1000, Docs: []Doc{in}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func (m *model) replicate(t *rapid.T, b *Batch, in Doc, leaf modelLeaf) {
 	if !in.Rev.IsZero() {
 		in.Path = append(in.Path, in.Rev)
 	}
-	_, r, err := b.Apply(Entry{Cmd: WriteDocs{DB: testDB.ID, RevsLimit: 1000, Replicated: true, Docs: []Doc{in}}})
+	r, err := b.Apply(next(b), Entry{Cmd: WriteDocs{DB: testDB.ID, RevsLimit: 1000, Replicated: true, Docs: []Doc{in}}})
 	if err != nil || r.Docs[0].Err != nil {
 		t.Fatalf("replicating: %v, %v", err, r)
 	}

@@ -1,21 +1,6 @@
 package store
 
-import (
-	"encoding/json"
-	"iter"
-
-	"leap.example/services/bigcouch/order"
-)
-
-// setIndexVersion enters the present version of package order.
-func (b *Batch) setIndexVersion(p place, set *indexSet) error {
-	data, err := json.Marshal(indexRow{order.Version, set.row.Indexes})
-	if err != nil {
-		return err
-	}
-	b.set(p.indexes(), data)
-	return nil
-}
+import "iter"
 
 // Indexes returns the indexes of a database.
 func (s *Store) Indexes(v *View, db *Database) ([]Index, error) {

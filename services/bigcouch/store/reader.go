@@ -7,19 +7,33 @@ import (
 )
 
 // A source reads rows: a snapshot, or a batch that is being made.
-type source struct{ r pebble.Reader }
+type source struct {
+	r     pebble.Reader
+	stale func() bool // Of a snapshot: rows may have been taken away since. Nil: never.
+}
+
+// errStale means that a shard was replaced under a view.
+var errStale = &Refusal{"service_unavailable", "The shard was just replaced by a newer copy."}
+
+// fresh returns an error when what was just read may be the half of something.
+func (s source) fresh() error {
+	if s.stale != nil && s.stale() {
+		return errStale
+	}
+	return nil
+}
 
 // get returns a row, or "" when there is none. No row is empty.
 func (s source) get(key []byte) (string, error) {
 	v, closer, err := s.r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return "", nil
+		return "", s.fresh()
 	}
 	if err != nil {
 		return "", err
 	}
 	data := string(v)
-	return data, closer.Close()
+	return data, errors.Join(closer.Close(), s.fresh())
 }
 
 // document returns a document's row, nil when there is none.
@@ -77,5 +91,5 @@ func (s source) each(start, end []byte, f func(key, value []byte) (bool, error))
 			return errors.Join(err, it.Close())
 		}
 	}
-	return it.Close()
+	return errors.Join(it.Close(), s.fresh())
 }

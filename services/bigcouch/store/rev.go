@@ -82,6 +82,19 @@ func (r *Rev) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (r Rev) MarshalBinary() ([]byte, error) { return appendRev(nil, r), nil }
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (r *Rev) UnmarshalBinary(data []byte) error {
+	d := row{s: string(data)}
+	*r = d.rev()
+	if d.s != "" || r.Gen < 0 || r.Gen > maxGen || len(r.id) > maxRevText || (r.Gen == 0) != (r.id == "") {
+		d.fail()
+	}
+	return d.err
+}
+
 // compare orders revisions by generation, then by hash.
 func (r Rev) compare(o Rev) int {
 	if c := cmp.Compare(r.Gen, o.Gen); c != 0 || r.id == o.id {

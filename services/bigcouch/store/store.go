@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -48,6 +49,10 @@ type Store struct {
 	wakers  wakers
 	indexed indexCache
 
+	installs atomic.Uint64 // How often a shard was replaced as a whole.
+	ownersMu sync.Mutex    // Guards owners.
+	owners   map[uint16]*sync.Mutex
+
 	damaged chan struct{}
 	once    sync.Once
 	mu      sync.Mutex // Guards damage.
@@ -62,7 +67,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
-		indexed: indexCache{m: map[place]*indexSet{}},
+		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{},
 	}
 	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the store: %w", err)
@@ -100,10 +105,22 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	s.db = db
-	if err := s.checkFormat(); err != nil {
+	if err := errors.Join(s.sweep(), s.checkFormat()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// owner returns the lock of a shard, which a batch holds.
+func (s *Store) owner(shard uint16) *sync.Mutex {
+	s.ownersMu.Lock()
+	defer s.ownersMu.Unlock()
+	m := s.owners[shard]
+	if m == nil {
+		m = new(sync.Mutex)
+		s.owners[shard] = m
+	}
+	return m
 }
 
 // Close closes the store. Views, batches and iterators must be closed before.
@@ -111,7 +128,7 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // checkFormat enters the format into a new store and checks that of an old one.
 func (s *Store) checkFormat() error {
-	src := source{s.db}
+	src := source{r: s.db}
 	have, err := src.get(nodeKey("format"))
 	if err != nil {
 		return fmt.Errorf("reading the format: %w", err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -13,8 +14,12 @@ import (
 // lives.
 type View struct{ source }
 
-// View returns a view of now. The caller closes it.
-func (s *Store) View() *View { return &View{source{s.db.NewSnapshot()}} }
+// View returns a view of now. The caller closes it. When a shard is replaced
+// as a whole (Install), views that were made before answer service_unavailable.
+func (s *Store) View() *View {
+	seen := s.installs.Load()
+	return &View{source{s.db.NewSnapshot(), func() bool { return s.installs.Load() != seen }}}
+}
 
 // Close releases the view.
 func (v *View) Close() error { return v.r.Close() }
@@ -199,7 +204,7 @@ func rows[T any](s source, start, end []byte, descending bool, parse func(key, v
 				return
 			}
 		}
-		if err := it.Close(); err != nil {
+		if err := errors.Join(it.Close(), s.fresh()); err != nil {
 			yield(none, err)
 		}
 	}

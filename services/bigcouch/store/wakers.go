@@ -42,3 +42,13 @@ func (w *wakers) wake(db uint64) {
 		delete(w.m, db)
 	}
 }
+
+// wakeAll wakes everybody: what they see may have changed as a whole.
+func (w *wakers) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range w.m {
+		close(k.ch)
+	}
+	clear(w.m)
+}

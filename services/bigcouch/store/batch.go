@@ -1,0 +1,200 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A Position is a place in the log of a shard.
+type Position struct{ Index, Term uint64 }
+
+// A Head says how far a shard has come: row A. It is replicated like all else
+// in the shard, so that state and position are never apart.
+type Head struct {
+	Position        // Of the latest entry applied.
+	Time     int64  // The highest of the proposers' clocks that was seen, Unix milliseconds.
+	Epoch    uint64 // Raised when history was cut: what was told of sequences before means nothing any more.
+	Members  []byte // Who holds the shard, as the log that orders it writes it.
+	Since    uint64 // Index of the entry that set Members.
+}
+
+// head returns the head of a shard.
+func (s source) head(shard uint16) (h Head, err error) {
+	data, err := s.get(place{shard: shard}.key(kindData, tabApplied))
+	if err != nil || data == "" {
+		return h, err
+	}
+	r := row{s: data}
+	h.Index, h.Time = r.uint(), int64(r.uint())
+	if r.s != "" && r.err == nil { // Not there in a shard that was never replicated.
+		h.Term, h.Epoch, h.Since, h.Members = r.uint(), r.uint(), r.uint(), []byte(r.string())
+	}
+	return h, r.err
+}
+
+func (h Head) encode() []byte {
+	b := binary.AppendUvarint(nil, h.Index)
+	b = binary.AppendUvarint(b, uint64(h.Time))
+	if h.Term == 0 && h.Epoch == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, h.Term)
+	b = binary.AppendUvarint(b, h.Epoch)
+	b = binary.AppendUvarint(b, h.Since)
+	return appendString(b, string(h.Members))
+}
+
+// A Batch carries out entries of one shard and commits them together. It is
+// used by one goroutine, and a shard has one batch at a time.
+type Batch struct {
+	source
+	s     *Store
+	b     *pebble.Batch
+	shard uint16
+	head  Head
+	open  []openDB
+	owner *sync.Mutex // Of the shard, held until the batch ends.
+}
+
+// An openDB is a database that the batch has changed.
+type openDB struct {
+	p place
+	c *counters
+}
+
+// Batch begins a batch of a shard, when the one before has ended. The caller
+// ends it with Commit or Close.
+func (s *Store) Batch(shard uint16) (*Batch, error) {
+	owner := s.owner(shard)
+	owner.Lock()
+	pb := s.db.NewIndexedBatch()
+	b := &Batch{source: source{r: pb}, s: s, b: pb, shard: shard, owner: owner}
+	var err error
+	if b.head, err = b.source.head(shard); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// Head returns how far the shard has come, with this batch.
+func (b *Batch) Head() Head { return b.head }
+
+func (b *Batch) global() place { return place{shard: b.shard} }
+
+// Apply carries out the entry at a position, which lies behind that of the
+// head. An error is one of the store: the batch must be closed then.
+func (b *Batch) Apply(at Position, e Entry) (Result, error) {
+	b.head.Position = at
+	b.head.Time = max(b.head.Time, e.Time)
+	if e.Op == (OpID{}) {
+		return e.Cmd.apply(b)
+	}
+	var r Result
+	key := b.global().key(kindData, tabOp, e.Op[:])
+	known, err := b.get(key)
+	if err != nil {
+		return Result{}, err
+	}
+	if known != "" {
+		if err := json.Unmarshal([]byte(known), &r); err != nil {
+			return Result{}, errRow
+		}
+		return r, b.abandon(e.Cmd)
+	}
+	if r, err = e.Cmd.apply(b); err != nil {
+		return Result{}, err
+	}
+	answer, err := json.Marshal(r)
+	if err != nil {
+		return Result{}, err
+	}
+	b.set(key, answer)
+	b.set(b.global().key(kindData, tabOpExpiry, u64(uint64(b.head.Time)), e.Op[:]), []byte{1})
+	return r, b.expire()
+}
+
+// SetMembers notes who holds the shard from a position on.
+func (b *Batch) SetMembers(at Position, members []byte) {
+	b.head.Position, b.head.Members, b.head.Since = at, members, at.Index
+}
+
+// expire forgets answers that are older than OpLife, a few at a time.
+func (b *Batch) expire() error {
+	start := b.global().key(kindData, tabOpExpiry)
+	end := b.global().key(kindData, tabOpExpiry, u64(uint64(max(0, b.head.Time-OpLife))))
+	n := 0
+	return b.each(start, end, func(key, _ []byte) (bool, error) {
+		op := key[len(key)-len(OpID{}):]
+		b.delete(b.global().key(kindData, tabOp, op))
+		b.delete(append([]byte(nil), key...))
+		n++
+		return n < 32, nil
+	})
+}
+
+// database returns the counters of a database for changing, nil when it is
+// not open in this shard.
+func (b *Batch) database(p place) (*counters, error) {
+	for _, o := range b.open {
+		if o.p == p {
+			return o.c, nil
+		}
+	}
+	c, err := b.counters(p)
+	if err == nil && c != nil {
+		b.open = append(b.open, openDB{p, c})
+	}
+	return c, err
+}
+
+// set and delete cannot fail: a batch that is not committed lies in memory.
+func (b *Batch) set(key, value []byte) { _ = b.b.Set(key, value, nil) }
+func (b *Batch) delete(key []byte)     { _ = b.b.Delete(key, nil) }
+
+func (b *Batch) deleteRange(start, end []byte) { _ = b.b.DeleteRange(start, end, nil) }
+
+// Commit makes the batch visible, then wakes who waits for its databases. A
+// batch that is not durable is lost in a crash, together with all that came
+// after it: its entries must be in a durable log.
+func (b *Batch) Commit(durable bool) error {
+	for _, o := range b.open {
+		if o.c != nil {
+			b.set(o.p.counters(), o.c.encode())
+		}
+	}
+	b.set(b.global().key(kindData, tabApplied), b.head.encode())
+	return b.commit(durable)
+}
+
+func (b *Batch) commit(durable bool) error {
+	how := pebble.NoSync
+	if durable {
+		how = pebble.Sync
+	}
+	if err := b.b.Commit(how); err != nil {
+		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
+	}
+	for _, o := range b.open {
+		b.s.wakers.wake(o.p.db)
+	}
+	return b.Close()
+}
+
+// Close drops what was not committed.
+func (b *Batch) Close() error {
+	b.owner.Unlock()
+	return b.b.Close()
+}
+
+func (c *counters) encode() []byte {
+	b := binary.AppendUvarint(nil, c.Docs)
+	b = binary.AppendUvarint(b, c.Deleted)
+	b = binary.AppendUvarint(b, c.Seq)
+	b = binary.AppendUvarint(b, uint64(c.Size))
+	return binary.AppendUvarint(b, uint64(c.Indexes))
+}

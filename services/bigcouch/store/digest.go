@@ -1,0 +1,85 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A Digest in the log makes every replica of the shard take the digest of what
+// it holds at that place (Store.TakeDigest). It changes nothing by itself.
+type Digest struct{ Nonce uint64 }
+
+func (Digest) apply(*Batch) (Result, error) { return Result{}, nil }
+
+// A Snapshot holds a shard as it was at one moment, to be hashed or sent to
+// another node. The caller closes it.
+type Snapshot struct {
+	Head  Head
+	shard uint16
+	snap  *pebble.Snapshot
+}
+
+// Snapshot takes one of now.
+func (s *Store) Snapshot(shard uint16) (*Snapshot, error) {
+	snap := s.db.NewSnapshot()
+	h, err := source{r: snap}.head(shard)
+	if err != nil {
+		return nil, errors.Join(err, snap.Close())
+	}
+	return &Snapshot{h, shard, snap}, nil
+}
+
+// Close releases it.
+func (s *Snapshot) Close() error { return s.snap.Close() }
+
+// rows calls f for everything that is replicated in the shard, in order.
+func (s *Snapshot) rows(f func(key, value []byte) error) error {
+	start, end := shardSpan(kindData, s.shard)
+	return source{r: s.snap}.each(start, end, func(key, value []byte) (bool, error) { return true, f(key, value) })
+}
+
+// Sum hashes all keys and values in order: equal on equal replicas, also when
+// their disks are sealed with different keys. It reads every block, so that
+// every checksum of the shard is looked at as well.
+func (s *Snapshot) Sum() (sum [32]byte, err error) {
+	h := sha256.New()
+	err = s.rows(func(key, value []byte) error {
+		hashPart(h, key)
+		hashPart(h, value)
+		return nil
+	})
+	return [32]byte(h.Sum(nil)), err
+}
+
+func hashPart(h hash.Hash, part []byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+	h.Write(n[:])
+	h.Write(part)
+}
+
+// SaveDigest keeps the digest of a shard at an index, and forgets earlier ones.
+func (s *Store) SaveDigest(shard uint16, index uint64, sum [32]byte) error {
+	start, _ := shardSpan(kindDigest, shard)
+	key := append(start, u64(index)...)
+	b := s.db.NewBatch()
+	return errors.Join(b.DeleteRange(start, key, nil), b.Set(key, sum[:], nil), b.Commit(pebble.NoSync))
+}
+
+// Digest returns the latest digest that was kept of a shard, if there is one.
+func (s *Store) Digest(shard uint16) (index uint64, sum [32]byte, ok bool, err error) {
+	start, end := shardSpan(kindDigest, shard)
+	err = source{r: s.db}.each(start, end, func(key, value []byte) (bool, error) {
+		if len(key) != 11 || len(value) != len(sum) {
+			return false, errRow
+		}
+		index, ok = binary.BigEndian.Uint64(key[3:]), true
+		copy(sum[:], value)
+		return true, nil
+	})
+	return index, sum, ok, err
+}
