@@ -19,6 +19,7 @@ type Head struct {
 	Position        // Of the latest entry applied.
 	Time     int64  // The highest of the proposers' clocks that was seen, Unix milliseconds.
 	Epoch    uint64 // Raised when history was cut: what was told of sequences before means nothing any more.
+	History  uint64 // Names the log: nodes of different histories do not speak to each other. 0: not named yet.
 	Members  []byte // Who holds the shard, as the log that orders it writes it.
 	Since    uint64 // Index of the entry that set Members.
 }
@@ -32,7 +33,7 @@ func (s source) head(shard uint16) (h Head, err error) {
 	r := row{s: data}
 	h.Index, h.Time = r.uint(), int64(r.uint())
 	if r.s != "" && r.err == nil { // Not there in a shard that was never replicated.
-		h.Term, h.Epoch, h.Since, h.Members = r.uint(), r.uint(), r.uint(), []byte(r.string())
+		h.Term, h.Epoch, h.History, h.Since, h.Members = r.uint(), r.uint(), r.uint(), r.uint(), []byte(r.string())
 	}
 	return h, r.err
 }
@@ -45,6 +46,7 @@ func (h Head) encode() []byte {
 	}
 	b = binary.AppendUvarint(b, h.Term)
 	b = binary.AppendUvarint(b, h.Epoch)
+	b = binary.AppendUvarint(b, h.History)
 	b = binary.AppendUvarint(b, h.Since)
 	return appendString(b, string(h.Members))
 }
@@ -157,6 +159,31 @@ func (b *Batch) set(key, value []byte) { _ = b.b.Set(key, value, nil) }
 func (b *Batch) delete(key []byte)     { _ = b.b.Delete(key, nil) }
 
 func (b *Batch) deleteRange(start, end []byte) { _ = b.b.DeleteRange(start, end, nil) }
+
+// Refound makes the shard the beginning of a new history that members hold. cut
+// says that the old one may have had more than this.
+func (b *Batch) Refound(term, history uint64, members []byte, cut bool) {
+	b.head.Term, b.head.History, b.head.Members, b.head.Since = term, history, members, b.head.Index
+	if cut {
+		b.head.Epoch++
+	}
+	for _, kind := range []byte{kindLog, kindStable, kindDigest} {
+		b.deleteRange(shardSpan(kind, b.shard))
+	}
+}
+
+// SetValue stores a value of the log of the shard (Log.SetValue) with the batch.
+func (b *Batch) SetValue(name, value []byte) { b.set(b.s.Log(b.shard).valueKey(name), value) }
+
+// NameHistory gives the log of a shard its name, if it has none.
+type NameHistory struct{ History uint64 }
+
+func (n NameHistory) apply(b *Batch) (Result, error) {
+	if b.head.History == 0 {
+		b.head.History = n.History
+	}
+	return Result{}, nil
+}
 
 // Commit makes the batch visible, then wakes who waits for its databases. A
 // batch that is not durable is lost in a crash, together with all that came

@@ -30,6 +30,7 @@ var commands = map[byte]func(*codec.Decoder) (Command, error){
 	9:  decode[SetSecurity],
 	10: decode[ForgetDatabase],
 	11: decode[Digest],
+	12: decode[NameHistory],
 }
 
 // number returns the number of a command in commands.
@@ -57,6 +58,8 @@ func number(c Command) byte {
 		return 10
 	case Digest:
 		return 11
+	case NameHistory:
+		return 12
 	}
 	panic(fmt.Sprintf("store: %T has no number", c))
 }

@@ -39,6 +39,7 @@ func entries(t testing.TB) []Entry {
 		SetSecurity{Name: "x", DB: 1, Security: []byte("{}")},
 		ForgetDatabase{Name: "x", DB: 1},
 		Digest{Nonce: 4},
+		NameHistory{History: 5},
 	} {
 		list = append(list, Entry{Op: OpID{1, 2, 3}, Time: 1 << 42, Cmd: c})
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"testing"
-
 )
 
 func ddoc(name, index string) Doc {

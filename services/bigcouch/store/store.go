@@ -142,6 +142,23 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
+// Incarnation returns the name of this store, which it keeps as long as it
+// lives; a store that has none takes fresh. A store that was wiped is another.
+func (s *Store) Incarnation(fresh string) (string, error) {
+	key := nodeKey("incarnation")
+	have, err := source{r: s.db}.get(key)
+	if err != nil || have != "" {
+		return have, err
+	}
+	return fresh, s.db.Set(key, []byte(fresh), pebble.Sync)
+}
+
+// Renew gives the store another incarnation: what was restored from a copy is
+// not the server that the copy was taken of.
+func (s *Store) Renew(incarnation string) error {
+	return s.db.Set(nodeKey("incarnation"), []byte(incarnation), pebble.Sync)
+}
+
 // Damaged returns a channel that closes when a checksum has not matched.
 func (s *Store) Damaged() <-chan struct{} { return s.damaged }
 
@@ -151,6 +168,10 @@ func (s *Store) Damage() error {
 	defer s.mu.Unlock()
 	return s.damage
 }
+
+// Condemn declares the store damaged: its content is not that of the other
+// replicas.
+func (s *Store) Condemn(why error) { _ = s.corrupt(why) } // Returns the damage.
 
 // corrupt notes damage and leaves the marker.
 func (s *Store) corrupt(cause error) error {

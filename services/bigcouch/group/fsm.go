@@ -1,0 +1,185 @@
+package group
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// An fsm applies the log of a group to the store. The library calls it from one
+// goroutine.
+type fsm struct {
+	store   *store.Store
+	shard   uint16
+	snaps   *snapshots
+	log     *slog.Logger
+	fail    func(error) // The node cannot go on.
+	marks   watermark
+	members atomic.Pointer[raft.Configuration] // As of what is applied.
+	history atomic.Uint64
+	broken  error // Nothing is applied any more.
+
+	sums sync.WaitGroup // Digests being taken.
+}
+
+var (
+	_ raft.BatchingFSM        = (*fsm)(nil)
+	_ raft.ConfigurationStore = (*fsm)(nil)
+)
+
+// applied is what Apply returns to who has proposed.
+type applied struct {
+	result store.Result
+	err    error
+}
+
+func newFSM(s *store.Store, shard uint16, log *slog.Logger, fail func(error)) (*fsm, error) {
+	f := &fsm{store: s, shard: shard, snaps: &snapshots{store: s, shard: shard}, log: log, fail: fail}
+	return f, f.reload()
+}
+
+// reload learns where the state is.
+func (f *fsm) reload() error {
+	h, err := f.store.Head(f.shard)
+	if err != nil {
+		return err
+	}
+	f.arrived(h)
+	return nil
+}
+
+func (f *fsm) arrived(h store.Head) {
+	var c raft.Configuration
+	if len(h.Members) > 0 {
+		c = raft.DecodeConfiguration(h.Members)
+	}
+	f.members.Store(&c)
+	f.history.Store(h.History)
+	f.marks.reach(h.Index)
+}
+
+// Apply implements raft.FSM.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// StoreConfiguration implements raft.ConfigurationStore. The library hands
+// configurations to ApplyBatch instead.
+func (f *fsm) StoreConfiguration(uint64, raft.Configuration) {}
+
+// ApplyBatch implements raft.BatchingFSM. Batches are not durable by
+// themselves: the log is, and what a crash takes away is applied again.
+func (f *fsm) ApplyBatch(entries []*raft.Log) []any {
+	out := make([]any, len(entries))
+	for begun := 0; begun < len(entries); {
+		n, err := f.batch(entries[begun:], out[begun:])
+		if err != nil {
+			f.broken = err
+			f.fail(fmt.Errorf("shard %d: %w", f.shard, err))
+			for i := begun; i < len(entries); i++ {
+				out[i] = applied{err: err}
+			}
+			break
+		}
+		begun += n
+	}
+	return out
+}
+
+// batch applies entries up to the end, or up to a digest, which is of what there
+// is between two batches.
+func (f *fsm) batch(entries []*raft.Log, out []any) (n int, err error) {
+	if f.broken != nil {
+		return 0, f.broken
+	}
+	b, err := f.store.Batch(f.shard)
+	if err != nil {
+		return 0, err
+	}
+	digest := false
+	for n < len(entries) && !digest {
+		var r store.Result
+		if r, digest, err = f.apply(b, entries[n]); err != nil {
+			return n, errors.Join(err, b.Close())
+		}
+		out[n] = applied{result: r}
+		n++
+	}
+	h := b.Head()
+	if err := b.Commit(false); err != nil {
+		return 0, err
+	}
+	f.arrived(h)
+	if digest {
+		return n, f.sum()
+	}
+	return n, nil
+}
+
+// apply applies one entry. What the state has already is passed over: after a
+// start the library may begin before it.
+func (f *fsm) apply(b *store.Batch, l *raft.Log) (r store.Result, digest bool, err error) {
+	if l.Index <= b.Head().Index {
+		return r, false, nil
+	}
+	at := store.Position{Index: l.Index, Term: l.Term}
+	if l.Type == raft.LogConfiguration {
+		b.SetMembers(at, l.Data)
+		return r, false, nil
+	}
+	e, err := store.DecodeEntry(l.Data)
+	if err != nil {
+		return r, false, fmt.Errorf("entry %d: %w", l.Index, err)
+	}
+	_, digest = e.Cmd.(store.Digest)
+	r, err = b.Apply(at, e)
+	return r, digest, err
+}
+
+// sum takes the digest of the state as it is now, in the background.
+func (f *fsm) sum() error {
+	snap, err := f.store.Snapshot(f.shard)
+	if err != nil {
+		return err
+	}
+	f.sums.Go(func() {
+		sum, err := snap.Sum()
+		if err == nil {
+			err = f.store.SaveDigest(f.shard, snap.Head.Index, sum)
+		}
+		if err = errors.Join(err, snap.Close()); err != nil {
+			f.log.Error("digest not taken", "shard", f.shard, "err", err)
+		}
+	})
+	return nil
+}
+
+// Snapshot implements raft.FSM.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return nothing{}, f.broken }
+
+// nothing is a snapshot of what is durable already.
+type nothing struct{}
+
+// Persist implements raft.FSMSnapshot.
+func (nothing) Persist(sink raft.SnapshotSink) error { return sink.Close() }
+
+// Release implements raft.FSMSnapshot.
+func (nothing) Release() {}
+
+// Restore implements raft.FSM: it installs what the leader has sent.
+func (f *fsm) Restore(io.ReadCloser) error {
+	err := f.snaps.install()
+	if err == nil {
+		err = f.reload()
+	}
+	if err != nil {
+		f.broken = err
+		f.fail(fmt.Errorf("shard %d: %w", f.shard, err))
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package group
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"leap.example/services/bigcouch/peer"
+	"leap.example/services/bigcouch/store"
+)
+
+// A group is this node's part of one shard.
+type group struct {
+	shard uint16
+	self  raft.ServerID
+	raft  *raft.Raft
+	fsm   *fsm
+	logs  *logs
+	trans *raft.NetworkTransport
+	began time.Time
+}
+
+// serverID returns the name of a store of a node in raft configurations.
+func serverID(node, incarnation string) raft.ServerID {
+	return raft.ServerID(node + "@" + incarnation)
+}
+
+// nodeOf returns the node of a server.
+func nodeOf(id raft.ServerID) string {
+	s := string(id)
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		return s[:i]
+	}
+	return s
+}
+
+// lines takes what the library logs.
+type lines struct{ log *slog.Logger }
+
+func (l lines) Write(p []byte) (int, error) {
+	l.log.Debug("raft", "text", strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// raftConfig returns the library's settings.
+func raftConfig(c Config, self raft.ServerID, log *slog.Logger) *raft.Config {
+	r := raft.DefaultConfig()
+	r.LocalID = self
+	r.BatchApplyCh = true
+	r.MaxAppendEntries = 256
+	r.NoSnapshotRestoreOnStart = true // The state is where it was.
+	r.ShutdownOnRemove = false        // It may be taken back; what goes for good, reconcile removes.
+	r.NoLegacyTelemetry = true
+	if c.TrailingLogs > 0 {
+		r.TrailingLogs = c.TrailingLogs
+	}
+	if c.SnapshotThreshold > 0 {
+		r.SnapshotThreshold = c.SnapshotThreshold
+		r.SnapshotInterval = 2 * time.Second
+	}
+	if c.Heartbeat > 0 {
+		r.HeartbeatTimeout, r.ElectionTimeout, r.LeaderLeaseTimeout = c.Heartbeat, c.Heartbeat, c.Heartbeat/2
+		r.CommitTimeout = min(r.CommitTimeout, c.Heartbeat/4)
+	}
+	r.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: lines{log}, DisableTime: true})
+	return r
+}
+
+// open starts this node's part of a shard.
+func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.ServerID, log *slog.Logger, fail func(error)) (*group, error) {
+	f, err := newFSM(st, shard, log, fail)
+	if err != nil {
+		return nil, err
+	}
+	g := &group{shard: shard, self: self, fsm: f, logs: &logs{log: st.Log(shard)}, began: time.Now()}
+	streams := port.Streams(shard, string(self), f.history.Load)
+	conf := raftConfig(c, self, log.With("shard", shard))
+	g.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: streams, MaxPool: 3, Timeout: 10 * time.Second, Logger: conf.Logger,
+	})
+	cache, err := raft.NewLogCache(512, g.logs)
+	if err != nil {
+		return nil, errors.Join(err, g.trans.Close())
+	}
+	if g.raft, err = raft.NewRaft(conf, f, cache, g.logs, f.snaps, g.trans); err != nil {
+		return nil, errors.Join(fmt.Errorf("shard %d: %w", shard, err), g.trans.Close())
+	}
+	return g, nil
+}
+
+// close ends it. A leader hands over first, if there is time.
+func (g *group) close(handOver bool) error {
+	if handOver && g.raft.State() == raft.Leader && len(g.fsm.members.Load().Servers) > 1 {
+		_ = g.raft.LeadershipTransfer().Error() // Then there is an election.
+	}
+	err := g.raft.Shutdown().Error()
+	err = errors.Join(err, g.trans.Close())
+	g.fsm.sums.Wait()
+	return err
+}
+
+// member returns this node's place in the group, as far as it has applied it.
+func (g *group) member() (s raft.Server, ok bool) {
+	for _, s := range g.fsm.members.Load().Servers {
+		if s.ID == g.self {
+			return s, true
+		}
+	}
+	return s, false
+}
+
+// empty reports whether this node has nothing of the shard.
+func (g *group) empty() (bool, error) {
+	last, err := g.logs.LastIndex()
+	if err != nil {
+		return false, err
+	}
+	term, err := g.logs.GetUint64([]byte("CurrentTerm"))
+	if err != nil && !errors.Is(err, errNotFound) {
+		return false, err
+	}
+	return last == 0 && term == 0 && g.fsm.marks.now() == 0, nil
+}
+
+// leader returns the node that leads as far as this one knows, "" if it does
+// not know.
+func (g *group) leader() string {
+	_, id := g.raft.LeaderWithID()
+	return nodeOf(id)
+}
+
+// catchUp is how long a replica that has just started may wait for the leader
+// to bring it up to date before it serves what it has.
+const catchUp = 10 * time.Second
+
+// ready reports whether this replica may be read.
+func (g *group) ready() bool {
+	if _, ok := g.member(); !ok {
+		return false
+	}
+	if time.Since(g.began) > catchUp || g.raft.State() == raft.Leader {
+		return true
+	}
+	if g.leader() == "" {
+		return false
+	}
+	need, err := g.logs.reaches(g.raft.CommitIndex())
+	return err == nil && need > 0 && g.fsm.marks.now() >= need
+}
+
+var _ io.Writer = lines{}

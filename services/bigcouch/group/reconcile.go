@@ -1,0 +1,190 @@
+package group
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"leap.example/services/bigcouch/store"
+)
+
+// How often a group is looked at, and how long one change may take.
+const (
+	tendInterval  = 500 * time.Millisecond
+	changeTimeout = 10 * time.Second
+)
+
+// lag is how many entries a replica may be behind when it is given a vote.
+const lag = 64
+
+// tend takes care of a group until ctx is done: it founds it, and while this
+// node leads it moves the group towards the table, and has it compared.
+func (s *Set) tend(ctx context.Context, g *group) {
+	tick := time.NewTicker(tendInterval)
+	defer tick.Stop()
+	led := uint64(0) // The term that this node is known to lead.
+	compared := time.Now()
+	for {
+		term := g.raft.CurrentTerm()
+		var err error
+		switch {
+		case g.raft.State() != raft.Leader:
+			if err = s.found(ctx, g); err == nil {
+				err = s.leave(ctx, g)
+			}
+		case led != term:
+			if err = s.begin(ctx, g); err == nil {
+				led = term
+			}
+		default:
+			err = s.change(ctx, g)
+			if time.Since(compared) > compareInterval {
+				compared = time.Now()
+				_, err2 := s.Compare(ctx, g.shard)
+				err = errors.Join(err, err2)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("shard not yet as it should be", "shard", g.shard, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// begin does what a new leader has to do.
+func (s *Set) begin(ctx context.Context, g *group) error {
+	if g.fsm.history.Load() == 0 {
+		var random [8]byte
+		rand.Read(random[:])
+		e := store.Entry{Time: time.Now().UnixMilli(), Cmd: store.NameHistory{History: max(1, binary.BigEndian.Uint64(random[:]))}}
+		if _, _, err := s.Propose(ctx, g.shard, e); err != nil {
+			return err
+		}
+	}
+	s.lead(ctx, g.shard)
+	return nil
+}
+
+// change makes the next change that brings the group nearer to the table, if
+// there is one. It may be stopped anywhere and begin anew: it only compares.
+func (s *Set) change(ctx context.Context, g *group) error {
+	f := g.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return err
+	}
+	have, at := f.Configuration().Servers, f.Index()
+	ids := map[string]raft.ServerID{} // Of nodes that answer.
+	for _, node := range s.cfg.Nodes {
+		if s.cfg.holds(g.shard, node) || slices.ContainsFunc(have, func(m raft.Server) bool { return nodeOf(m.ID) == node }) {
+			if o, err := s.askServer(ctx, node); err == nil && o.Entry >= 0 {
+				ids[node] = o.Server
+			}
+		}
+	}
+	next, err := s.next(ctx, g, have, ids)
+	if err != nil || next == nil {
+		return err
+	}
+	s.log.Info("changing who holds a shard", "shard", g.shard, "change", next.what, "server", next.id)
+	var done raft.IndexFuture
+	addr := raft.ServerAddress(next.id)
+	switch next.what {
+	case "add":
+		done = g.raft.AddNonvoter(next.id, addr, at, changeTimeout)
+	case "vote":
+		done = g.raft.AddVoter(next.id, addr, at, changeTimeout)
+	case "demote":
+		done = g.raft.DemoteVoter(next.id, at, changeTimeout)
+	case "remove":
+		if next.id == s.self {
+			return g.raft.LeadershipTransfer().Error() // The next leader does it.
+		}
+		done = g.raft.RemoveServer(next.id, at, changeTimeout)
+	}
+	return done.Error()
+}
+
+// A step is one change of a group.
+type step struct {
+	what string
+	id   raft.ServerID
+}
+
+// next decides on the next step. Stores that are gone for good leave first:
+// they only make majorities harder. Then who is missing comes, and gets a vote
+// when it has caught up. Who is not wanted leaves last.
+func (s *Set) next(ctx context.Context, g *group, have []raft.Server, ids map[string]raft.ServerID) (*step, error) {
+	for _, m := range have {
+		if id := ids[nodeOf(m.ID)]; id != "" && id != m.ID {
+			return &step{"remove", m.ID}, nil
+		}
+	}
+	missing := false
+	for _, node := range s.cfg.Nodes {
+		if !s.cfg.holds(g.shard, node) {
+			continue
+		}
+		i := slices.IndexFunc(have, func(m raft.Server) bool { return nodeOf(m.ID) == node })
+		votes := s.cfg.votes(g.shard, node)
+		switch {
+		case i < 0 && ids[node] != "":
+			return &step{"add", ids[node]}, nil
+		case i < 0:
+			missing = missing || votes
+		case votes && have[i].Suffrage != raft.Voter:
+			missing = true
+			st, err := s.askStatus(ctx, node, g.shard)
+			if err == nil && st.Ready && st.Applied+lag >= g.fsm.marks.now() {
+				return &step{"vote", have[i].ID}, nil
+			}
+		}
+	}
+	if missing {
+		return nil, nil
+	}
+	for _, m := range have {
+		node := nodeOf(m.ID)
+		switch {
+		case !s.cfg.holds(g.shard, node):
+			return &step{"remove", m.ID}, nil
+		case m.Suffrage == raft.Voter && !s.cfg.votes(g.shard, node):
+			return &step{"demote", m.ID}, nil
+		}
+	}
+	return nil, nil
+}
+
+// leave drops what this node has of a shard that the table gives to others, once
+// their leader says that this store is not among them any more.
+func (s *Set) leave(ctx context.Context, g *group) error {
+	if s.cfg.holds(g.shard, s.cfg.Self) {
+		return nil
+	}
+	for _, node := range s.cfg.Voters[g.shard] {
+		st, err := s.askStatus(ctx, node, g.shard)
+		if err != nil || st.State != raft.Leader.String() || st.History != g.fsm.history.Load() {
+			continue
+		}
+		if slices.ContainsFunc(st.Members.Servers, func(m raft.Server) bool { return m.ID == s.self }) {
+			return nil
+		}
+		s.log.Info("leaving a shard", "shard", g.shard)
+		s.mu.Lock()
+		delete(s.groups, g.shard)
+		s.mu.Unlock()
+		if err := g.close(false); err != nil {
+			return err
+		}
+		return s.store.DropShard(g.shard)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package group
+
+import (
+	"context"
+	"sync"
+)
+
+// A watermark is how far something has come, and who waits for it to come
+// further.
+type watermark struct {
+	mu      sync.Mutex // Guards what follows.
+	at      uint64
+	changed chan struct{} // Closed at the next change; nil while nobody waits.
+}
+
+func (w *watermark) reach(n uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at = n
+	if w.changed != nil {
+		close(w.changed)
+		w.changed = nil
+	}
+}
+
+func (w *watermark) now() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at
+}
+
+// wait returns when the mark is at n or above.
+func (w *watermark) wait(ctx context.Context, n uint64) error {
+	for {
+		w.mu.Lock()
+		if w.at >= n {
+			w.mu.Unlock()
+			return nil
+		}
+		if w.changed == nil {
+			w.changed = make(chan struct{})
+		}
+		changed := w.changed
+		w.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
