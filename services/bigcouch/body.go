@@ -58,6 +58,12 @@ func (c *call) body(limit int64) (io.Reader, error) {
 	if c.r.ContentLength > limit {
 		return nil, errLimit
 	}
+	r, err := c.stream()
+	return &limited{r, limit}, err
+}
+
+// stream returns the unpacked body, which has no limit.
+func (c *call) stream() (io.Reader, error) {
 	var r io.Reader = steady{c}
 	switch strings.ToLower(c.r.Header.Get("Content-Encoding")) {
 	case "", "identity":
@@ -73,7 +79,7 @@ func (c *call) body(limit int64) (io.Reader, error) {
 	default:
 		return nil, errBadEncoding
 	}
-	return &limited{r, limit}, nil
+	return r, nil
 }
 
 // readBody reads the whole body.

@@ -102,12 +102,22 @@ func (q *query) ready() (*store.View, error) {
 		if err != nil {
 			return nil, err
 		}
-		for done := false; !done; {
-			r, err := q.propose(q.ctx(), q.db.Shard, store.OpID{}, store.BuildIndex{DB: q.db.ID, Index: q.index})
-			if err != nil {
-				return nil, err
-			}
-			done = r.Done
+		if err := q.build(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// build builds the index of the plan.
+func (q *query) build() error {
+	end := q.tasks.begin("indexer", map[string]any{
+		"database": q.db.Name, "design_document": store.DesignPrefix + q.plan.Index.DDoc,
+	})
+	defer end()
+	for {
+		r, err := q.propose(q.ctx(), q.db.Shard, store.OpID{}, store.BuildIndex{DB: q.db.ID, Index: q.index})
+		if err != nil || r.Done {
+			return err
 		}
 	}
 }

@@ -52,10 +52,11 @@ type Command interface {
 // A Result is the answer to an entry.
 type Result struct {
 	Err      *Refusal    `json:"err,omitempty"`
-	Docs     []DocResult `json:"docs,omitempty"` // Of WriteDocs: one for each document, in order.
-	Database *Database   `json:"-"`              // Of CreateDatabase: the one in the way.
-	Rev      string      `json:"rev,omitempty"`  // Of WriteLocal.
-	Done     bool        `json:"-"`              // Of BuildIndex: nothing is left to do.
+	Docs     []DocResult `json:"docs,omitempty"`   // Of WriteDocs: one for each document, in order.
+	Database *Database   `json:"-"`                // Of CreateDatabase: the one in the way.
+	Rev      string      `json:"rev,omitempty"`    // Of WriteLocal.
+	Purged   [][]Rev     `json:"purged,omitempty"` // Of Purge: what went, for each document, in order.
+	Done     bool        `json:"-"`                // Of BuildIndex: nothing is left to do.
 }
 
 // A DocResult is what became of one document.
@@ -96,6 +97,7 @@ type Batch struct {
 	applied uint64
 	time    int64 // The highest seen.
 	open    []openDB
+	named   []Update // Databases that were made or dropped.
 }
 
 // An openDB is a database that the batch has changed.
@@ -206,6 +208,7 @@ func (b *Batch) Commit() error {
 	for _, o := range b.open {
 		b.s.wakers.wake(o.p.db)
 	}
+	b.s.updates.add(b.open, b.named)
 	return b.b.Close()
 }
 
@@ -217,5 +220,6 @@ func (c *counters) encode() []byte {
 	b = binary.AppendUvarint(b, c.Deleted)
 	b = binary.AppendUvarint(b, c.Seq)
 	b = binary.AppendUvarint(b, uint64(c.Size))
-	return binary.AppendUvarint(b, uint64(c.Indexes))
+	b = binary.AppendUvarint(b, uint64(c.Indexes))
+	return binary.AppendUvarint(b, c.Purged)
 }
