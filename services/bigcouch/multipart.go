@@ -41,27 +41,25 @@ func newPartsReader(contentType string, body io.Reader, doc, att int64) (*partsR
 	if err != nil || params["boundary"] == "" || len(params["boundary"]) > 200 {
 		return nil, badRequest("Content-Type has no boundary")
 	}
-	left := &limited{body, doc + partSlack}
+	left := &limited{io.MultiReader(body, early{}), doc + partSlack}
 	return &partsReader{r: multipart.NewReader(left, params["boundary"]), left: left, max: att}, nil
 }
 
-// problem returns what a failed read means to the client.
-func (p *partsReader) problem(err error) error {
-	if _, known := asWire(err); known {
-		return err
-	}
-	return errParts
-}
+// early ends a body with a line feed and an error: io.EOF of a part can mean
+// nothing but the last boundary then.
+type early struct{}
+
+func (early) Read(b []byte) (int, error) { return copy(b, "\r\n"), io.ErrUnexpectedEOF }
 
 // document reads the first part. doc is its limit.
 func (p *partsReader) document(doc int64) (*document, error) {
 	part, err := p.r.NextRawPart()
 	if err != nil {
-		return nil, p.problem(err)
+		return nil, orWire(err, errParts)
 	}
 	data, err := io.ReadAll(&limited{part, doc})
 	if err != nil {
-		return nil, p.problem(err)
+		return nil, orWire(err, errParts)
 	}
 	if data, err = compact(data); err != nil {
 		return nil, err
@@ -114,7 +112,7 @@ func (p *partsReader) attachments(list []inline, take func(*inline, io.Reader) (
 			return atts, errAttShort
 		}
 		if err != nil {
-			return atts, p.problem(err)
+			return atts, orWire(err, errParts)
 		}
 		name := part.FileName() // Its base name: what has a slash goes by order.
 		i := max(0, slices.IndexFunc(waiting, func(a *inline) bool { return a.name == name }))
@@ -130,7 +128,7 @@ func (p *partsReader) attachments(list []inline, take func(*inline, io.Reader) (
 	case err == nil:
 		return atts, errMoreParts
 	case !errors.Is(err, io.EOF):
-		return atts, p.problem(err)
+		return atts, orWire(err, errParts)
 	}
 	return atts, nil
 }
@@ -141,19 +139,12 @@ func (p *partsReader) attachment(in *inline, part io.Reader, take func(*inline, 
 	if !known {
 		n = p.max
 	}
-	c := &checked{r: part, left: n, exact: known, sum: md5.New(), want: md5Of(in.Digest)}
+	c := &checked{r: translated{part, errParts}, left: n, exact: known, sum: md5.New(), want: md5Of(in.Digest)}
 	var r io.Reader = c
 	if in.Encoding == "gzip" {
 		r = &unpacked{packed: c}
 	}
-	a, err := take(in, &limited{r, p.max})
-	if err == nil {
-		return a, nil
-	}
-	if _, known := asWire(err); !known && errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errParts
-	}
-	return a, err
+	return take(in, &limited{r, p.max})
 }
 
 // A checked reader fails where a part is longer or shorter than announced, or
@@ -194,7 +185,7 @@ type unpacked struct {
 func (u *unpacked) Read(b []byte) (n int, err error) {
 	if u.z == nil {
 		if u.z, err = gzip.NewReader(u.packed); err != nil {
-			return 0, u.problem(err)
+			return 0, orWire(err, errAttPacking)
 		}
 	}
 	n, err = u.z.Read(b)
@@ -205,16 +196,9 @@ func (u *unpacked) Read(b []byte) (n int, err error) {
 		return n, io.EOF
 	}
 	if err != nil {
-		err = u.problem(err)
+		err = orWire(err, errAttPacking)
 	}
 	return n, err
-}
-
-func (*unpacked) problem(err error) error {
-	if _, known := asWire(err); known {
-		return err
-	}
-	return errAttPacking
 }
 
 // readParts reads the body of a PUT in parts, up to the document.
