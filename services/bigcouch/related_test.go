@@ -68,7 +68,7 @@ func TestPutRelated(t *testing.T) {
 		// Lies.
 		{"", "PUT", "/db/x", related(one(`,"length":4`), "xyz"), relatedX, 400, bad("attachment shorter than expected")},
 		{"", "PUT", "/db/x", related(one(`,"length":2`), "xyz"), relatedX, 400, bad("attachment longer than expected")},
-		{"", "PUT", "/db/x", related(one(`,"length":3,"digest":"` + md5Digest("abc") + `"`), "xyz"), relatedX, 400, `{"error":"content_md5_mismatch","reason":"Possible message corruption."}`},
+		{"", "PUT", "/db/x", related(one(`,"length":3,"digest":"`+md5Digest("abc")+`"`), "xyz"), relatedX, 400, `{"error":"content_md5_mismatch","reason":"Possible message corruption."}`},
 		{"", "PUT", "/db/x", related(one(`,"length":3`)), relatedX, 400, bad("attachment shorter than expected")},
 		{"", "PUT", "/db/x", related(one(`,"length":3`), "xyz", "more"), relatedX, 400, bad("Request body has more parts than attachments that follow")},
 		{"", "PUT", "/db/x", related(one(`,"length":-3`), "xyz"), relatedX, 413, `{"error":"too_large","reason":"the request entity is too large"}`},
