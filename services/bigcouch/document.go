@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"leap.example/services/bigcouch/store"
 )
@@ -218,6 +219,8 @@ func checkAttachmentName(name string) error {
 		return badRequest("Attachment name is empty or too long")
 	case name[0] == '_':
 		return badRequest("Attachment name '%s' starts with prohibited character '_'", name)
+	case !utf8.ValidString(name):
+		return badRequest("Attachment name is not UTF-8 encoded")
 	}
 	return nil
 }
