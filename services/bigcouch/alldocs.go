@@ -4,28 +4,48 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"leap.example/services/bigcouch/store"
 )
 
-// allDocs lists documents by id: a range, or the keys that are asked for. How
-// many rows lie before a range is not counted, that would read them all:
-// offset is null then.
+// A docsQuery asks for documents by id: a range, or the keys that are asked
+// for. The documents are those of a namespace: of all that are not local, or
+// of design documents, or local ones.
+type docsQuery struct {
+	space string // "", "_design/" or "_local/".
+	keys  []json.RawMessage
+	r     idRange
+	o     render
+	docs  bool
+}
+
+// spaces are the namespaces of the resources that list documents.
+var spaces = map[string]string{"_all_docs": "", "_design_docs": store.DesignPrefix, "_local_docs": localPrefix}
+
+// docsQuery reads one from the query of the request, which has the members of
+// the body in it.
+func (c *call) docsQuery(keys []json.RawMessage) (q docsQuery, err error) {
+	q.space, q.keys = spaces[c.path[1]], keys
+	if q.r, err = c.idRange(); err != nil {
+		return q, err
+	}
+	if q.docs, err = c.flag("include_docs"); err != nil {
+		return q, err
+	}
+	q.o, err = c.renderFlags()
+	return q, err
+}
+
+// allDocs lists documents.
 func (c *call) allDocs() error {
 	keys, err := c.rowParameters()
 	if err != nil {
 		return err
 	}
-	r, err := c.idRange()
-	if err != nil {
-		return err
-	}
-	docs, err := c.flag("include_docs")
-	if err != nil {
-		return err
-	}
-	o, err := c.renderFlags()
+	q, err := c.docsQuery(keys)
 	if err != nil {
 		return err
 	}
@@ -38,20 +58,65 @@ func (c *call) allDocs() error {
 	if info == nil {
 		return store.ErrNoDatabase
 	}
-	offset := "null"
-	if keys == nil && !r.part {
-		offset = strconv.FormatUint(min(uint64(r.skip), info.Docs), 10)
+	w := c.begin(typeJSON)
+	if err := c.writeListing(v, info, q); err != nil {
+		return err
 	}
-	w := c.begin("application/json")
-	w.WriteString(`{"total_rows":` + strconv.FormatUint(info.Docs, 10) + `,"offset":` + offset + `,"rows":[`)
-	l := listing{call: c, v: v, o: o, docs: docs}
-	if keys != nil {
-		err = l.keys(keys, r)
-	} else {
-		err = l.span(r)
+	w.WriteByte('\n')
+	return c.end()
+}
+
+// maxQueries is how many queries one request may make.
+const maxQueries = 1000
+
+// allDocsQueries answers several queries at once, on one view.
+func (c *call) allDocsQueries() error {
+	var body struct {
+		Queries []map[string]json.RawMessage `json:"queries"`
 	}
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	if body.Queries == nil {
+		return badRequest("POST body must include `queries` parameter.")
+	}
+	if len(body.Queries) > maxQueries {
+		return tooLarge("more than 1000 queries")
+	}
+	queries := make([]docsQuery, len(body.Queries))
+	for i, members := range body.Queries {
+		one := *c
+		one.query = url.Values{}
+		for name, values := range c.query {
+			one.query[name] = values
+		}
+		keys, err := one.takeParameters(members)
+		if err != nil {
+			return err
+		}
+		if queries[i], err = one.docsQuery(keys); err != nil {
+			return err
+		}
+	}
+	v := c.view()
+	defer v.Close()
+	info, err := v.Info(c.db)
 	if err != nil {
 		return err
+	}
+	if info == nil {
+		return store.ErrNoDatabase
+	}
+	w := c.begin(typeJSON)
+	w.WriteString(`{"results":[`)
+	for i, q := range queries {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		w.WriteByte('\n')
+		if err := c.writeListing(v, info, q); err != nil {
+			return err
+		}
 	}
 	w.WriteString("\n]}\n")
 	return c.end()
@@ -72,6 +137,16 @@ func (c *call) rowParameters() (keys []json.RawMessage, err error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
+	inBody, err := c.takeParameters(body)
+	if inBody != nil {
+		keys = inBody
+	}
+	return keys, err
+}
+
+// takeParameters takes members of a body for parameters of the query, and
+// returns keys.
+func (c *call) takeParameters(body map[string]json.RawMessage) (keys []json.RawMessage, err error) {
 	for name, value := range body {
 		if name == "keys" {
 			if json.Unmarshal(value, &keys) != nil || keys == nil {
@@ -79,103 +154,84 @@ func (c *call) rowParameters() (keys []json.RawMessage, err error) {
 			}
 			continue
 		}
-		if c.query == nil {
-			c.query = url.Values{}
-		}
 		c.query.Set(name, string(value))
 	}
 	return keys, nil
 }
 
-// A listing writes the rows of _all_docs.
-type listing struct {
-	*call
-	v    *store.View
-	o    render
-	docs bool
-	rows int
-}
-
-func (l *listing) span(r idRange) error {
-	if r.limit == 0 {
-		return nil
-	}
-	for d, err := range l.v.Documents(l.db, r.Span) {
+// writeListing writes what a query finds. How many rows lie before a range is
+// not counted, that would read them all: offset is null then.
+func (c *call) writeListing(v *store.View, info *store.Info, q docsQuery) error {
+	total, offset := strconv.FormatUint(info.Docs, 10), "null"
+	switch q.space {
+	case localPrefix:
+		total = "null"
+	case store.DesignPrefix:
+		n, err := c.countDesigns(v)
 		if err != nil {
 			return err
 		}
-		if d.Deleted {
-			continue
+		total = strconv.Itoa(n)
+		if q.keys == nil && !q.r.part {
+			offset = strconv.Itoa(min(q.r.skip, n))
 		}
-		if r.skip > 0 {
-			r.skip--
-			continue
-		}
-		if err := l.row(d); err != nil {
-			return err
-		}
-		if l.rows == r.limit {
-			break
+	default:
+		if q.keys == nil && !q.r.part {
+			offset = strconv.FormatUint(min(uint64(q.r.skip), info.Docs), 10)
 		}
 	}
-	return nil
+	c.out.WriteString(`{"total_rows":` + total + `,"offset":` + offset + `,"rows":[`)
+	l := listing{call: c, v: v, q: q}
+	var err error
+	switch {
+	case q.keys != nil:
+		err = l.keys()
+	case q.space == localPrefix:
+		err = l.locals()
+	default:
+		err = l.span()
+	}
+	c.out.WriteString("\n]}")
+	return err
 }
 
-func (l *listing) keys(keys []json.RawMessage, r idRange) error {
-	if r.Descending {
-		for i, j := 0, len(keys)-1; i < j; i, j = i+1, j-1 {
-			keys[i], keys[j] = keys[j], keys[i]
+func (c *call) countDesigns(v *store.View) (n int, err error) {
+	for d, err := range v.Documents(c.db, spaceSpan(store.DesignPrefix)) {
+		if err != nil {
+			return n, err
+		}
+		if !d.Deleted {
+			n++
 		}
 	}
-	for _, key := range keys[min(r.skip, len(keys)):] {
-		if l.rows == r.limit {
-			break
-		}
-		var id string
-		var d *store.Document
-		if json.Unmarshal(key, &id) == nil && key[0] == '"' {
-			var err error
-			if d, err = l.v.Document(l.db, id); err != nil {
-				return err
-			}
-		}
-		if d != nil {
-			if err := l.row(d); err != nil {
-				return err
-			}
-			continue
-		}
-		l.separate()
-		l.out.WriteString(`{"key":` + string(key) + `,"error":"not_found"}`)
-	}
-	return nil
+	return n, nil
 }
 
-func (l *listing) separate() {
-	if l.rows++; l.rows > 1 {
-		l.out.WriteByte(',')
+// spaceSpan returns the range of ids that begin with a prefix.
+func spaceSpan(prefix string) store.Span {
+	if prefix == "" {
+		return store.Span{}
 	}
-	l.out.WriteByte('\n')
+	return store.Span{Start: []byte(prefix), End: []byte(strings.TrimSuffix(prefix, "/") + "0")} // "0" comes after "/".
 }
 
-// row writes a document that is there, or was.
-func (l *listing) row(d *store.Document) error {
-	l.separate()
-	id := appendJSON(nil, d.ID)
-	b := append(append([]byte(`{"id":`), id...), `,"key":`...)
-	b = append(append(b, id...), `,"value":{"rev":"`...)
-	b = append(append(b, d.Rev.String()...), '"')
-	if d.Deleted {
-		b = append(b, `,"deleted":true`...)
+// within narrows a range to that of a namespace.
+func within(in store.Span, space string) store.Span {
+	bounds := spaceSpan(space)
+	bounds.Descending = in.Descending
+	if string(in.Start) > string(bounds.Start) {
+		bounds.Start = in.Start
 	}
-	l.out.Write(append(b, '}'))
-	if l.docs {
-		l.out.WriteString(`,"doc":`)
-		if d.Deleted {
-			l.out.WriteString("null")
-		} else if err := l.writeDocument(l.out, l.v, d, store.Node{Rev: d.Rev, Leaf: true}, l.o); err != nil {
-			return err
-		}
+	if bounds.End == nil || in.End != nil && string(in.End) < string(bounds.End) {
+		bounds.End = in.End
 	}
-	return l.out.WriteByte('}')
+	return bounds
+}
+
+// ordered returns the keys in the order in which they are answered.
+func (q *docsQuery) ordered() []json.RawMessage {
+	if q.r.Descending {
+		slices.Reverse(q.keys)
+	}
+	return q.keys[min(q.r.skip, len(q.keys)):]
 }

@@ -173,11 +173,8 @@ func (c *call) putAttachment(id, name string) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.upload(r, -1)
+	a, err := c.upload(translated{r, badRequest("Attachment could not be read")}, -1)
 	if err != nil {
-		if _, known := asWire(err); !known {
-			return badRequest("Attachment could not be read")
-		}
 		return err
 	}
 	a.Name, a.Type = name, c.r.Header.Get("Content-Type")

@@ -19,7 +19,7 @@ type user struct {
 	Name    string
 	Roles   []string
 	admin   bool   // Server administrator.
-	handler string // How it was authenticated: "default" (basic) or "cookie".
+	handler string // How it was authenticated: "default" (basic), "cookie" or "proxy".
 }
 
 // is reports whether u has one of the names or roles.
@@ -35,6 +35,7 @@ type auth struct {
 	key      [32]byte
 	accounts map[string]account
 	hashing  chan struct{} // Has room for as many slow verifications as may run.
+	proxy    []byte        // Secret shared with proxies that authenticate users. Nil: there are none.
 
 	mu       sync.Mutex // Guards verified.
 	verified map[[32]byte]bool
@@ -48,18 +49,14 @@ type account struct {
 // maxVerified is how many verified passwords are remembered.
 const maxVerified = 4096
 
-// newAuth reads the passwords of the accounts.
-func newAuth(accounts []ConfigAccount) (*auth, error) {
+// newAuth reads the passwords of the accounts and the secret of proxies.
+func newAuth(accounts []ConfigAccount, proxySecretFile string) (*auth, error) {
 	a := &auth{accounts: map[string]account{}, hashing: make(chan struct{}, 2), verified: map[[32]byte]bool{}}
 	rand.Read(a.key[:])
 	for _, c := range accounts {
-		password, err := os.ReadFile(c.PasswordFile)
+		password, err := readSecret(c.PasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("password of account %s: %w", c.Name, err)
-		}
-		password = bytes.TrimRight(password, "\r\n")
-		if len(password) == 0 {
-			return nil, fmt.Errorf("password of account %s: %s is empty", c.Name, c.PasswordFile)
 		}
 		u := user{Name: c.Name, Roles: slices.Clone(c.Roles), admin: c.Admin}
 		if c.Admin {
@@ -67,7 +64,25 @@ func newAuth(accounts []ConfigAccount) (*auth, error) {
 		}
 		a.accounts[c.Name] = account{a.mac("password", string(password)), u}
 	}
+	if proxySecretFile != "" {
+		var err error
+		if a.proxy, err = readSecret(proxySecretFile); err != nil {
+			return nil, fmt.Errorf("secret of proxies: %w", err)
+		}
+	}
 	return a, nil
+}
+
+// readSecret reads a file with one secret. A newline at its end does not count.
+func readSecret(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if data = bytes.TrimRight(data, "\r\n"); len(data) == 0 {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
+	return data, nil
 }
 
 // mac returns the HMAC of a list of strings.
@@ -138,6 +153,9 @@ func (c *call) verify(cred credentials, password string) (bool, error) {
 // authenticate returns who sent the request. A wrong password or cookie is an
 // error whatever is asked for.
 func (c *call) authenticate() (user, error) {
+	if u, ok := c.proxied(); ok {
+		return u, nil
+	}
 	if name, password, ok := c.r.BasicAuth(); ok {
 		u, _, err := c.login(name, password)
 		u.handler = "default"

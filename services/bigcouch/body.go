@@ -33,6 +33,8 @@ func (c *call) readDeadline(t time.Time) {
 	_ = c.rc.SetReadDeadline(t) // Fails on a closed connection, where reading fails too.
 }
 
+var errBodyRead = badRequest("Request body could not be read")
+
 // errLimit is the error of a body over its limit.
 var errLimit = tooLarge("the request entity is too large")
 
@@ -53,11 +55,40 @@ func (l *limited) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// A translated reader says in CouchDB's words that reading failed, so that it
+// is told from what fails where the bytes go.
+type translated struct {
+	r      io.Reader
+	reason error
+}
+
+func (t translated) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	if err != nil && err != io.EOF {
+		err = orWire(err, t.reason)
+	}
+	return n, err
+}
+
+// orWire returns err if it is an answer, or else reason.
+func orWire(err, reason error) error {
+	if _, known := asWire(err); known {
+		return err
+	}
+	return reason
+}
+
 // body returns the unpacked body, of limit bytes at most.
 func (c *call) body(limit int64) (io.Reader, error) {
 	if c.r.ContentLength > limit {
 		return nil, errLimit
 	}
+	r, err := c.stream()
+	return &limited{r, limit}, err
+}
+
+// stream returns the unpacked body, which has no limit.
+func (c *call) stream() (io.Reader, error) {
 	var r io.Reader = steady{c}
 	switch strings.ToLower(c.r.Header.Get("Content-Encoding")) {
 	case "", "identity":
@@ -73,7 +104,7 @@ func (c *call) body(limit int64) (io.Reader, error) {
 	default:
 		return nil, errBadEncoding
 	}
-	return &limited{r, limit}, nil
+	return r, nil
 }
 
 // readBody reads the whole body.
@@ -82,11 +113,7 @@ func (c *call) readBody() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(r)
-	if _, known := asWire(err); err != nil && !known {
-		return nil, badRequest("Request body could not be read")
-	}
-	return data, err
+	return io.ReadAll(translated{r, errBodyRead})
 }
 
 // readJSON reads a body that must be JSON and returns it compact.

@@ -27,9 +27,9 @@ func TestBulk(t *testing.T) {
 		{
 			"", "POST", "/db/_bulk_get", `{"docs":[{"id":"a"},{"id":"none"},{"id":"a","rev":"9-z"},{"id":"a","rev":"bad"},{"id":"t"}]}`, "", 200,
 			`{"results":[{"id":"a","docs":[{"ok":{"_id":"a","_rev":"1-x"}}]},` +
-				`{"id":"none","docs":[{"error":{"error":"not_found","id":"none","reason":"missing","rev":"undefined"}}]},` +
-				`{"id":"a","docs":[{"error":{"error":"not_found","id":"a","reason":"missing","rev":"9-z"}}]},` +
-				`{"id":"a","docs":[{"error":{"error":"bad_request","id":"a","reason":"Invalid rev format","rev":"bad"}}]},` +
+				`{"id":"none","docs":[{"error":{"id":"none","rev":"undefined","error":"not_found","reason":"missing"}}]},` +
+				`{"id":"a","docs":[{"error":{"id":"a","rev":"9-z","error":"not_found","reason":"missing"}}]},` +
+				`{"id":"a","docs":[{"error":{"id":"a","rev":"bad","error":"bad_request","reason":"Invalid rev format"}}]},` +
 				`{"id":"t","docs":[{"ok":{"_id":"t","_rev":"1-x","_deleted":true}}]}]}`,
 		},
 		{"", "POST", "/db/_bulk_get", `{}`, "", 400, `{"error":"bad_request","reason":"Missing JSON list of 'docs'."}`},

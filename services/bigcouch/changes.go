@@ -1,26 +1,26 @@
 package bigcouch
 
 import (
+	"encoding/json"
 	"slices"
-	"time"
+	"strconv"
 
 	"leap.example/services/bigcouch/store"
 )
 
 // A feed is one request for changes.
 type feed struct {
-	*call
-	kind       string // normal, longpoll or continuous.
+	live
 	since      uint64 // What has been looked at.
 	limit      int    // Rows that may still come; negative: no limit.
 	descending bool
-	allLeaves  bool     // style=all_docs
-	ids        []string // filter=_doc_ids; nil: all.
+	allLeaves  bool        // style=all_docs
+	ids        []string    // filter=_doc_ids; nil: all.
+	passes     filter      // Any other filter; nil: none.
+	fields     []fieldPath // Of documents, with filter=_selector; nil: all.
+	interval   int         // Rows for which there is one sequence.
 	docs       bool
 	o          render
-	heartbeat  time.Duration // 0: none.
-	timeout    time.Duration
-	rows       int // Written.
 }
 
 // changes serves _changes.
@@ -38,15 +38,11 @@ func (c *call) changes() error {
 	if info == nil {
 		return store.ErrNoDatabase
 	}
-	since := c.query.Get("since")
-	if since == "" {
-		since = c.query.Get("last-event-id")
-	}
-	if f.since, err = parseSeq(c.db, since, info.Seq); err != nil {
+	if f.since, err = parseSeq(c.db, f.sinceParameter(), info.Seq); err != nil {
 		return err
 	}
 	switch f.kind {
-	case "continuous":
+	case "continuous", "eventsource":
 		return f.continuous()
 	case "longpoll":
 		return f.longpoll()
@@ -55,17 +51,11 @@ func (c *call) changes() error {
 }
 
 func (c *call) newFeed() (*feed, error) {
-	f := &feed{call: c, timeout: maxTimeout}
-	var err error
-	switch f.kind = c.query.Get("feed"); f.kind {
-	case "":
-		f.kind = "normal"
-	case "live":
-		f.kind = "continuous"
-	case "normal", "longpoll", "continuous":
-	default:
-		return nil, badRequest("Supported `feed` types: normal, continuous, live, longpoll")
+	l, err := c.newLive()
+	if err != nil {
+		return nil, err
 	}
+	f := &feed{live: l}
 	switch style := c.query.Get("style"); style {
 	case "", "main_only":
 	case "all_docs":
@@ -85,27 +75,16 @@ func (c *call) newFeed() (*feed, error) {
 	if f.o, err = c.renderFlags(); err != nil {
 		return nil, err
 	}
-	if f.o.attachments && !f.docs {
-		f.o.attachments = false
+	f.o.attachments = f.o.attachments && f.docs
+	f.interval = 1
+	if c.query.Has("seq_interval") {
+		n, err := strconv.ParseInt(c.query.Get("seq_interval"), 10, 32)
+		if err != nil || n < 1 {
+			return nil, badRequest("invalid_seq_interval")
+		}
+		f.interval = int(n)
 	}
-	return f, f.live()
-}
-
-// normal answers with what there is.
-func (f *feed) normal() error {
-	w := f.begin("application/json")
-	w.WriteString("{\"results\":[\n")
-	v := f.view()
-	defer v.Close()
-	if err := f.batch(v); err != nil {
-		return err
-	}
-	pending, err := f.pending(v)
-	if err != nil {
-		return err
-	}
-	f.last(pending)
-	return f.end()
+	return f, f.filter()
 }
 
 // pending returns how many changes are behind what has been looked at.
@@ -137,6 +116,9 @@ func (f *feed) batch(v *store.View) error {
 		}
 		if f.limit == 0 {
 			break
+		}
+		if err := f.ctx().Err(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -186,22 +168,28 @@ func (f *feed) chosen(v *store.View) error {
 	return nil
 }
 
-// row writes one change.
+// row writes one change, if it passes the filter.
 func (f *feed) row(v *store.View, ch store.Change) error {
-	if f.kind != "continuous" {
-		if f.rows > 0 {
-			f.out.WriteString(",\n")
-		}
-	}
-	f.rows++
-	f.limit--
 	f.since = ch.Seq
-	b := append(appendJSON([]byte(`{"seq":`), seqString(f.db, ch.Seq)), `,"id":`...)
-	b = append(appendJSON(b, ch.ID), `,"changes":[`...)
 	leaves := ch.Leaves
 	if !f.allLeaves {
 		leaves = leaves[:min(1, len(leaves))]
 	}
+	if f.passes != nil {
+		var err error
+		if leaves, err = f.passes(v, ch, leaves); err != nil || len(leaves) == 0 {
+			return err
+		}
+	}
+	f.beginRow()
+	f.limit--
+	seq := strconv.Quote(seqString(f.db, ch.Seq))
+	b := append([]byte(`{"seq":`), seq...)
+	if f.rows%f.interval != 0 {
+		b = append(b[:0], `{"seq":null`...)
+	}
+	b = append(b, `,"id":`...)
+	b = append(appendJSON(b, ch.ID), `,"changes":[`...)
 	for i, r := range leaves {
 		if i > 0 {
 			b = append(b, ',')
@@ -214,18 +202,34 @@ func (f *feed) row(v *store.View, ch store.Change) error {
 	}
 	f.out.Write(b)
 	if f.docs {
-		d, err := v.Document(f.db, ch.ID)
-		if err != nil || d == nil {
-			return err
-		}
-		f.out.WriteString(`,"doc":`)
-		if err := f.writeDocument(f.out, v, d, store.Node{Rev: d.Rev, Deleted: d.Deleted, Leaf: true}, f.o); err != nil {
+		if err := f.writeDoc(v, ch.ID); err != nil {
 			return err
 		}
 	}
 	f.out.WriteByte('}')
-	if f.kind == "continuous" {
-		f.out.WriteByte('\n')
+	f.endRow(seq)
+	return nil
+}
+
+// writeDoc writes the member doc of a row.
+func (f *feed) writeDoc(v *store.View, id string) error {
+	d, err := v.Document(f.db, id)
+	if err != nil || d == nil {
+		return err
 	}
+	winner := store.Node{Rev: d.Rev, Deleted: d.Deleted, Leaf: true}
+	f.out.WriteString(`,"doc":`)
+	if f.fields == nil {
+		return f.writeDocument(f.out, v, d, winner, f.o)
+	}
+	doc, err := v.LeafContent(f.db, d, winner)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(project(doc, f.fields))
+	if err != nil {
+		return err
+	}
+	f.out.Write(data)
 	return nil
 }

@@ -17,6 +17,13 @@ type Config struct {
 	// the database _users.
 	Accounts []ConfigAccount `json:"accounts,omitempty"`
 
+	// A secret, one line, that is shared with proxies which authenticate users
+	// by themselves and say whom they let in (X-Auth-CouchDB-UserName, -Roles
+	// and -Token, the hex HMAC of the name). Empty: nobody is believed.
+	ProxySecretFile string `json:"proxy_secret_file,omitempty"`
+
+	CORS ConfigCORS `json:"cors,omitzero"` // What pages of other origins may do.
+
 	MaxDocumentSize   int64 `json:"max_document_size,omitempty"`   // Bytes of one document without attachments. 0: 8,000,000.
 	MaxRequestSize    int64 `json:"max_request_size,omitempty"`    // Bytes of a JSON body, unpacked. 0: 64 MiB.
 	MaxAttachmentSize int64 `json:"max_attachment_size,omitempty"` // Bytes of one attachment. 0: 256 MiB.
@@ -32,6 +39,16 @@ type ConfigAccount struct {
 	PasswordFile string   `json:"password_file"`   // Path of a file with the password; a newline at its end does not count. Required.
 	Roles        []string `json:"roles,omitempty"` // What security objects of databases may name. Not those that begin with "_".
 	Admin        bool     `json:"admin,omitempty"` // Server administrator: every database is open to it.
+}
+
+// ConfigCORS says which pages may use this server from a browser. Without
+// origins no page may.
+type ConfigCORS struct {
+	Origins     []string `json:"origins,omitempty"`     // "https://app.example.org", or "*" for all.
+	Credentials bool     `json:"credentials,omitempty"` // Pages may act with the user's session. Not with "*".
+	Methods     []string `json:"methods,omitempty"`     // Default: all that there are.
+	Headers     []string `json:"headers,omitempty"`     // Of requests. Default: those that CouchDB's clients send.
+	MaxAge      int      `json:"max_age,omitempty"`     // Seconds for which a browser may remember the answer. 0: 600.
 }
 
 // Validate reports what is missing or wrong.
@@ -52,7 +69,10 @@ func (c Config) Validate() error {
 			return fmt.Errorf("accounts: %q: a role is empty or begins with _", a.Name)
 		}
 	}
-	for _, n := range []int64{c.MaxDocumentSize, c.MaxRequestSize, c.MaxAttachmentSize, c.CacheBytes, c.MemTableBytes} {
+	if c.CORS.Credentials && slices.Contains(c.CORS.Origins, "*") {
+		return errors.New("cors: credentials for every origin")
+	}
+	for _, n := range []int64{int64(c.CORS.MaxAge), c.MaxDocumentSize, c.MaxRequestSize, c.MaxAttachmentSize, c.CacheBytes, c.MemTableBytes} {
 		if n < 0 {
 			return errors.New("a size is negative")
 		}
@@ -67,6 +87,7 @@ func (c Config) withDefaults() Config {
 	c.MaxAttachmentSize = cmp.Or(c.MaxAttachmentSize, 256<<20)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 8<<20)
 	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
+	c.CORS.MaxAge = cmp.Or(c.CORS.MaxAge, 600)
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 64<<20)
 	return c
 }

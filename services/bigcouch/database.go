@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -71,21 +70,13 @@ func (c *call) allDatabases() error {
 	}
 	v := c.view()
 	defer v.Close()
-	names := []string{}
-	for d, err := range v.Databases() {
-		if err != nil {
-			return err
-		}
-		if d.State == store.Live && r.holds(d.Name) {
-			names = append(names, d.Name)
-		}
+	dbs, err := c.databases(v, r)
+	if err != nil {
+		return err
 	}
-	if r.Descending {
-		slices.Reverse(names)
-	}
-	names = names[min(r.skip, len(names)):]
-	if r.limit >= 0 {
-		names = names[:min(r.limit, len(names))]
+	names := make([]string, len(dbs))
+	for i, d := range dbs {
+		names[i] = d.Name
 	}
 	c.reply(http.StatusOK, names)
 	return nil
@@ -140,50 +131,6 @@ func (c *call) dropDatabase() error {
 		return err
 	}
 	c.reply(http.StatusOK, okReply)
-	return nil
-}
-
-func (c *call) databaseInfo() error {
-	v := c.view()
-	defer v.Close()
-	info, err := v.Info(c.db)
-	if err != nil {
-		return err
-	}
-	if info == nil {
-		return store.ErrNoDatabase
-	}
-	type sizes struct {
-		File     int64 `json:"file"`
-		External int64 `json:"external"`
-		Active   int64 `json:"active"`
-	}
-	type cluster struct {
-		Q int `json:"q"`
-		N int `json:"n"`
-		W int `json:"w"`
-		R int `json:"r"`
-	}
-	c.reply(http.StatusOK, struct {
-		Name       string         `json:"db_name"`
-		PurgeSeq   string         `json:"purge_seq"`
-		UpdateSeq  string         `json:"update_seq"`
-		Sizes      sizes          `json:"sizes"`
-		Props      map[string]any `json:"props"`
-		Deleted    uint64         `json:"doc_del_count"`
-		Docs       uint64         `json:"doc_count"`
-		Format     int            `json:"disk_format_version"`
-		Compacting bool           `json:"compact_running"`
-		Cluster    cluster        `json:"cluster"`
-		Start      string         `json:"instance_start_time"`
-	}{
-		c.db.Name, seqString(c.db, 0), seqString(c.db, info.Seq),
-		sizes{info.Size, info.Size, info.Size},
-		map[string]any{},
-		info.Deleted, info.Docs, store.Format, false,
-		cluster{1, 1, 1, 1},
-		strconv.FormatInt(c.db.Created*1000, 10),
-	})
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"leap.example/services/bigcouch/store"
 )
@@ -15,7 +16,8 @@ type document struct {
 	deleted   bool
 	revisions *revisions
 	atts      []inline
-	body      []byte // Without the members that begin with "_".
+	parts     *partsReader // Where the attachments that follow are; nil: nowhere.
+	body      []byte       // Without the members that begin with "_".
 }
 
 // revisions is the member _revisions: the revision and its ancestors.
@@ -34,6 +36,12 @@ type inline struct {
 	Data        *string `json:"data"`
 	Digest      string  `json:"digest"`
 	RevPos      int     `json:"revpos"`
+
+	// Of one that follows. A packed one is sent packed; its digest is that of
+	// what is sent.
+	Length        *int64 `json:"length"`
+	Encoding      string `json:"encoding"`
+	EncodedLength *int64 `json:"encoded_length"`
 }
 
 // members calls f for each member of an object in compact, valid JSON.
@@ -189,8 +197,11 @@ func (d *document) attachments(value []byte) error {
 		if json.Unmarshal(value, &a) != nil || value[0] != '{' {
 			return badRequest("Invalid attachment %q", name)
 		}
-		if a.Follows || !a.Stub && a.Data == nil {
+		if !a.Follows && !a.Stub && a.Data == nil {
 			return badRequest("Attachment %q is neither a stub nor has data", name)
+		}
+		if a.Stub {
+			a.Follows = false
 		}
 		if i, twice := at[name]; twice {
 			d.atts[i] = a
@@ -208,6 +219,8 @@ func checkAttachmentName(name string) error {
 		return badRequest("Attachment name is empty or too long")
 	case name[0] == '_':
 		return badRequest("Attachment name '%s' starts with prohibited character '_'", name)
+	case !utf8.ValidString(name):
+		return badRequest("Attachment name is not UTF-8 encoded")
 	}
 	return nil
 }

@@ -51,15 +51,16 @@ func tooLarge(reason string) error {
 }
 
 var (
-	errBadJSON      = &wireError{http.StatusBadRequest, "bad_request", "invalid UTF-8 JSON"}
-	errNotObject    = &wireError{http.StatusBadRequest, "bad_request", "Request body must be a JSON object"}
-	errContentType  = &wireError{http.StatusUnsupportedMediaType, "bad_content_type", "Content-Type must be application/json"}
-	errBadEncoding  = &wireError{http.StatusUnsupportedMediaType, "bad_ctype", "Content-Encoding is neither gzip nor identity"}
-	errRange        = &wireError{http.StatusRequestedRangeNotSatisfiable, "requested_range_not_satisfiable", "Requested range not satisfiable"}
-	errNoAttachment = &wireError{http.StatusNotFound, "not_found", "Document is missing attachment"}
-	errNoHandler    = &wireError{http.StatusNotFound, "not_found", "missing handler"}
-	errUnavailable  = &wireError{http.StatusServiceUnavailable, "service_unavailable", "The node is stopping"}
-	errFull         = &wireError{http.StatusInsufficientStorage, "insufficient_storage", "The disk of this node is full"}
+	errBadJSON          = &wireError{http.StatusBadRequest, "bad_request", "invalid UTF-8 JSON"}
+	errNotObject        = &wireError{http.StatusBadRequest, "bad_request", "Request body must be a JSON object"}
+	errContentType      = &wireError{http.StatusUnsupportedMediaType, "bad_content_type", "Content-Type must be application/json"}
+	errBadEncoding      = &wireError{http.StatusUnsupportedMediaType, "bad_ctype", "Content-Encoding is neither gzip nor identity"}
+	errRange            = &wireError{http.StatusRequestedRangeNotSatisfiable, "requested_range_not_satisfiable", "Requested range not satisfiable"}
+	errNoAttachment     = &wireError{http.StatusNotFound, "not_found", "Document is missing attachment"}
+	errLocalAttachments = badRequest("Local documents have no attachments")
+	errNoHandler        = &wireError{http.StatusNotFound, "not_found", "missing handler"}
+	errUnavailable      = &wireError{http.StatusServiceUnavailable, "service_unavailable", "The node is stopping"}
+	errFull             = &wireError{http.StatusInsufficientStorage, "insufficient_storage", "The disk of this node is full"}
 )
 
 // refusalStatus are the statuses of what the store refuses.

@@ -102,10 +102,25 @@ func (q *query) ready() (*store.View, error) {
 		if err != nil {
 			return nil, err
 		}
-		for done := false; !done; {
-			if done, err = q.store.BuildIndex(q.db, q.index); err != nil {
-				return nil, err
-			}
+		if err := q.build(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// build builds the index of the plan.
+func (q *query) build() error {
+	end := q.tasks.begin("indexer", map[string]any{
+		"database": q.db.Name, "design_document": store.DesignPrefix + q.plan.Index.DDoc,
+	})
+	defer end()
+	for {
+		done, err := q.store.BuildIndex(q.db, q.index)
+		if err != nil || done {
+			return err
+		}
+		if err := q.ctx().Err(); err != nil {
+			return err
 		}
 	}
 }

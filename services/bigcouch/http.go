@@ -26,6 +26,7 @@ type call struct {
 	out   *bufio.Writer   // Non-nil once the answer has begun.
 	sent  bool            // Something of it has left.
 	limit int64           // Of the body, bytes; 0: MaxRequestSize.
+	feed  bool            // The answer takes as long as the client likes.
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }
@@ -36,7 +37,11 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // The node has stopped already.
 	}
 	defer n.gate.RUnlock()
+	begun := time.Now()
+	cw := &counted{ResponseWriter: w}
+	w = cw
 	c := &call{node: n, w: w, r: r, rc: http.NewResponseController(w)}
+	defer func() { n.metrics.count(r.Method, cw.status, time.Since(begun), c.feed) }()
 	c.writeDeadline() // That of the connection's former request may have passed.
 	if r.ContentLength != 0 {
 		c.readDeadline(time.Now().Add(c.idle)) // Also for a body that nobody reads.
@@ -53,6 +58,7 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // Half an answer must not look like a whole one.
 	}
 	w.Header().Del("ETag")
+	w.Header().Del("Location")
 	c.reply(e.status, struct {
 		Error  string `json:"error"`
 		Reason string `json:"reason"`
@@ -61,6 +67,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve authenticates and dispatches. An error is an answer not yet written.
 func (c *call) serve() (err error) {
+	if c.cors() {
+		return nil
+	}
 	if c.path, err = splitPath(c.r.URL.EscapedPath()); err != nil {
 		return err
 	}

@@ -16,20 +16,25 @@ const localPrefix = "_local/"
 func (c *call) getLocal(id string) error {
 	v := c.view()
 	defer v.Close()
-	rev, body, err := v.Local(c.db, strings.TrimPrefix(id, localPrefix))
+	l, err := v.Local(c.db, strings.TrimPrefix(id, localPrefix))
 	if err != nil {
 		return err
 	}
-	if rev == "" {
+	if l == nil {
 		return store.ErrMissing
 	}
-	b := append(appendJSON([]byte(`{"_id":`), id), `,"_rev":"`...)
-	b = append(append(b, rev...), '"')
-	if len(body) > 2 {
-		b = append(append(b, ','), body[1:len(body)-1]...)
-	}
-	c.replyRaw(http.StatusOK, append(b, '}'))
+	c.replyRaw(http.StatusOK, appendLocal(nil, l))
 	return nil
+}
+
+// appendLocal appends a local document as clients see it.
+func appendLocal(b []byte, l *store.Local) []byte {
+	b = append(appendJSON(append(b, `{"_id":`...), localPrefix+l.ID), `,"_rev":"`...)
+	b = append(append(b, l.Rev...), '"')
+	if len(l.Body) > 2 {
+		b = append(append(b, ','), l.Body[1:len(l.Body)-1]...)
+	}
+	return append(b, '}')
 }
 
 func (c *call) putLocal(id string) error {
@@ -78,7 +83,7 @@ func (c *call) writeLocal(id string, d *document) (rev string, err error) {
 		return "", &wireError{http.StatusRequestEntityTooLarge, "document_too_large", id}
 	}
 	if len(d.atts) > 0 {
-		return "", badRequest("Local documents have no attachments")
+		return "", errLocalAttachments
 	}
 	if d.rev != "" {
 		n, ok := strings.CutPrefix(d.rev, "0-")

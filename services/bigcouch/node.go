@@ -24,6 +24,9 @@ type node struct {
 	store    *store.Store
 	shards   shard.Log
 	auth     *auth
+	metrics  *metrics
+	tasks    tasks
+	names    names           // Of databases, for _db_updates.
 	full     atomic.Bool     // The disk has less than MinFreeBytes.
 	stopping <-chan struct{} // Closed when feeds must end.
 	gate     sync.RWMutex    // Held for reading by handlers, that use the store.

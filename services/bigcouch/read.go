@@ -3,6 +3,7 @@ package bigcouch
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,9 @@ func (c *call) getDocument(id string) error {
 	} else if d.Deleted {
 		return store.ErrDeleted
 	}
+	if err := c.attsSince(d, leaf.Rev, c.query.Get("atts_since"), &o); err != nil {
+		return err
+	}
 	etag := `"` + leaf.Rev.String() + `"`
 	c.w.Header().Set("ETag", etag)
 	if !o.attachments && noneMatch(c.r, etag) {
@@ -57,7 +61,16 @@ func (c *call) getDocument(id string) error {
 	if c.r.Method == http.MethodHead {
 		return c.headDocument()
 	}
-	w := c.begin("application/json")
+	if follows, err := c.anyFollows(v, d, leaf, o); err != nil {
+		return err
+	} else if follows && c.accepts(typeRelated) {
+		w := c.beginParts(typeRelated)
+		if err := c.writeRelated(w, v, d, leaf, o); err != nil {
+			return err
+		}
+		return c.endParts(w)
+	}
+	w := c.begin(typeJSON)
 	if err := c.writeDocument(w, v, d, leaf, o); err != nil {
 		return err
 	}
@@ -105,8 +118,47 @@ func noneMatch(r *http.Request, etag string) bool {
 	return false
 }
 
-// getOpenRevs serves several leaves as JSON. d is nil when there never was a
-// document.
+// attsSince reads atts_since, a list of revisions: what their attachments are
+// is known to the client, so that later ones alone are sent.
+func (c *call) attsSince(d *store.Document, leaf store.Rev, list string, o *render) error {
+	if list == "" {
+		return nil
+	}
+	var names []string
+	if json.Unmarshal([]byte(list), &names) != nil {
+		return badRequest("atts_since is not a list of revisions")
+	}
+	known, err := parseRevs(names)
+	if err != nil {
+		return err
+	}
+	tree, err := d.Tree()
+	if err != nil {
+		return err
+	}
+	o.attachments = true
+	for _, r := range tree.Path(leaf) {
+		if slices.Contains(known, r) {
+			o.after = r.Gen
+			break
+		}
+	}
+	return nil
+}
+
+func parseRevs(names []string) (revs []store.Rev, err error) {
+	for _, s := range names {
+		r, err := parseRev(s)
+		if err != nil {
+			return nil, err
+		}
+		revs = append(revs, r)
+	}
+	return revs, nil
+}
+
+// getOpenRevs serves several leaves, in parts unless the client takes JSON
+// alone. d is nil when there never was a document.
 func (c *call) getOpenRevs(v *store.View, d *store.Document, o render) error {
 	latest, err := c.flag("latest")
 	if err != nil {
@@ -116,7 +168,10 @@ func (c *call) getOpenRevs(v *store.View, d *store.Document, o render) error {
 	if err != nil {
 		return err
 	}
-	w := c.begin("application/json")
+	if c.accepts(typeMixed) {
+		return c.writeOpenParts(v, d, found, missing, o)
+	}
+	w := c.begin(typeJSON)
 	w.WriteByte('[')
 	for i, n := range found {
 		if i > 0 {
@@ -138,6 +193,23 @@ func (c *call) getOpenRevs(v *store.View, d *store.Document, o render) error {
 	return c.end()
 }
 
+// writeOpenParts writes leaves with all their attachments.
+func (c *call) writeOpenParts(v *store.View, d *store.Document, found []store.Node, missing []string, o render) error {
+	o.attachments = true
+	w := c.beginParts(typeMixed)
+	for _, n := range found {
+		if err := c.writeMixed(w, v, d, n, o, false); err != nil {
+			return err
+		}
+	}
+	for _, rev := range missing {
+		if err := writeErrorPart(w, []byte(`{"missing":`+strconv.Quote(rev)+`}`)); err != nil {
+			return err
+		}
+	}
+	return c.endParts(w)
+}
+
 // openRevs finds the leaves that are asked for, and says which are not there.
 func (c *call) openRevs(d *store.Document, list string, latest bool) (found []store.Node, missing []string, err error) {
 	var tree store.Tree
@@ -156,11 +228,11 @@ func (c *call) openRevs(d *store.Document, list string, latest bool) (found []st
 	if json.Unmarshal([]byte(list), &revs) != nil {
 		return nil, nil, badRequest("open_revs is neither all nor a list of revisions")
 	}
-	for _, s := range revs {
-		r, err := parseRev(s)
-		if err != nil {
-			return nil, nil, err
-		}
+	asked, err := parseRevs(revs)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range asked {
 		n, ok := tree.Node(r)
 		switch leaves := tree.LeavesFrom(r); {
 		case ok && n.Leaf:

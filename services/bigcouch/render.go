@@ -1,10 +1,11 @@
 package bigcouch
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"strconv"
+	"strings"
 
 	"leap.example/services/bigcouch/store"
 )
@@ -15,30 +16,39 @@ type render struct {
 	revsInfo    bool // _revs_info
 	conflicts   bool // _conflicts
 	deletedToo  bool // _deleted_conflicts
+	localSeq    bool // _local_seq
 	attachments bool // Their data, not stubs.
+	follows     bool // Their data comes in parts of its own.
+	after       int  // Attachments of this generation and older are stubs all the same.
 }
+
+// sends reports whether the bytes of an attachment are shown.
+func (o render) sends(a store.Att) bool { return o.attachments && a.RevPos > o.after }
 
 // renderFlags reads them from the query.
 func (c *call) renderFlags() (o render, err error) {
 	meta, err := c.flag("meta")
 	for name, to := range map[string]*bool{
-		"revs": &o.revs, "revs_info": &o.revsInfo, "conflicts": &o.conflicts, "deleted_conflicts": &o.deletedToo, "attachments": &o.attachments,
+		"revs": &o.revs, "revs_info": &o.revsInfo, "conflicts": &o.conflicts, "deleted_conflicts": &o.deletedToo,
+		"attachments": &o.attachments, "local_seq": &o.localSeq,
 	} {
 		on, e := c.flag(name)
 		if e != nil {
 			err = e
 		}
-		*to = on || meta && name != "revs" && name != "attachments"
+		*to = on || meta && (name == "revs_info" || strings.HasSuffix(name, "conflicts"))
 	}
 	return o, err
 }
 
-// writeDocument writes one leaf of a document.
-func (c *call) writeDocument(w *bufio.Writer, v *store.View, d *store.Document, leaf store.Node, o render) error {
+// writeDocument writes one leaf of a document. Errors of w are for whoever ends
+// the answer; the one that is returned is the store's.
+func (c *call) writeDocument(w io.Writer, v *store.View, d *store.Document, leaf store.Node, o render) error {
 	body, err := v.Body(c.db, d, leaf.Rev)
 	if err != nil {
 		return err
 	}
+	c.metrics.reads.Inc()
 	b := make([]byte, 0, 128+len(body.JSON))
 	b = append(b, `{"_id":`...)
 	b = appendJSON(b, d.ID)
@@ -62,25 +72,30 @@ func (c *call) writeDocument(w *bufio.Writer, v *store.View, d *store.Document, 
 	w.Write(append(b, `,"_attachments":{`...))
 	for i, a := range body.Atts {
 		if i > 0 {
-			w.WriteByte(',')
+			io.WriteString(w, ",")
 		}
-		if err := c.writeAttachment(w, v, a, o.attachments); err != nil {
+		if err := c.writeAttachment(w, v, a, o); err != nil {
 			return err
 		}
 	}
-	w.WriteString("}}")
+	io.WriteString(w, "}}")
 	return nil
 }
 
 // writeAttachment writes one member of _attachments.
-func (c *call) writeAttachment(w *bufio.Writer, v *store.View, a store.Att, data bool) error {
+func (c *call) writeAttachment(w io.Writer, v *store.View, a store.Att, o render) error {
 	b := append(appendJSON(nil, a.Name), `:{"content_type":`...)
 	b = append(appendJSON(b, a.Type), `,"revpos":`...)
 	b = append(strconv.AppendInt(b, int64(a.RevPos), 10), `,"digest":`...)
 	b = appendJSON(b, digest(a))
-	if !data {
+	if sends := o.sends(a); o.follows || !sends {
 		b = append(b, `,"length":`...)
-		b = append(strconv.AppendInt(b, a.Length, 10), `,"stub":true}`...)
+		b = strconv.AppendInt(b, a.Length, 10)
+		if sends {
+			b = append(b, `,"follows":true}`...)
+		} else {
+			b = append(b, `,"stub":true}`...)
+		}
 		w.Write(b)
 		return nil
 	}
@@ -96,7 +111,7 @@ func (c *call) writeAttachment(w *bufio.Writer, v *store.View, a store.Att, data
 	if err := enc.Close(); err != nil {
 		return err
 	}
-	w.WriteString(`"}`)
+	io.WriteString(w, `"}`)
 	return nil
 }
 
@@ -109,9 +124,12 @@ func appendMeta(b []byte, d *store.Document, r store.Rev, o render) ([]byte, err
 		return nil, err
 	}
 	meta := func(name string, v any) {
-		data, _ := json.Marshal(v) // Lists of strings cannot fail.
+		data, _ := json.Marshal(v) // Lists of strings and numbers cannot fail.
 		b = append(append(append(b, `,"`...), name...), `":`...)
 		b = append(b, data...)
+	}
+	if o.localSeq {
+		meta("_local_seq", d.Seq)
 	}
 	if o.revs {
 		meta("_revisions", revisionsOf(tree, r))

@@ -58,8 +58,19 @@ func (c *call) route() error {
 	if len(c.path) == 0 {
 		return c.dispatch(method{"GET", (*call).welcome})
 	}
+	if c.path[0] == "_node" {
+		return c.nodeInfo()
+	}
 	if len(c.path) == 1 {
 		switch c.path[0] {
+		case "_active_tasks":
+			return c.dispatch(method{"GET", (*call).activeTasks})
+		case "_db_updates":
+			return c.dispatch(method{"GET", (*call).dbUpdates})
+		case "_dbs_info":
+			return c.dispatch(method{"GET", (*call).databasesInfo}, method{"POST", (*call).chosenInfo})
+		case "_membership":
+			return c.dispatch(method{"GET", (*call).membership})
 		case "_up":
 			return c.dispatch(method{"GET", (*call).up})
 		case "_uuids":
@@ -85,6 +96,11 @@ func (c *call) route() error {
 		if methods := resources[c.path[1]]; methods != nil && len(c.path) == 2 {
 			return c.dispatch(methods...)
 		}
+		if len(c.path) == 3 {
+			if methods := c.below(); methods != nil {
+				return c.dispatch(methods...)
+			}
+		}
 		if c.path[1] == "_index" {
 			return c.dispatch(method{"DELETE", (*call).deleteIndex})
 		}
@@ -98,12 +114,39 @@ var resources = map[string][]method{
 	"_bulk_docs":          {{"POST", (*call).bulkDocs}},
 	"_bulk_get":           {{"POST", (*call).bulkGet}},
 	"_changes":            {{"GET", (*call).changes}, {"POST", (*call).changes}},
+	"_compact":            {{"POST", (*call).compactDatabase}},
+	"_design_docs":        {{"GET", (*call).allDocs}, {"POST", (*call).allDocs}},
 	"_ensure_full_commit": {{"POST", (*call).ensureFullCommit}},
 	"_explain":            {{"POST", (*call).explain}},
 	"_find":               {{"POST", (*call).find}},
 	"_index":              {{"GET", (*call).indexes}, {"POST", (*call).createIndex}},
+	"_local_docs":         {{"GET", (*call).allDocs}, {"POST", (*call).allDocs}},
+	"_missing_revs":       {{"POST", (*call).missingRevs}},
+	"_purge":              {{"POST", (*call).purge}},
+	"_purged_infos_limit": {{"GET", (*call).getPurgedInfosLimit}, {"PUT", (*call).putPurgedInfosLimit}},
 	"_revs_diff":          {{"POST", (*call).revsDiff}},
+	"_revs_limit":         {{"GET", (*call).getRevsLimit}, {"PUT", (*call).putRevsLimit}},
 	"_security":           {{"GET", (*call).getSecurity}, {"PUT", (*call).putSecurity}},
+	"_shards":             {{"GET", (*call).databaseShards}},
+	"_sync_shards":        {{"POST", (*call).syncShards}},
+	"_view_cleanup":       {{"POST", (*call).viewCleanup}},
+}
+
+// below returns what is one step below a resource of a database; nil if
+// nothing is.
+func (c *call) below() []method {
+	name := c.path[2]
+	switch c.path[1] {
+	case "_all_docs", "_design_docs", "_local_docs":
+		if name == "queries" {
+			return []method{{"POST", (*call).allDocsQueries}}
+		}
+	case "_compact":
+		return []method{{"POST", func(c *call) error { return c.compactViews(name) }}}
+	case "_shards":
+		return []method{{"GET", func(c *call) error { return c.documentShard(name) }}}
+	}
+	return nil
 }
 
 // routeDocument dispatches on documents, local documents and attachments.
@@ -133,7 +176,8 @@ func (c *call) routeDocument() error {
 			method{"GET", with((*call).getLocal)}, method{"PUT", with((*call).putLocal)}, method{"DELETE", with((*call).deleteLocal)})
 	case len(rest) == 0:
 		return c.dispatch(
-			method{"GET", with((*call).getDocument)}, method{"PUT", with((*call).putDocument)}, method{"DELETE", with((*call).deleteDocument)})
+			method{"GET", with((*call).getDocument)}, method{"PUT", with((*call).putDocument)},
+			method{"DELETE", with((*call).deleteDocument)}, method{methodCopy, with((*call).copyDocument)})
 	case strings.HasPrefix(id, "_design/") && strings.HasPrefix(rest[0], "_"):
 		return errNoHandler // Views and other functions are not offered.
 	}

@@ -118,8 +118,8 @@ func (c *call) getSecurity() error {
 }
 
 func (c *call) putSecurity() error {
-	if c.wantDatabaseAdmin() != nil {
-		return unauthorized("You are not a db or server admin.")
+	if err := c.ensureDatabaseAdmin(); err != nil {
+		return err
 	}
 	data, err := c.readJSON()
 	if err != nil {
@@ -128,10 +128,5 @@ func (c *call) putSecurity() error {
 	if _, err := parseSecurity(data); err != nil {
 		return err
 	}
-	set := store.SetSecurity{Name: c.db.Name, DB: c.db.ID, Security: data}
-	if _, err := c.propose(c.ctx(), store.CatalogueShard, store.OpID{}, set); err != nil {
-		return err
-	}
-	c.reply(http.StatusOK, okReply)
-	return nil
+	return c.changeCatalogue(store.SetSecurity{Name: c.db.Name, DB: c.db.ID, Security: data})
 }

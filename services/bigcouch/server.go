@@ -65,7 +65,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 func (s *Server) serve(ctx context.Context, ln net.Listener) error {
-	auth, err := newAuth(s.cfg.Accounts)
+	auth, err := newAuth(s.cfg.Accounts, s.cfg.ProxySecretFile)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -81,7 +81,8 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	parent := ctx
 	ctx, fail := context.WithCancelCause(ctx)
 	local := shard.NewLocal(st, shards+1)
-	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, shards: local, auth: auth, stopping: ctx.Done()}
+	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, shards: local, auth: auth, metrics: newMetrics(st), stopping: ctx.Done()}
+	n.names.begin()
 	var wg sync.WaitGroup
 	wg.Go(func() { fail(local.Run(logCtx)) })
 	wg.Go(func() { n.watch(ctx, fail) })

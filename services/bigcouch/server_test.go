@@ -113,6 +113,7 @@ func (n *node) do(user, method, path, body string, headers ...string) answer {
 	if body != "" || method == "POST" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	req.Header.Set("Accept", "application/json")
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)

@@ -89,19 +89,37 @@ func (c *call) getSession() error {
 		Handlers      []string `json:"authentication_handlers"`
 		Authenticated string   `json:"authenticated,omitempty"`
 	}
+	basic, err := c.flag("basic")
+	if err != nil {
+		return err
+	}
+	if basic && c.user.Name == "" {
+		c.w.Header().Set("WWW-Authenticate", `Basic realm="server"`)
+		return unauthorized("Please login.")
+	}
+	handlers := []string{"cookie", "default"}
+	if c.auth.proxy != nil {
+		handlers = append(handlers, "proxy")
+	}
 	c.reply(http.StatusOK, struct {
 		OK      bool    `json:"ok"`
 		UserCtx userCtx `json:"userCtx"`
 		Info    info    `json:"info"`
-	}{true, contextOf(c.user), info{[]string{"cookie", "default"}, c.user.handler}})
+	}{true, contextOf(c.user), info{handlers, c.user.handler}})
 	return nil
 }
 
 func (c *call) postSession() error {
 	c.limit = 64 << 10 // Anybody may ask.
-	name, password, err := c.credentialsInBody()
+	status, err := c.next()
 	if err != nil {
 		return err
+	}
+	name, password, ok := c.r.BasicAuth()
+	if !ok || c.r.ContentLength != 0 {
+		if name, password, err = c.credentialsInBody(); err != nil {
+			return err
+		}
 	}
 	u, fingerprint, err := c.login(name, password)
 	if err != nil {
@@ -110,8 +128,22 @@ func (c *call) postSession() error {
 	c.issue(u.Name, fingerprint)
 	ctx := contextOf(u)
 	ctx.OK = true
-	c.reply(http.StatusOK, ctx)
+	c.reply(status, ctx)
 	return nil
+}
+
+// next returns the status of a success: a redirection if the query names the
+// path to go on with.
+func (c *call) next() (status int, err error) {
+	next := c.query.Get("next")
+	if next == "" {
+		return http.StatusOK, nil
+	}
+	if next[0] != '/' || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+		return 0, badRequest("path must begin with a /.") // Of this server, that is.
+	}
+	c.w.Header().Set("Location", next)
+	return http.StatusFound, nil
 }
 
 // credentialsInBody reads a form or a JSON object.
@@ -137,7 +169,11 @@ func (c *call) credentialsInBody() (name, password string, err error) {
 }
 
 func (c *call) deleteSession() error {
+	status, err := c.next()
+	if err != nil {
+		return err
+	}
 	c.setCookie("", time.Unix(0, 0), -1)
-	c.reply(http.StatusOK, okReply)
+	c.reply(status, okReply)
 	return nil
 }

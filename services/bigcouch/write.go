@@ -65,6 +65,7 @@ func (c *call) writeAs(op store.OpID, docs []store.Doc, replicated bool) ([]stor
 		if err != nil {
 			return nil, err
 		}
+		c.metrics.writes.Add(float64(len(r.Docs)))
 		results = append(results, r.Docs...)
 		docs = docs[n:]
 		op = derived(op, "next") // The next entry is another operation.
@@ -88,8 +89,8 @@ func (c *call) writeOne(d store.Doc, replicated bool, status int) error {
 	c.w.Header().Set("ETag", `"`+rev+`"`)
 	if status == http.StatusCreated {
 		at := "/" + strings.Trim(c.r.URL.EscapedPath(), "/")
-		if c.r.Method == http.MethodPost {
-			at += "/" + url.PathEscape(r[0].ID)
+		if c.r.Method == http.MethodPost || c.r.Method == methodCopy {
+			at = "/" + url.PathEscape(c.db.Name) + "/" + url.PathEscape(r[0].ID)
 		}
 		c.w.Header().Set("Location", at)
 	}
@@ -140,11 +141,20 @@ func (c *call) prepare(d *document, replicated bool) (store.Doc, error) {
 		return out, err
 	}
 	for i := range d.atts {
+		if d.atts[i].Follows && d.parts != nil {
+			continue
+		}
 		a, err := c.takeIn(&d.atts[i])
 		if err != nil {
 			return out, errors.Join(err, c.abandon(out))
 		}
 		out.Atts = append(out.Atts, a)
+	}
+	if d.parts != nil {
+		atts, err := d.parts.attachments(d.atts, c.takePart)
+		if out.Atts = append(out.Atts, atts...); err != nil {
+			return out, errors.Join(err, c.abandon(out))
+		}
 	}
 	return out, nil
 }
@@ -153,6 +163,9 @@ func (c *call) prepare(d *document, replicated bool) (store.Doc, error) {
 func (c *call) takeIn(in *inline) (store.NewAtt, error) {
 	if in.Stub {
 		return store.NewAtt{Stub: true, Att: store.Att{Name: in.name, MD5: md5Of(in.Digest)}}, nil
+	}
+	if in.Follows || in.Data == nil {
+		return store.NewAtt{}, badRequest("Attachment %q follows nowhere", in.name)
 	}
 	r := base64.NewDecoder(base64.StdEncoding, strings.NewReader(*in.Data))
 	a, err := c.upload(&limited{r, c.cfg.MaxAttachmentSize}, int64(base64.StdEncoding.DecodedLen(len(*in.Data))))
@@ -166,9 +179,12 @@ func (c *call) takeIn(in *inline) (store.NewAtt, error) {
 // expected returns the revision that the request says it edits: in the query,
 // in If-Match, or in the body. Two of them must agree.
 func (c *call) expected(inBody string) (string, error) {
-	rev := c.query.Get("rev")
+	rev, match := c.query.Get("rev"), strings.Trim(c.r.Header.Get("If-Match"), `"`)
+	if rev != "" && match != "" && rev != match {
+		return "", badRequest("Document rev and etag have different values")
+	}
 	if rev == "" {
-		rev = strings.Trim(c.r.Header.Get("If-Match"), `"`)
+		rev = match
 	}
 	if rev != "" && inBody != "" && rev != inBody {
 		return "", badRequest("Document rev from request body and query string have different values")
@@ -197,8 +213,12 @@ func (c *call) replicated() (bool, error) {
 }
 
 func (c *call) putDocument(id string) error {
-	if strings.HasPrefix(c.r.Header.Get("Content-Type"), "multipart/") {
-		return errContentType // Attachments are sent inline or by themselves.
+	if strings.HasPrefix(c.r.Header.Get("Content-Type"), typeRelated) {
+		d, err := c.readParts()
+		if err != nil {
+			return err
+		}
+		return c.putParsed(id, d, http.StatusCreated)
 	}
 	data, err := c.readJSON()
 	if err != nil {

@@ -160,6 +160,27 @@ func TestOrderIsThatOfThePlainComparison(t *testing.T) {
 	})
 }
 
+// Of any two JSON texts the bytes say what the values say.
+func FuzzAppend(f *testing.F) {
+	for _, s := range []string{`null`, `[1,"a",{}]`, `{"b":1,"a":[true]}`, `"a\u0000b"`, `-0`, `1e300`, `"\ufffd"`, `["é","e\u0301"]`} {
+		f.Add(s, `"a"`)
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, one, two string) {
+		var a, b any
+		if len(one) > 200 || len(two) > 200 || json.Unmarshal([]byte(one), &a) != nil || json.Unmarshal([]byte(two), &b) != nil {
+			return
+		}
+		x, y := order.Append(nil, a), order.Append(nil, b)
+		if got, want := bytes.Compare(x, y), plain(a, b); got != want {
+			t.Fatalf("%s against %s: bytes %d, values %d", one, two, got, want)
+		}
+		if !bytes.Equal(x, y) && (bytes.HasPrefix(x, y) || bytes.HasPrefix(y, x)) {
+			t.Fatalf("%s and %s: one encoding begins the other", one, two)
+		}
+	})
+}
+
 func BenchmarkAppend(b *testing.B) {
 	var dst []byte
 	for b.Loop() {

@@ -60,6 +60,7 @@ type Batch struct {
 	shard uint16
 	head  Head
 	open  []openDB
+	named []Update    // Databases that were made or dropped.
 	owner *sync.Mutex // Of the shard, held until the batch ends.
 }
 
@@ -209,6 +210,7 @@ func (b *Batch) commit(durable bool) error {
 	for _, o := range b.open {
 		b.s.wakers.wake(o.p.db)
 	}
+	b.s.updates.add(b.open, b.named)
 	return b.Close()
 }
 
@@ -223,5 +225,6 @@ func (c *counters) encode() []byte {
 	b = binary.AppendUvarint(b, c.Deleted)
 	b = binary.AppendUvarint(b, c.Seq)
 	b = binary.AppendUvarint(b, uint64(c.Size))
-	return binary.AppendUvarint(b, uint64(c.Indexes))
+	b = binary.AppendUvarint(b, uint64(c.Indexes))
+	return binary.AppendUvarint(b, c.Purged)
 }

@@ -26,6 +26,8 @@ type Database struct {
 	RevsLimit int             `json:"revs_limit"`
 	Created   int64           `json:"created"`            // Unix milliseconds.
 	Security  json.RawMessage `json:"security,omitempty"` // Empty: the default.
+
+	PurgedInfosLimit int `json:"purged_infos_limit,omitempty"` // Purges that are remembered. 0: 1000.
 }
 
 // UUID returns the name of this incarnation.
@@ -85,6 +87,9 @@ func (c SetState) apply(b *Batch) (Result, error) {
 		if d.State != Deleting {
 			d.State = c.State
 		}
+		if d.State == Live {
+			b.named = append(b.named, Update{DB: d.ID, Name: d.Name, Type: Created})
+		}
 	})
 }
 
@@ -127,6 +132,7 @@ func (c ForgetDatabase) apply(b *Batch) (Result, error) {
 		return Result{Err: ErrNoDatabase}, nil
 	}
 	b.delete(catalogueKey(c.Name))
+	b.named = append(b.named, Update{DB: c.DB, Name: c.Name, Type: Dropped})
 	return Result{}, nil
 }
 

@@ -31,6 +31,9 @@ var commands = map[byte]func(*codec.Decoder) (Command, error){
 	10: decode[ForgetDatabase],
 	11: decode[Digest],
 	12: decode[NameHistory],
+	13: decode[Purge],
+	14: decode[SetRevsLimit],
+	15: decode[SetPurgedInfosLimit],
 }
 
 // number returns the number of a command in commands.
@@ -60,6 +63,12 @@ func number(c Command) byte {
 		return 11
 	case NameHistory:
 		return 12
+	case Purge:
+		return 13
+	case SetRevsLimit:
+		return 14
+	case SetPurgedInfosLimit:
+		return 15
 	}
 	panic(fmt.Sprintf("store: %T has no number", c))
 }

@@ -40,6 +40,9 @@ func entries(t testing.TB) []Entry {
 		ForgetDatabase{Name: "x", DB: 1},
 		Digest{Nonce: 4},
 		NameHistory{History: 5},
+		Purge{DB: 1, Keep: 2, Docs: []PurgeDoc{{ID: "x", Revs: []Rev{rev, odd}}}},
+		SetRevsLimit{Name: "x", DB: 1, Limit: 5},
+		SetPurgedInfosLimit{Name: "x", DB: 1, Limit: 5},
 	} {
 		list = append(list, Entry{Op: OpID{1, 2, 3}, Time: 1 << 42, Cmd: c})
 	}

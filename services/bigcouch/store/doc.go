@@ -32,6 +32,7 @@
 //	D shard dbid t blob n       chunk n of an attachment, 256 KB
 //	D shard dbid u digest       SHA-256 of an attachment -> blob, number of references
 //	D shard dbid l id           local document
+//	D shard dbid g n            the n-th purge: id of the document
 //	D shard dbid x              index definitions, derived from design documents of language "query"
 //	D shard 0 A                 applied index, highest time of a proposer
 //	D shard 0 o opid            answer of a recent operation

@@ -46,9 +46,10 @@ type Command interface {
 // A Result is the answer to an entry.
 type Result struct {
 	Err      *Refusal    `json:"err,omitempty"`
-	Docs     []DocResult `json:"docs,omitempty"` // Of WriteDocs: one for each document, in order.
-	Database *Database   `json:"db,omitempty"`   // Of CreateDatabase: the one in the way. Its name is the caller's to know.
-	Rev      string      `json:"rev,omitempty"`  // Of WriteLocal.
+	Docs     []DocResult `json:"docs,omitempty"`   // Of WriteDocs: one for each document, in order.
+	Database *Database   `json:"db,omitempty"`     // Of CreateDatabase: the one in the way. Its name is the caller's to know.
+	Rev      string      `json:"rev,omitempty"`    // Of WriteLocal.
+	Purged   [][]Rev     `json:"purged,omitempty"` // Of Purge: what went, for each document, in order.
 }
 
 // A DocResult is what became of one document.

@@ -26,6 +26,7 @@ const (
 	tabDigest   = 'u'
 	tabLocal    = 'l'
 	tabIndexes  = 'x'
+	tabPurge    = 'g'
 )
 
 // Tables of a shard, under database 0.
@@ -64,6 +65,7 @@ func (p place) indexes() []byte        { return p.key(kindData, tabIndexes) }
 func (p place) doc(id string) []byte   { return p.key(kindData, tabDoc, []byte(id)) }
 func (p place) local(id string) []byte { return p.key(kindData, tabLocal, []byte(id)) }
 func (p place) seq(n uint64) []byte    { return p.key(kindData, tabSeq, u64(n)) }
+func (p place) purge(n uint64) []byte  { return p.key(kindData, tabPurge, u64(n)) }
 
 func (p place) body(id string, r Rev) []byte {
 	return p.key(kindData, tabBody, terminated([]byte(id)), u64(uint64(r.Gen)), []byte(r.id))

@@ -50,13 +50,15 @@ func commit(t interface{ Fatal(...any) }, s *Store, entries ...Entry) []Result {
 
 // A model is what the store should hold.
 type model struct {
-	docs map[string]*modelDoc
-	seq  uint64
+	docs   map[string]*modelDoc
+	seq    uint64
+	purged uint64
 }
 
 type modelDoc struct {
 	leaves map[Rev]modelLeaf
 	inner  map[Rev]bool
+	parent map[Rev]Rev
 	seq    uint64
 }
 
@@ -95,12 +97,13 @@ func (m *model) edit(in Doc, leaf modelLeaf) (parent Rev, ok bool) {
 func (m *model) put(id string, rev, parent Rev, leaf modelLeaf) {
 	d := m.docs[id]
 	if d == nil {
-		d = &modelDoc{leaves: map[Rev]modelLeaf{}, inner: map[Rev]bool{}}
+		d = &modelDoc{leaves: map[Rev]modelLeaf{}, inner: map[Rev]bool{}, parent: map[Rev]Rev{}}
 		m.docs[id] = d
 	}
 	if !parent.IsZero() {
 		delete(d.leaves, parent)
 		d.inner[parent] = true
+		d.parent[rev] = parent
 	}
 	d.leaves[rev] = leaf
 	m.seq++
@@ -148,6 +151,10 @@ func (m *model) step(t *rapid.T, b *Batch, blob *byte) {
 	leaf := modelLeaf{deleted: in.Deleted, body: fmt.Sprintf(`{"v":%q}`, strings.Repeat("x", size)), atts: map[string]string{}}
 	in.Body = []byte(leaf.body)
 	known := m.docs[in.ID]
+	if known != nil && rapid.IntRange(0, 7).Draw(t, "purge") == 0 {
+		m.purge(t, b, in.ID)
+		return
+	}
 	if known != nil && rapid.IntRange(0, 5).Draw(t, "rev") > 0 {
 		revs := slices.SortedFunc(maps.Keys(known.leaves), Rev.compare)
 		in.Rev = rapid.SampledFrom(revs).Draw(t, "of")
@@ -208,7 +215,7 @@ func (m *model) check(t *rapid.T, s *Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Info{Seq: m.seq}
+	want := Info{Seq: m.seq, Purged: m.purged}
 	var changes []Change
 	bodies, refs := 0, map[[32]byte]uint64{}
 	for id, d := range m.docs {
@@ -265,6 +272,9 @@ func (m *model) check(t *rapid.T, s *Store) {
 			t.Fatal(err)
 		}
 		return n
+	}
+	if n := count(tabPurge); n != int(min(m.purged, modelKeep)) {
+		t.Fatalf("%d purges remembered of %d, at most %d", n, m.purged, modelKeep)
 	}
 	if n := count(tabBody); n != bodies {
 		t.Fatalf("%d rows of bodies, want %d", n, bodies)

@@ -39,9 +39,18 @@ func (v *View) Rows(db *Database, ix IndexID, in Span) iter.Seq2[Found, error] {
 // Content decodes the winner of d as selectors want it: a map with _id and
 // _rev.
 func (v *View) Content(db *Database, d *Document) (map[string]any, error) {
-	body, err := v.Body(db, d, d.Rev)
+	return v.LeafContent(db, d, Node{Rev: d.Rev, Deleted: d.Deleted})
+}
+
+// LeafContent decodes a leaf of d. That of a tombstone has _deleted.
+func (v *View) LeafContent(db *Database, d *Document, leaf Node) (map[string]any, error) {
+	body, err := v.Body(db, d, leaf.Rev)
 	if err != nil {
 		return nil, err
 	}
-	return content(d.ID, d.Rev, body.JSON)
+	m, err := content(d.ID, leaf.Rev, body.JSON)
+	if err == nil && leaf.Deleted {
+		m["_deleted"] = true
+	}
+	return m, err
 }

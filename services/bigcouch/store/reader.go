@@ -63,6 +63,7 @@ type counters struct {
 	Docs, Deleted, Seq uint64
 	Size               int64 // Of bodies and attachments of leaves, bytes.
 	Indexes            int
+	Purged             uint64 // Documents that were purged, counted.
 }
 
 func (s source) counters(p place) (*counters, error) {
@@ -72,6 +73,9 @@ func (s source) counters(p place) (*counters, error) {
 	}
 	r := row{s: data}
 	c := &counters{Docs: r.uint(), Deleted: r.uint(), Seq: r.uint(), Size: int64(r.uint()), Indexes: int(r.uint())}
+	if r.s != "" { // Rows of before purging end here.
+		c.Purged = r.uint()
+	}
 	return c, r.err
 }
 

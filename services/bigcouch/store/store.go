@@ -47,6 +47,7 @@ type Store struct {
 	db      *pebble.DB
 	opts    Options
 	wakers  wakers
+	updates updates
 	indexed indexCache
 
 	installs atomic.Uint64 // How often a shard was replaced as a whole.
@@ -213,6 +214,9 @@ func (s *Store) Free() (uint64, error) {
 	u, err := s.opts.FS.GetDiskUsage(s.opts.Dir)
 	return u.AvailBytes, err
 }
+
+// DiskBytes returns how many bytes the store takes on the disk.
+func (s *Store) DiskBytes() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 
 // A logger takes Pebble's own messages.
 type logger struct{ log *slog.Logger }

@@ -40,6 +40,7 @@ type Info struct {
 	Docs, Deleted uint64
 	Seq           uint64 // Update sequence.
 	Size          int64  // Of bodies and attachments of leaves, bytes.
+	Purged        uint64 // Documents that were purged, counted.
 }
 
 // Info returns the counters, nil when the database is not there.
@@ -48,7 +49,7 @@ func (v *View) Info(db *Database) (*Info, error) {
 	if err != nil || c == nil {
 		return nil, err
 	}
-	return &Info{c.Docs, c.Deleted, c.Seq, c.Size}, nil
+	return &Info{c.Docs, c.Deleted, c.Seq, c.Size, c.Purged}, nil
 }
 
 // Document returns a document, nil when there never was one.
@@ -121,18 +122,6 @@ func (v *View) Pending(db *Database, since uint64) (n int, err error) {
 		return true, nil
 	})
 	return n, err
-}
-
-// Local returns the revision and the body of a local document; an empty
-// revision when there is none. The id has no "_local/".
-func (v *View) Local(db *Database, id string) (rev string, body []byte, err error) {
-	data, err := v.get(db.place().local(id))
-	if err != nil || data == "" {
-		return "", nil, err
-	}
-	r := row{s: data}
-	rev = r.string()
-	return "0-" + rev, []byte(r.s), r.err
 }
 
 // ReadAttachment calls f with the bytes from off of an attachment of a leaf
