@@ -38,7 +38,7 @@ func (c *call) changes() error {
 	if info == nil {
 		return store.ErrNoDatabase
 	}
-	if f.since, err = parseSeq(c.db, f.sinceParameter(), info.Seq); err != nil {
+	if f.since, err = c.sinceOf(f.sinceParameter(), info.Seq); err != nil {
 		return err
 	}
 	switch f.kind {
@@ -48,6 +48,25 @@ func (c *call) changes() error {
 		return f.longpoll()
 	}
 	return f.normal()
+}
+
+// sinceOf reads since. What is beyond the end may be what another node has told,
+// of which this one has not heard yet.
+func (c *call) sinceOf(since string, now uint64) (uint64, error) {
+	n, err := parseSeq(c.db, since, now)
+	if err != nil || n > 0 || since == "" || since == "0" || c.engine.set == nil {
+		return n, err
+	}
+	if err := c.engine.log.Barrier(c.ctx(), c.db.Shard); err != nil {
+		return 0, err
+	}
+	v := c.view()
+	defer v.Close()
+	info, err := v.Info(c.db)
+	if err != nil || info == nil {
+		return 0, err
+	}
+	return parseSeq(c.db, since, info.Seq)
 }
 
 func (c *call) newFeed() (*feed, error) {

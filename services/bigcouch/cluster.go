@@ -3,16 +3,21 @@ package bigcouch
 import (
 	"net"
 	"net/http"
+
+	"leap.example/services/bigcouch/store"
 )
 
-// A node by itself is a cluster of one, and its databases have one shard. What
-// is said of places here is in CouchDB's terms.
+// A node by itself is a cluster of one. A database lies in one shard. What is
+// said of places here is in CouchDB's terms.
 
 // wholeRange is the range of hashes of the only shard of a database.
 const wholeRange = "00000000-ffffffff"
 
 // name returns the name of this node.
 func (n *node) name() string {
+	if n.cfg.Cluster != nil {
+		return "bigcouch@" + n.cfg.Cluster.Node
+	}
 	host, _, err := net.SplitHostPort(n.cfg.Listen)
 	if err != nil || host == "" {
 		host = "localhost"
@@ -21,18 +26,38 @@ func (n *node) name() string {
 }
 
 // nodes returns the names of the nodes that have a copy of a shard.
-func (n *node) nodes(uint16) []string { return []string{n.name()} }
+func (n *node) nodes(shardNo uint16) (names []string) {
+	if n.engine.set == nil {
+		return []string{n.name()}
+	}
+	for _, name := range n.cfg.Cluster.Placement[shardNo] {
+		names = append(names, "bigcouch@"+name)
+	}
+	return names
+}
 
 func (c *call) membership() error {
 	if err := c.wantAdmin(); err != nil {
 		return err
 	}
 	all := []string{c.name()}
+	if c.cfg.Cluster != nil {
+		all = nil
+		for _, n := range c.cfg.Cluster.Nodes {
+			all = append(all, "bigcouch@"+n.Name)
+		}
+	}
 	c.reply(http.StatusOK, struct {
 		All     []string `json:"all_nodes"`
 		Cluster []string `json:"cluster_nodes"`
 	}{all, all})
 	return nil
+}
+
+// quorums returns what CouchDB calls q, n, w and r of a database.
+func (n *node) quorums(db *store.Database) quorums {
+	copies := len(n.nodes(db.Shard))
+	return quorums{1, copies, copies/2 + 1, 1}
 }
 
 func (c *call) databaseShards() error {

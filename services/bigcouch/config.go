@@ -24,6 +24,8 @@ type Config struct {
 
 	CORS ConfigCORS `json:"cors,omitzero"` // What pages of other origins may do.
 
+	Cluster *ConfigCluster `json:"cluster,omitempty"` // The other nodes. None: this node is by itself.
+
 	MaxDocumentSize   int64 `json:"max_document_size,omitempty"`   // Bytes of one document without attachments. 0: 8,000,000.
 	MaxRequestSize    int64 `json:"max_request_size,omitempty"`    // Bytes of a JSON body, unpacked. 0: 64 MiB.
 	MaxAttachmentSize int64 `json:"max_attachment_size,omitempty"` // Bytes of one attachment. 0: 256 MiB.
@@ -67,6 +69,11 @@ func (c Config) Validate() error {
 		seen[a.Name] = true
 		if slices.ContainsFunc(a.Roles, func(r string) bool { return r == "" || r[0] == '_' }) {
 			return fmt.Errorf("accounts: %q: a role is empty or begins with _", a.Name)
+		}
+	}
+	if c.Cluster != nil {
+		if err := c.Cluster.validate(); err != nil {
+			return err
 		}
 	}
 	if c.CORS.Credentials && slices.Contains(c.CORS.Origins, "*") {

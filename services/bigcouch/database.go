@@ -33,6 +33,10 @@ func (c *call) up() error {
 	case <-c.stopping:
 		c.reply(http.StatusNotFound, map[string]string{"status": "stopping"})
 	default:
+		if c.engine.set != nil && !c.engine.set.Ready(store.CatalogueShard) {
+			c.reply(http.StatusNotFound, map[string]string{"status": "starting"})
+			return nil
+		}
 		c.reply(http.StatusOK, map[string]string{"status": "ok"})
 	}
 	return nil
@@ -118,14 +122,9 @@ func (c *call) dropDatabase() error {
 	if c.query.Has("rev") {
 		return badRequest("You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?")
 	}
-	v := c.view()
-	db, err := v.Database(c.path[0])
-	v.Close()
+	db, err := c.database(c.path[0])
 	if err != nil {
 		return err
-	}
-	if db == nil || db.State != store.Live {
-		return store.ErrNoDatabase
 	}
 	if err := c.drop(c.ctx(), db); err != nil {
 		return err

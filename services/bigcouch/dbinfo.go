@@ -48,7 +48,7 @@ func (c *call) about(v *store.View, db *store.Database) (*databaseInfo, error) {
 		sizes{info.Size, info.Size, info.Size},
 		map[string]any{},
 		info.Deleted, info.Docs, store.Format, false,
-		quorums{1, 1, 1, 1},
+		c.quorums(db),
 		strconv.FormatInt(db.Created*1000, 10),
 	}, nil
 }

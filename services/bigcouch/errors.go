@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"leap.example/services/bigcouch/mango"
+	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
 
@@ -46,6 +47,10 @@ func illegalID(reason string) error {
 	return &wireError{http.StatusBadRequest, "illegal_docid", reason}
 }
 
+func unavailable(format string, args ...any) error {
+	return &wireError{http.StatusServiceUnavailable, "service_unavailable", fmt.Sprintf(format, args...)}
+}
+
 func tooLarge(reason string) error {
 	return &wireError{http.StatusRequestEntityTooLarge, "too_large", reason}
 }
@@ -78,6 +83,9 @@ var refusalStatus = map[string]int{
 func asWire(err error) (*wireError, bool) {
 	if e, ok := errors.AsType[*wireError](err); ok {
 		return e, true
+	}
+	if errors.Is(err, shard.ErrNoMajority) {
+		return &wireError{http.StatusServiceUnavailable, "service_unavailable", err.Error()}, true
 	}
 	if e, ok := errors.AsType[*mango.Error](err); ok {
 		return &wireError{e.Status, e.Word, e.Reason}, true

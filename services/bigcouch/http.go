@@ -59,6 +59,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Del("ETag")
 	w.Header().Del("Location")
+	if e.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	c.reply(e.status, struct {
 		Error  string `json:"error"`
 		Reason string `json:"reason"`

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"leap.example/services/bigcouch/peer"
 	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
@@ -22,7 +23,8 @@ type node struct {
 	log      *slog.Logger
 	idle     time.Duration
 	store    *store.Store
-	shards   shard.Log
+	engine   *engine
+	port     *peer.Port // Nil on a node by itself.
 	auth     *auth
 	metrics  *metrics
 	tasks    tasks
@@ -53,20 +55,23 @@ func (n *node) watch(ctx context.Context, fail context.CancelCauseFunc) {
 	}
 }
 
-// recover finishes what a crash has left half done: databases that were being
-// created or dropped, uploads that no document came to name.
-func (n *node) recover(ctx context.Context) error {
+// uploadLife is how long an upload may wait for the document that names it, on a
+// node whose start does not end all uploads.
+const uploadLife = time.Hour
+
+// recover finishes what a crash has left half done in a shard: uploads that no
+// document came to name, and in the catalogue databases that were being created
+// or dropped.
+func (n *node) recover(ctx context.Context, shardNo uint16) error {
 	v := n.store.View()
 	var left []*store.Database
-	var err error
-	for d, e := range v.Databases() {
-		if err = e; e == nil && d.State != store.Live {
-			left = append(left, d)
+	drops, err := v.Uploads(shardNo)
+	if shardNo == store.CatalogueShard {
+		for d, e := range v.Databases() {
+			if err = errors.Join(err, e); e == nil && d.State != store.Live {
+				left = append(left, d)
+			}
 		}
-	}
-	drops := map[uint16][]store.DropUpload{}
-	for i := uint16(1); i <= shards && err == nil; i++ {
-		drops[i], err = v.Uploads(i)
 	}
 	if err = errors.Join(err, v.Close()); err != nil {
 		return fmt.Errorf("looking for unfinished work: %w", err)
@@ -76,11 +81,12 @@ func (n *node) recover(ctx context.Context) error {
 			return err
 		}
 	}
-	for i, ds := range drops {
-		for _, d := range ds {
-			if _, err := n.propose(ctx, i, store.OpID{}, d); err != nil {
-				return err
-			}
+	for _, u := range drops {
+		if n.engine.set != nil && time.Since(time.UnixMilli(u.Began)) < uploadLife {
+			continue // Another node may be at it.
+		}
+		if _, err := n.propose(ctx, shardNo, store.OpID{}, u.Drop); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -89,7 +95,7 @@ func (n *node) recover(ctx context.Context) error {
 // propose enters a command into the log of a shard. A command that the store
 // refuses is an error here too.
 func (n *node) propose(ctx context.Context, s uint16, op store.OpID, c store.Command) (store.Result, error) {
-	_, r, err := n.shards.Propose(ctx, s, store.Entry{Op: op, Time: time.Now().UnixMilli(), Cmd: c})
+	_, r, err := n.engine.log.Propose(ctx, s, store.Entry{Op: op, Time: time.Now().UnixMilli(), Cmd: c})
 	switch {
 	case errors.Is(err, shard.ErrStopped):
 		return r, errUnavailable
@@ -108,8 +114,11 @@ func (n *node) create(ctx context.Context, name string) error {
 	h := fnv.New32a()
 	h.Write([]byte(name))
 	d := store.Database{
-		Name: name, ID: max(1, binary.BigEndian.Uint64(id[:])), Shard: uint16(h.Sum32()%shards) + 1,
+		Name: name, ID: max(1, binary.BigEndian.Uint64(id[:])), Shard: uint16(h.Sum32()%uint32(n.engine.shards)) + 1,
 		State: store.Creating, RevsLimit: 1000, Created: time.Now().UnixMilli(),
+	}
+	if name == usersDatabase {
+		d.Shard = store.CatalogueShard // Every node has it, to know who asks.
 	}
 	for {
 		r, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, store.CreateDatabase{Database: d})
@@ -119,6 +128,7 @@ func (n *node) create(ctx context.Context, name string) error {
 		if r.Database == nil || r.Database.State == store.Live {
 			return err
 		}
+		r.Database.Name = name
 		if err := n.finish(ctx, r.Database); err != nil {
 			return err
 		}

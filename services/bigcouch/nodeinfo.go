@@ -30,6 +30,10 @@ func (c *call) nodeInfo() error {
 		}})
 	case path[0] == "_stats":
 		return c.dispatch(method{"GET", func(c *call) error { return c.stats(path[1:]) }})
+	case len(path) == 1 && path[0] == "_digest":
+		return c.dispatch(method{"GET", (*call).digests}, method{"POST", (*call).compare})
+	case len(path) == 1 && path[0] == "_cluster":
+		return c.dispatch(method{"GET", (*call).clusterStatus})
 	case len(path) == 1 && path[0] == "_prometheus":
 		return c.dispatch(method{"GET", (*call).prometheus})
 	case len(path) == 1 && path[0] == "_system":

@@ -17,7 +17,7 @@ func (c *call) latest() error {
 	if err != nil || r < 2 {
 		return err
 	}
-	return c.shards.Barrier(c.ctx(), c.db.Shard)
+	return c.engine.log.Barrier(c.ctx(), c.db.Shard)
 }
 
 // getDocument serves one revision, or all that open_revs names.

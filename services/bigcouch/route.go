@@ -88,6 +88,9 @@ func (c *call) route() error {
 	if err := c.openDatabase(); err != nil {
 		return err
 	}
+	if c.elsewhere() {
+		return c.pass()
+	}
 	if len(c.path) == 1 {
 		return c.dispatch(
 			method{"GET", (*call).databaseInfo}, method{"PUT", nil}, method{"POST", (*call).postDocument}, method{"DELETE", nil})

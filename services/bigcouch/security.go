@@ -65,14 +65,9 @@ func (c *call) wantAdmin() error {
 // openDatabase finds the database of the path and checks that the user is a
 // member.
 func (c *call) openDatabase() error {
-	v := c.view()
-	db, err := v.Database(c.path[0])
-	v.Close()
+	db, err := c.database(c.path[0])
 	if err != nil {
 		return err
-	}
-	if db == nil || db.State != store.Live {
-		return store.ErrNoDatabase
 	}
 	c.db = db
 	s, err := parseSecurity(db.Security)
@@ -86,6 +81,28 @@ func (c *call) openDatabase() error {
 		return unauthorized("You are not authorized to access this db.")
 	}
 	return forbidden("You are not allowed to access this db.")
+}
+
+// database finds a live database. One that is not here may have been made on
+// another node a moment ago.
+func (c *call) database(name string) (*store.Database, error) {
+	for fresh := c.engine.set == nil; ; fresh = true {
+		v := c.view()
+		db, err := v.Database(name)
+		v.Close()
+		if err != nil {
+			return nil, err
+		}
+		if db != nil && db.State == store.Live {
+			return db, nil
+		}
+		if fresh {
+			return nil, store.ErrNoDatabase
+		}
+		if err := c.engine.log.Barrier(c.ctx(), store.CatalogueShard); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // guardUsersDatabase keeps members of _users to single documents.

@@ -10,15 +10,20 @@ import (
 )
 
 // seqString returns an update sequence as clients see it: the number, for
-// people, and what we read back. It names the incarnation of the database.
+// people, and what we read back. It names the incarnation of the database and
+// the epoch of its shard.
 func seqString(db *store.Database, n uint64) string {
 	b := binary.BigEndian.AppendUint64(nil, db.ID)
-	return strconv.FormatUint(n, 10) + "-" + base64.RawURLEncoding.EncodeToString(binary.AppendUvarint(b, n))
+	b = binary.AppendUvarint(b, n)
+	if db.Epoch > 0 {
+		b = binary.AppendUvarint(b, db.Epoch)
+	}
+	return strconv.FormatUint(n, 10) + "-" + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// parseSeq reads a sequence of the wire. One of another incarnation, or from
-// the future of this one, which is that of a restored backup, is 0: a follower
-// of changes sees some again, but never skips any.
+// parseSeq reads a sequence of the wire. One of another incarnation or epoch, or
+// from the future of this one, which is that of a restored backup, is 0: a
+// follower of changes sees some again, but never skips any.
 func parseSeq(db *store.Database, s string, now uint64) (uint64, error) {
 	switch s = strings.Trim(s, `"`); s {
 	case "", "0":
@@ -32,10 +37,14 @@ func parseSeq(db *store.Database, s string, now uint64) (uint64, error) {
 		return 0, badRequest("Malformed sequence supplied in 'since' parameter.")
 	}
 	n, size := binary.Uvarint(raw[8:])
-	if size != len(raw)-8 {
+	epoch, more := uint64(0), 0
+	if size > 0 && size < len(raw)-8 {
+		epoch, more = binary.Uvarint(raw[8+size:])
+	}
+	if size <= 0 || more < 0 || 8+size+more != len(raw) {
 		return 0, badRequest("Malformed sequence supplied in 'since' parameter.")
 	}
-	if binary.BigEndian.Uint64(raw) != db.ID || n > now {
+	if binary.BigEndian.Uint64(raw) != db.ID || epoch != db.Epoch || n > now {
 		return 0, nil
 	}
 	return n, nil

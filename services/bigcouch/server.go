@@ -12,7 +12,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 	"leap.example/services/daemon"
 )
@@ -58,7 +57,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Serve opens the store and serves ln until ctx is done. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	err := s.serve(ctx, ln)
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) || errors.Is(err, ErrEngine) {
 		return fmt.Errorf("%w: %w", err, daemon.ErrFatal)
 	}
 	return err
@@ -80,13 +79,15 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	parent := ctx
 	ctx, fail := context.WithCancelCause(ctx)
-	local := shard.NewLocal(st, shards+1)
-	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, shards: local, auth: auth, metrics: newMetrics(st), stopping: ctx.Done()}
+	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, auth: auth, metrics: newMetrics(st), stopping: ctx.Done()}
 	n.names.begin()
 	var wg sync.WaitGroup
-	wg.Go(func() { fail(local.Run(logCtx)) })
-	wg.Go(func() { n.watch(ctx, fail) })
-	if err = n.recover(ctx); err == nil {
+	if n.engine, err = n.open(ctx); err == nil {
+		wg.Go(func() { fail(n.engine.run(logCtx)) })
+		wg.Go(func() { n.watch(ctx, fail) })
+		err = n.recoverAll(ctx)
+	}
+	if err == nil {
 		s.setNode(n)
 		err = daemon.Serve(ctx, ln, &http.Server{
 			Handler:        n,
@@ -107,6 +108,9 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	fail(nil)
 	stopLog()
 	wg.Wait()
+	if n.engine != nil {
+		n.engine.close()
+	}
 	n.gate.Lock() // For good: requests that were cut have let go of the store, and no other gets in.
 	if parent.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // Stopped while it started.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -21,18 +23,34 @@ var errRefused = errors.New("refused")
 // promiseKey is the stable value that says whom this node has promised a shard.
 var promiseKey = []byte("Promise")
 
-// A vouching is the promise of a node that it has nothing of a shard and will
-// hold it with its founder.
+// A vouching is what a node says of a shard that it has nothing of. Asked by a
+// founder, it is his question.
 type vouching struct {
 	Server raft.ServerID `json:"server"`
+	Step   string        `json:"step,omitempty"` // Of the question: one of the following.
 }
 
-// vouch promises a shard to a founder, durably, unless there is something of it
-// here or it was promised to another.
-func (s *Set) vouch(n uint16, founder raft.ServerID) (vouching, error) {
+// Steps of founding a shard.
+const (
+	stepAsk     = "ask"     // Is there something of the shard?
+	stepPromise = "promise" // If not, promise it to me.
+	stepRelease = "release" // It has come to nothing.
+)
+
+// vouch says that this node has nothing of a shard, and promises it to a
+// founder, durably, unless it was promised to another. A node that is not to
+// hold the shard promises nothing.
+func (s *Set) vouch(n uint16, founder vouching) (vouching, error) {
+	h, err := s.store.Head(n)
+	if err != nil {
+		return vouching{}, err
+	}
+	if h.Index > 0 {
+		return vouching{}, fmt.Errorf("%w: there is something of the shard here", errRefused)
+	}
 	g := s.group(n)
 	if g == nil {
-		return vouching{}, errHere
+		return vouching{Server: s.self}, nil
 	}
 	empty, err := g.empty()
 	if err != nil {
@@ -45,10 +63,62 @@ func (s *Set) vouch(n uint16, founder raft.ServerID) (vouching, error) {
 	if err != nil {
 		return vouching{}, err
 	}
-	if promised != "" && promised != string(founder) {
+	if promised != "" && promised != string(founder.Server) {
 		return vouching{}, fmt.Errorf("%w: it is promised to %s", errRefused, promised)
 	}
-	return vouching{s.self}, g.logs.Set(promiseKey, []byte(founder))
+	switch founder.Step {
+	case stepPromise:
+		err = g.logs.Set(promiseKey, []byte(founder.Server))
+	case stepRelease:
+		err = g.logs.Set(promiseKey, nil)
+	}
+	return vouching{Server: s.self}, err
+}
+
+// vouched has all nodes vouch for a shard and returns their stores.
+func (s *Set) vouched(ctx context.Context, n uint16) (stores map[string]raft.ServerID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := s.step(ctx, n, stepAsk); err != nil {
+		return nil, err
+	}
+	stores, err = s.step(ctx, n, stepPromise)
+	if err != nil {
+		_, late := s.step(context.WithoutCancel(ctx), n, stepRelease)
+		return nil, errors.Join(err, late)
+	}
+	return stores, nil
+}
+
+// step asks all nodes, and this one.
+func (s *Set) step(ctx context.Context, n uint16, what string) (map[string]raft.ServerID, error) {
+	question := vouching{s.self, what}
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	stores := map[string]raft.ServerID{}
+	var failed error
+	for _, node := range s.cfg.Nodes {
+		var v vouching
+		if node == s.cfg.Self {
+			if s.group(n) == nil { // It has the shard by itself.
+				stores[node] = s.self
+				continue
+			}
+			v, err = s.vouch(n, question)
+		} else {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			err = s.ask(ctx, http.MethodPost, node, shardPath(n, "/vouch"), body, &v)
+			cancel()
+		}
+		stores[node] = v.Server
+		failed = errors.Join(failed, err)
+		if failed != nil && what != stepRelease {
+			return nil, failed
+		}
+	}
+	return stores, failed
 }
 
 func (s *Set) serveVouch(n uint16, r *http.Request) (any, error) {
@@ -60,7 +130,7 @@ func (s *Set) serveVouch(n uint16, r *http.Request) (any, error) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		return nil, err
 	}
-	return s.vouch(n, v.Server)
+	return s.vouch(n, v)
 }
 
 // found begins a shard that nobody has anything of, with all the voters of the
@@ -74,23 +144,55 @@ func (s *Set) found(ctx context.Context, g *group) error {
 	if err != nil || !empty {
 		return err
 	}
-	if _, err := s.vouch(g.shard, s.self); err != nil {
-		return err
-	}
-	body, err := json.Marshal(vouching{s.self})
+	stores, err := s.vouched(ctx, g.shard)
 	if err != nil {
 		return err
 	}
-	c := raft.Configuration{Servers: []raft.Server{{ID: s.self, Address: raft.ServerAddress(s.self)}}}
-	for _, node := range voters[1:] {
-		var v vouching
-		if err := s.ask(ctx, http.MethodPost, node, shardPath(g.shard, "/vouch"), body, &v); err != nil {
-			return err
-		}
-		c.Servers = append(c.Servers, raft.Server{ID: v.Server, Address: raft.ServerAddress(v.Server)})
+	var c raft.Configuration
+	for _, node := range voters {
+		c.Servers = append(c.Servers, raft.Server{ID: stores[node], Address: raft.ServerAddress(stores[node])})
 	}
 	s.log.Info("founding a shard", "shard", g.shard, "voters", voters)
 	return g.raft.BootstrapCluster(c).Error()
+}
+
+// grow makes a shard that this node has by itself one of the cluster, when no
+// other node has anything of it, and takes care of it from then on. The other
+// nodes come to it as the table wants it.
+func (s *Set) grow(ctx context.Context, n uint16) {
+	for {
+		g, err := s.adopt(ctx, n)
+		if err == nil {
+			s.tend(ctx, g)
+			return
+		}
+		if ctx.Err() == nil {
+			s.log.Warn("a shard of this node is not yet one of the cluster", "shard", n, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+func (s *Set) adopt(ctx context.Context, n uint16) (*group, error) {
+	if _, err := s.vouched(ctx, n); err != nil {
+		return nil, err
+	}
+	_, incarnation, _ := strings.Cut(string(s.self), "@")
+	if _, err := Refound(s.store, n, s.cfg.Self, incarnation, false); err != nil {
+		return nil, err
+	}
+	g, err := open(s.cfg, s.store, s.port, n, s.self, s.log, s.fail)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.groups[n] = g
+	return g, nil
 }
 
 // Refound makes what a store has of a shard the beginning of a new history that

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,6 +25,7 @@ type group struct {
 	logs  *logs
 	trans *raft.NetworkTransport
 	began time.Time
+	fit   atomic.Bool // Has been ready.
 }
 
 // serverID returns the name of a store of a node in raft configurations.
@@ -115,6 +117,12 @@ func (g *group) member() (s raft.Server, ok bool) {
 	return s, false
 }
 
+// holds reports whether this node is a member, as far as it has applied it.
+func (g *group) holds() bool {
+	_, ok := g.member()
+	return ok
+}
+
 // empty reports whether this node has nothing of the shard.
 func (g *group) empty() (bool, error) {
 	last, err := g.logs.LastIndex()
@@ -139,14 +147,20 @@ func (g *group) leader() string {
 // to bring it up to date before it serves what it has.
 const catchUp = 10 * time.Second
 
-// ready reports whether this replica may be read.
+// ready reports whether this replica may be read. Once it was it stays so, as
+// long as it is a member.
 func (g *group) ready() bool {
 	if _, ok := g.member(); !ok {
 		return false
 	}
-	if time.Since(g.began) > catchUp || g.raft.State() == raft.Leader {
-		return true
+	if !g.fit.Load() && (time.Since(g.began) > catchUp || g.raft.State() == raft.Leader || g.caughtUp()) {
+		g.fit.Store(true)
 	}
+	return g.fit.Load()
+}
+
+// caughtUp reports whether this replica has what its leader says is committed.
+func (g *group) caughtUp() bool {
 	if g.leader() == "" {
 		return false
 	}

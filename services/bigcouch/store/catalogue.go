@@ -27,6 +27,8 @@ type Database struct {
 	Created   int64           `json:"created"`            // Unix milliseconds.
 	Security  json.RawMessage `json:"security,omitempty"` // Empty: the default.
 
+	Epoch uint64 `json:"-" codec:"-"` // Of its shard, where it was read from a view (Head.Epoch).
+
 	PurgedInfosLimit int `json:"purged_infos_limit,omitempty"` // Purges that are remembered. 0: 1000.
 }
 

@@ -62,6 +62,19 @@ func hashPart(h hash.Hash, part []byte) {
 	h.Write(part)
 }
 
+// TakeDigest takes and keeps the digest of a shard as it is now.
+func (s *Store) TakeDigest(shard uint16) error {
+	snap, err := s.Snapshot(shard)
+	if err != nil {
+		return err
+	}
+	sum, err := snap.Sum()
+	if err == nil {
+		err = s.SaveDigest(shard, snap.Head.Index, sum)
+	}
+	return errors.Join(err, snap.Close())
+}
+
 // SaveDigest keeps the digest of a shard at an index, and forgets earlier ones.
 func (s *Store) SaveDigest(shard uint16, index uint64, sum [32]byte) error {
 	start, _ := shardSpan(kindDigest, shard)

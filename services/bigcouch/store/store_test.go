@@ -117,10 +117,10 @@ func TestUploads(t *testing.T) {
 	v := s.View()
 	drops, err := v.Uploads(1)
 	v.Close()
-	if err != nil || len(drops) != 1 || drops[0] != (DropUpload{testDB.ID, left.Blob}) {
+	if err != nil || len(drops) != 1 || drops[0].Drop != (DropUpload{testDB.ID, left.Blob}) {
 		t.Fatalf("uploads = %v, %v", drops, err)
 	}
-	commit(t, s, Entry{Cmd: drops[0]})
+	commit(t, s, Entry{Cmd: drops[0].Drop})
 	commit(t, s, Entry{Cmd: write(Doc{ID: "a", Rev: rev, Deleted: true, Body: []byte("{}")})})
 	if n := chunks(); n != 2 {
 		t.Errorf("one reference left: %d chunks, want 2", n)

@@ -25,13 +25,36 @@ func (s *Store) View() *View {
 func (v *View) Close() error { return v.r.Close() }
 
 // Database returns a row of the catalogue, nil when there is none.
-func (v *View) Database(name string) (*Database, error) { return v.catalogued(name) }
+func (v *View) Database(name string) (*Database, error) {
+	d, err := v.catalogued(name)
+	if err != nil || d == nil {
+		return nil, err
+	}
+	h, err := v.head(d.Shard)
+	d.Epoch = h.Epoch
+	return d, err
+}
 
 // Databases returns the catalogue in order of names.
 func (v *View) Databases() iter.Seq2[*Database, error] {
 	start := catalogueKey("")
+	epochs := map[uint16]uint64{}
 	return rows(v.source, start, after(start), false, func(key, value []byte) (*Database, error) {
-		return parseDatabase(string(key[len(start):]), value)
+		d, err := parseDatabase(string(key[len(start):]), value)
+		if err != nil {
+			return nil, err
+		}
+		epoch, known := epochs[d.Shard]
+		if !known {
+			h, err := v.head(d.Shard)
+			if err != nil {
+				return nil, err
+			}
+			epoch = h.Epoch
+			epochs[d.Shard] = epoch
+		}
+		d.Epoch = epoch
+		return d, nil
 	})
 }
 
@@ -149,20 +172,28 @@ func (v *View) ReadAttachment(db *Database, a Att, off, n int64, f func([]byte) 
 	})
 }
 
-// Uploads returns the uploads of a shard that no document names. After a start
+// An Upload is an attachment that no document names yet.
+type Upload struct {
+	Drop  DropUpload // What removes it.
+	Began int64      // By the proposers' clocks, Unix milliseconds.
+}
+
+// Uploads returns the uploads of a shard. After the start of a node by itself
 // they are what a crash has left.
-func (v *View) Uploads(shard uint16) (drop []DropUpload, err error) {
+func (v *View) Uploads(shard uint16) (all []Upload, err error) {
 	start := place{shard: shard}.key(kindData, tabUpload)
-	err = v.each(start, after(start), func(key, _ []byte) (bool, error) {
-		var d DropUpload
+	err = v.each(start, after(start), func(key, value []byte) (bool, error) {
+		var u Upload
 		for _, c := range key[len(start) : len(start)+8] {
-			d.DB = d.DB<<8 | uint64(c)
+			u.Drop.DB = u.Drop.DB<<8 | uint64(c)
 		}
-		copy(d.Blob[:], key[len(start)+8:])
-		drop = append(drop, d)
-		return true, nil
+		copy(u.Drop.Blob[:], key[len(start)+8:])
+		r := row{s: string(value)}
+		u.Began = int64(r.uint())
+		all = append(all, u)
+		return true, r.err
 	})
-	return drop, err
+	return all, err
 }
 
 // rows iterates over a range and parses its rows. It ends with the first

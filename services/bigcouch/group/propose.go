@@ -1,0 +1,182 @@
+package group
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"leap.example/services/bigcouch/shard"
+	"leap.example/services/bigcouch/store"
+)
+
+// quorumTimeout is how long a write waits for a majority: longer than an
+// election takes.
+const quorumTimeout = 6 * time.Second
+
+// barrierTimeout is the same for a read.
+const barrierTimeout = 6 * time.Second
+
+// Propose implements shard.Log.
+func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint64, store.Result, error) {
+	if e.Op == (store.OpID{}) {
+		rand.Read(e.Op[:])
+	}
+	data, err := e.Encode()
+	if err != nil {
+		return 0, store.Result{}, err
+	}
+	var a answer
+	err = s.atLeader(ctx, shardNo, quorumTimeout, func(ctx context.Context, node string) error {
+		var err error
+		if node == s.cfg.Self {
+			a, err = s.propose(shardNo, data)
+		} else {
+			a, err = s.askPropose(ctx, node, shardNo, data)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, store.Result{}, err
+	}
+	if g := s.group(shardNo); g != nil && g.holds() {
+		if err := g.fsm.marks.wait(ctx, a.Index); err != nil {
+			return 0, store.Result{}, err
+		}
+	}
+	return a.Index, a.Result, nil
+}
+
+// Barrier implements shard.Log. A shard that is not here is fresh at once: it
+// is read where it is.
+func (s *Set) Barrier(ctx context.Context, shardNo uint16) error {
+	g := s.group(shardNo)
+	if g == nil {
+		return nil
+	}
+	var index uint64
+	err := s.atLeader(ctx, shardNo, barrierTimeout, func(ctx context.Context, node string) error {
+		var err error
+		if node == s.cfg.Self {
+			index, err = s.readIndex(shardNo)
+		} else {
+			index, err = s.askReadIndex(ctx, node, shardNo)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return g.fsm.marks.wait(ctx, index)
+}
+
+// An answer is what came of a proposal.
+type answer struct {
+	Index  uint64       `json:"index"`
+	Result store.Result `json:"result"`
+}
+
+// errNotLeader means that nothing was done, and that another node may know more.
+var errNotLeader = errors.New("not the leader")
+
+// propose enters an entry into the log of a shard that this node leads.
+func (s *Set) propose(shardNo uint16, data []byte) (answer, error) {
+	g := s.group(shardNo)
+	if g == nil || g.raft.State() != raft.Leader {
+		return answer{}, errNotLeader
+	}
+	f := g.raft.ApplyLog(raft.Log{Data: data}, time.Second)
+	switch err := f.Error(); {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return answer{}, errNotLeader
+	case err != nil:
+		return answer{}, err // Among them ErrLeadershipLost: it may have been done.
+	}
+	a := f.Response().(applied)
+	return answer{f.Index(), a.result}, a.err
+}
+
+// readIndex returns how far a replica must have come to be fresh now.
+func (s *Set) readIndex(shardNo uint16) (uint64, error) {
+	g := s.group(shardNo)
+	if g == nil || g.raft.State() != raft.Leader {
+		return 0, errNotLeader
+	}
+	commit := g.raft.CommitIndex()
+	var l raft.Log
+	// A leader knows what was committed before it once something of its own
+	// term is: the entry by which it began.
+	if err := g.logs.GetLog(commit, &l); err == nil && l.Term != g.raft.CurrentTerm() {
+		return 0, errBegins
+	}
+	if err := g.raft.VerifyLeader().Error(); err != nil {
+		return 0, errNotLeader
+	}
+	return g.logs.reaches(commit)
+}
+
+// errBegins means that a leader has only just become one.
+var errBegins = errors.New("the leader begins")
+
+// atLeader calls f for the node that leads a shard, until it succeeds.
+func (s *Set) atLeader(ctx context.Context, shardNo uint16, limit time.Duration, f func(context.Context, string) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, shard.NoMajority(shardNo))
+	defer cancel()
+	pause := 5 * time.Millisecond
+	for try := 0; ; try++ {
+		node := s.leaderOf(shardNo, try)
+		err := f(ctx, node)
+		if err == nil {
+			s.remember(shardNo, node)
+			return nil
+		}
+		var other hint
+		if errors.As(err, &other) && other.node != "" && other.node != node {
+			s.remember(shardNo, other.node)
+		} else {
+			s.remember(shardNo, "")
+		}
+		if fatal := errors.Is(err, store.ErrEntry); fatal {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.done:
+			return shard.ErrStopped
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 100*time.Millisecond)
+	}
+}
+
+// A hint is errNotLeader with the name of the node that may be it.
+type hint struct{ node string }
+
+func (h hint) Error() string   { return "not the leader, which may be " + h.node }
+func (h hint) Is(t error) bool { return t == errNotLeader }
+
+// leaderOf returns the node to try.
+func (s *Set) leaderOf(shardNo uint16, try int) string {
+	if g := s.group(shardNo); g != nil {
+		if node := g.leader(); node != "" && try%4 != 3 {
+			return node
+		}
+	}
+	s.mu.Lock()
+	node := s.hints[shardNo]
+	s.mu.Unlock()
+	if node != "" {
+		return node
+	}
+	voters := s.cfg.Voters[shardNo]
+	return voters[try%len(voters)]
+}
+
+func (s *Set) remember(shardNo uint16, node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hints[shardNo] = node
+}

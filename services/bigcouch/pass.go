@@ -1,0 +1,125 @@
+package bigcouch
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+
+	"leap.example/services/bigcouch/peer"
+)
+
+// asHeader says for whom another node of the cluster asks.
+const asHeader = "X-Leap-As"
+
+// fromPeer marks requests that came in on the peer port.
+type fromPeer struct{}
+
+// peers serves the peer port: what groups say to each other, and requests that
+// another node does not have the shard for.
+type peers struct {
+	n    *node
+	set  http.Handler
+	port *peer.Port
+}
+
+func (p peers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, err := p.port.NodeOf(r); err != nil {
+		http.Error(w, "not a node of the cluster", http.StatusForbidden)
+		return
+	}
+	if r.Header.Get(asHeader) == "" {
+		p.set.ServeHTTP(w, r)
+		return
+	}
+	p.n.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), fromPeer{}, true)))
+}
+
+// A passedUser is a user as one node tells another.
+type passedUser struct {
+	Name    string   `json:"name"`
+	Roles   []string `json:"roles"`
+	Admin   bool     `json:"admin"`
+	Handler string   `json:"handler"`
+}
+
+// passed returns the user that another node has authenticated.
+func (c *call) passed() (u user, ok bool, err error) {
+	if c.ctx().Value(fromPeer{}) == nil {
+		return user{}, false, nil
+	}
+	var p passedUser
+	if json.Unmarshal([]byte(c.r.Header.Get(asHeader)), &p) != nil {
+		return user{}, true, badRequest("Malformed %s", asHeader)
+	}
+	return user{Name: p.Name, Roles: p.Roles, admin: p.Admin, handler: p.Handler}, true, nil
+}
+
+// elsewhere reports whether the database of the request is not on this node.
+func (c *call) elsewhere() bool {
+	return c.engine.set != nil && !c.engine.set.Ready(c.db.Shard)
+}
+
+// pass sends the request to a node that has the shard.
+func (c *call) pass() error {
+	if c.ctx().Value(fromPeer{}) != nil {
+		return unavailable("shard %d is not here either", c.db.Shard)
+	}
+	node, err := c.engine.set.Holder(c.ctx(), c.db.Shard)
+	if err != nil {
+		return unavailable("no node with shard %d can be reached", c.db.Shard)
+	}
+	as, err := json.Marshal(passedUser{c.user.Name, c.user.Roles, c.user.admin, c.user.handler})
+	if err != nil {
+		return err
+	}
+	var failed error
+	p := httputil.ReverseProxy{
+		Transport:     c.port.Transport(),
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "https", node, ""
+			for _, h := range []string{"Authorization", "Cookie"} {
+				r.Out.Header.Del(h)
+			}
+			r.Out.Header.Set(asHeader, string(as))
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+		ErrorLog:     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+	}
+	r := c.r.Clone(c.ctx())
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{steady{c}, c.r.Body}
+	if r.URL.RawPath == "" {
+		r.URL.RawPath = c.r.URL.EscapedPath()
+	}
+	p.ServeHTTP(passing{c}, r)
+	if failed != nil && !c.sent {
+		return unavailable("the node with shard %d cannot be reached", c.db.Shard)
+	}
+	return failed
+}
+
+// passing writes an answer of another node with deadlines that each write
+// renews.
+type passing struct{ c *call }
+
+func (p passing) Header() http.Header { return p.c.w.Header() }
+
+func (p passing) WriteHeader(status int) {
+	p.c.writeDeadline()
+	p.c.sent = true
+	p.c.w.WriteHeader(status)
+}
+
+func (p passing) Write(b []byte) (int, error) { return patient(p).Write(b) }
+
+// FlushError implements what http.ResponseController looks for.
+func (p passing) FlushError() error {
+	p.c.writeDeadline()
+	return p.c.rc.Flush()
+}
