@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"leap.example/services/bigcouch"
-	"leap.example/services/bigcouch/peer/peertest"
+	"leap.example/services/bigcouch/peertest"
 )
 
 // A cluster is nodes in this process.

@@ -17,7 +17,7 @@ import (
 
 	"leap.example/services/bigcouch/group"
 	"leap.example/services/bigcouch/peer"
-	"leap.example/services/bigcouch/peer/peertest"
+	"leap.example/services/bigcouch/peertest"
 	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
