@@ -45,7 +45,8 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 }
 
 // Run opens the store, listens, and serves until ctx is done. Its error wraps
-// daemon.ErrFatal if the store is damaged or of another format.
+// daemon.ErrFatal if the store is damaged, of another format, or sealed under a
+// key that is not there.
 func (s *Server) Run(ctx context.Context) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
@@ -58,7 +59,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Serve opens the store and serves ln until ctx is done. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	err := s.serve(ctx, ln)
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) || cannotRead(err) {
 		return fmt.Errorf("%w: %w", err, daemon.ErrFatal)
 	}
 	return err
@@ -69,8 +70,12 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	fs, seal, err := disk(s.fs, s.cfg)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	st, err := store.Open(store.Options{
-		Dir: s.cfg.Dir, FS: s.fs, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
+		Dir: s.cfg.Dir, FS: fs, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
@@ -85,6 +90,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { fail(local.Run(logCtx)) })
 	wg.Go(func() { n.watch(ctx, fail) })
+	wg.Go(func() { n.reseal(ctx, seal) })
 	if err = n.recover(ctx); err == nil {
 		s.setNode(n)
 		err = daemon.Serve(ctx, ln, &http.Server{

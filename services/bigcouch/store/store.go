@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -163,8 +164,11 @@ func (s *Store) mark(cause error) (err error) {
 func (s *Store) marked() error {
 	path := s.opts.FS.PathJoin(s.opts.Dir, marker)
 	f, err := s.opts.FS.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return nil // Not there.
+		return fmt.Errorf("looking for the marker of damage: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 4096))
 	return fmt.Errorf("%w: %s says: %s", ErrDamaged, path, errors.Join(errors.New(string(text)), err, f.Close()))
