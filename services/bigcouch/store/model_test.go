@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"leap.example/services/bigcouch/sealed"
 )
 
 func openMem(t interface{ Fatal(...any) }, fs vfs.FS) *Store {
@@ -21,6 +25,20 @@ func openMem(t interface{ Fatal(...any) }, fs vfs.FS) *Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// nodeKeys returns keys to seal a disk with.
+func nodeKeys(t *testing.T) *sealed.Keys {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(strings.Repeat("07", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := sealed.ReadKeys([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // testDB is a database that the tests open in its shard by themselves.
@@ -117,8 +135,14 @@ func attOf(name, content string, blob *byte) NewAtt {
 // each batch every leaf, its attachments, the changes, the counters, and no
 // row that nothing refers to.
 func TestApplyModel(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { applyModel(t, func(disk vfs.FS) vfs.FS { return disk }) })
+	keys := nodeKeys(t)
+	t.Run("sealed", func(t *testing.T) { applyModel(t, func(disk vfs.FS) vfs.FS { return sealed.New(disk, keys) }) })
+}
+
+func applyModel(t *testing.T, on func(vfs.FS) vfs.FS) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := openMem(t, vfs.NewMem())
+		s := openMem(t, on(vfs.NewMem()))
 		defer s.Close()
 		commit(t, s, Entry{Cmd: OpenDatabase{DB: testDB.ID}})
 		m := &model{docs: map[string]*modelDoc{}}

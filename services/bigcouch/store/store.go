@@ -71,6 +71,11 @@ func Open(o Options) (*Store, error) {
 	if err := s.marked(); err != nil {
 		return nil, err
 	}
+	if err := checkRecords(o.FS, o.Dir); errors.Is(err, errRecord) {
+		return nil, s.corrupt(err)
+	} else if err != nil {
+		return nil, fmt.Errorf("looking for damage: %w", err)
+	}
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
