@@ -143,6 +143,9 @@ func (s *FS) Reseal(ctx context.Context, dir string) (int, error) {
 // is open. What is interrupted leaves a store that does not open until Seal was
 // called again. What it replaces is deleted, not wiped.
 func (s *FS) Seal(ctx context.Context, dir string) (n int, err error) {
+	if _, err := s.base.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // A store that is yet to be made.
+	}
 	l, err := s.base.Lock(s.base.PathJoin(dir, lock))
 	if err != nil {
 		return 0, fmt.Errorf("locking the store, which must be closed: %w", err)

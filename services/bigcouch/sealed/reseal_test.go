@@ -209,6 +209,12 @@ func TestReseal(t *testing.T) {
 		t.Fatal(err)
 	}
 	have(t, "the checkpoint", copied, 8000)
+	if err := sealed.CheckPlain(base, "copy"); !errors.Is(err, sealed.ErrKey) {
+		t.Errorf("the checkpoint opens without a key: %v", err)
+	}
+	if err := both.Check("copy"); err != nil {
+		t.Errorf("the checkpoint: %v", err)
+	}
 	if err := copied.Close(); err != nil {
 		t.Fatal(err)
 	}
