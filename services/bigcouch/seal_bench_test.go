@@ -75,14 +75,15 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// BenchmarkSealedGet compares reads of documents that are not in the cache.
+// BenchmarkSealedGet compares reads of documents, most of which are not in the block
+// cache but in that of the operating system.
 func BenchmarkSealedGet(b *testing.B) {
 	const docs = 20_000
 	var took [2]time.Duration
 	var views [2]*store.View
 	db := &store.Database{ID: 1, Shard: 1, RevsLimit: 1000}
 	for i, fs := range []vfs.FS{nil, sealedDisk(b)} {
-		s, err := store.Open(store.Options{Dir: b.TempDir(), FS: fs, CacheBytes: 1 << 10, MemTableBytes: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+		s, err := store.Open(store.Options{Dir: b.TempDir(), FS: fs, CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			b.Fatal(err)
 		}

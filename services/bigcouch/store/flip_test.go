@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -137,4 +139,18 @@ func reads(disk *vfs.MemFS, docs map[string]string, on func(vfs.FS) (vfs.FS, err
 		}
 	}
 	return nil
+}
+
+// nodeKeys returns keys to seal a disk with.
+func nodeKeys(t *testing.T) *sealed.Keys {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(strings.Repeat("07", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := sealed.ReadKeys([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,20 +23,6 @@ func openMem(t interface{ Fatal(...any) }, fs vfs.FS) *Store {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// nodeKeys returns keys to seal a disk with.
-func nodeKeys(t *testing.T) *sealed.Keys {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte(strings.Repeat("07", 32)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	keys, err := sealed.ReadKeys([]string{file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
 }
 
 // testDB is a database that the tests open in its shard by themselves.
