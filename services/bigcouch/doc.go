@@ -84,6 +84,7 @@
 // ends with an error that wraps daemon.ErrFatal, and a file DAMAGED in the
 // directory of the store keeps later runs from starting until an operator has
 // restored it. Log and manifest are read at the start before Pebble reads them,
-// since it takes a flipped bit there for the end of what was written. A store of another format is fatal too. With little space left
-// on the disk writes are refused with 507, and reads go on.
+// since it takes a flipped bit there for the end of what was written. A store of
+// another format is fatal too. With little space left on the disk writes are
+// refused with 507, and reads go on.
 package bigcouch

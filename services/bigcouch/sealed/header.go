@@ -54,6 +54,8 @@ func parseHeader(b []byte) (*header, error) {
 		return &h, nil
 	case bytes.HasPrefix(b, []byte(magic)), bytes.Equal(h.encode()[macEnd:], b[macEnd:headerSize]):
 		return nil, ErrDamaged // The magic or the rest is as we write it.
+	case len(bytes.Trim(b[:headerSize], "\x00")) == 0:
+		return nil, ErrDamaged // No file of Pebble begins so. The sector is lost.
 	}
 	return nil, ErrPlain
 }

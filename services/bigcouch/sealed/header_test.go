@@ -44,7 +44,7 @@ func TestHeader(t *testing.T) {
 	}{
 		{"in the clear", strings.Repeat("in the clear ", 20), sealed.ErrPlain},
 		{"in the clear and short", "short", sealed.ErrPlain},
-		{"zeroed header", strings.Repeat("\x00", 64) + raw[64:], sealed.ErrPlain},
+		{"zeroed header", strings.Repeat("\x00", 64) + raw[64:], sealed.ErrDamaged},
 		{"empty", "", nil},
 		{"torn to zeros", strings.Repeat("\x00", 64), nil},
 		{"torn", raw[:40], nil},
