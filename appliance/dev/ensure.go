@@ -57,6 +57,7 @@ func (p Provider) Ensure() error {
 		{random, []string{"admin.password"}},
 		{random, []string{"webapp", "secret"}},
 		{random, []string{"webapp", "monitor.token"}},
+		{hexKey, []string{"bigcouch", "store.key"}},
 		{hexKey, []string{"mx", "queue.secret"}},
 		{hexKey, []string{"relay", "queue.key"}},
 		{func() ([]byte, error) { return signingKey(p.Domain) }, []string{"mx", "signing.key"}},

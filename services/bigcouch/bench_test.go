@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
 	"leap.example/services/bigcouch/shard"
@@ -31,10 +32,21 @@ func benchDocument(i int) []byte {
 // the 99th percentile of one call.
 func run(b *testing.B, writers int, f func(i int) error) {
 	b.Helper()
-	took := make([]time.Duration, b.N)
+	b.ResetTimer()
+	took := calls(b, b.N, writers, f)
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+}
+
+// calls calls f n times by so many writers, and returns how long each took.
+func calls(b *testing.B, n, writers int, f func(i int) error) []time.Duration {
+	b.Helper()
+	took := make([]time.Duration, n)
 	next := make(chan int)
 	var wg sync.WaitGroup
-	b.ResetTimer()
 	for range writers {
 		wg.Go(func() {
 			for i := range next {
@@ -46,16 +58,12 @@ func run(b *testing.B, writers int, f func(i int) error) {
 			}
 		})
 	}
-	for i := range b.N {
+	for i := range n {
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	b.StopTimer()
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+	return took
 }
 
 // BenchmarkPut compares a durable put of a new 1 KB document with what the
@@ -95,7 +103,7 @@ func BenchmarkPut(b *testing.B) {
 // BenchmarkUpdate edits one document again and again: its tree has as many
 // revisions as are remembered.
 func BenchmarkUpdate(b *testing.B) {
-	propose := openEngine(b)
+	propose := openEngine(b, nil)
 	var rev store.Rev
 	run(b, 1, func(i int) error {
 		r, err := propose(store.Doc{ID: "a", Rev: rev, Body: benchDocument(i)})
@@ -111,17 +119,18 @@ func (quiet) Errorf(string, ...any)          {}
 func (quiet) Fatalf(format string, v ...any) { panic(fmt.Sprintf(format, v...)) }
 
 func benchEngine(b *testing.B, writers int) {
-	propose := openEngine(b)
+	propose := openEngine(b, nil)
 	run(b, writers, func(i int) error {
 		_, err := propose(store.Doc{ID: fmt.Sprintf("%08d", i), Body: benchDocument(i)})
 		return err
 	})
 }
 
-// openEngine opens a store with a log and a database in it.
-func openEngine(b *testing.B) func(store.Doc) (store.Rev, error) {
+// openEngine opens a store on fs, or on the operating system's file system if
+// that is nil, with a log and a database in it.
+func openEngine(b *testing.B, fs vfs.FS) func(store.Doc) (store.Rev, error) {
 	b.Helper()
-	s, err := store.Open(store.Options{Dir: b.TempDir(), CacheBytes: 8 << 20, MemTableBytes: 4 << 20, Log: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(store.Options{Dir: b.TempDir(), FS: fs, CacheBytes: 8 << 20, MemTableBytes: 4 << 20, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,13 @@ type Config struct {
 	Listen string `json:"listen"` // host:port of the CouchDB API, an address of the mesh. Required.
 	Dir    string `json:"dir"`    // Directory of the store, made if it is not there. Required.
 
+	// KeyFiles name the files of the keys that seal the store on disk, each 64
+	// hex digits: the first seals what is written, the others still open what
+	// was. To change the key, put a new file first; an old one may go when
+	// "leapd couch keys" no longer lists its key, nor a backup needs it. Empty:
+	// the store lies on the disk in the clear.
+	KeyFiles []string `json:"key_files,omitempty"`
+
 	// Accounts of the provider's services. Other accounts are documents of
 	// the database _users.
 	Accounts []ConfigAccount `json:"accounts,omitempty"`
@@ -57,6 +64,9 @@ type ConfigCORS struct {
 func (c Config) Validate() error {
 	if c.Listen == "" || c.Dir == "" {
 		return errors.New("listen and dir are required")
+	}
+	if slices.Contains(c.KeyFiles, "") {
+		return errors.New("key_files: a name is empty")
 	}
 	seen := map[string]bool{}
 	for _, a := range c.Accounts {

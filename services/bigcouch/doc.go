@@ -11,6 +11,7 @@
 //	bigcouch   this package: HTTP, accounts, who may do what
 //	shard      the order of writes: one log for each shard, group commit
 //	store      Pebble: key layout, revision trees, apply
+//	sealed     the encrypted file system below Pebble
 //	mango      selectors, index definitions, the choice of an index
 //	order      JSON values as bytes in CouchDB's order
 //
@@ -69,11 +70,21 @@
 // are checked and ignored. Views and other functions of design documents do not
 // exist, but the documents may be stored.
 //
+// # On the disk
+//
+// With key_files the store is sealed: every file is encrypted under the first
+// key; package sealed says what that promises. A store that was made under
+// another key, or in the clear, does not open, and a sealed one not without
+// keys: an error that wraps daemon.ErrFatal says what to do. Files under the
+// other keys are rewritten in the background after the start.
+//
 // # Damage
 //
 // Every block on disk has a checksum. At the first that does not match, Run
 // ends with an error that wraps daemon.ErrFatal, and a file DAMAGED in the
 // directory of the store keeps later runs from starting until an operator has
-// restored it. A store of another format is fatal too. With little space left
-// on the disk writes are refused with 507, and reads go on.
+// restored it. Log and manifest are read at the start before Pebble reads them,
+// since it takes a flipped bit there for the end of what was written. A store of
+// another format is fatal too. With little space left on the disk writes are
+// refused with 507, and reads go on.
 package bigcouch

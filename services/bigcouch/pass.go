@@ -98,6 +98,9 @@ func (c *call) pass() error {
 		r.URL.RawPath = c.r.URL.EscapedPath()
 	}
 	p.ServeHTTP(passing{c}, r)
+	if failed != nil {
+		c.engine.set.Lost(c.db.Shard, node)
+	}
 	if failed != nil && !c.sent {
 		return unavailable("the node with shard %d cannot be reached", c.db.Shard)
 	}

@@ -44,7 +44,8 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 }
 
 // Run opens the store, listens, and serves until ctx is done. Its error wraps
-// daemon.ErrFatal if the store is damaged or of another format.
+// daemon.ErrFatal if the store is damaged, of another format, or sealed under a
+// key that is not there.
 func (s *Server) Run(ctx context.Context) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
@@ -57,7 +58,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Serve opens the store and serves ln until ctx is done. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	err := s.serve(ctx, ln)
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) || errors.Is(err, ErrEngine) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) || errors.Is(err, ErrEngine) || cannotRead(err) {
 		return fmt.Errorf("%w: %w", err, daemon.ErrFatal)
 	}
 	return err
@@ -68,8 +69,12 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	fs, seal, err := disk(s.fs, s.cfg)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	st, err := store.Open(store.Options{
-		Dir: s.cfg.Dir, FS: s.fs, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
+		Dir: s.cfg.Dir, FS: fs, CacheBytes: s.cfg.CacheBytes, MemTableBytes: s.cfg.MemTableBytes, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
@@ -85,6 +90,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	if n.engine, err = n.open(ctx); err == nil {
 		wg.Go(func() { fail(n.engine.run(logCtx)) })
 		wg.Go(func() { n.watch(ctx, fail) })
+		wg.Go(func() { n.reseal(ctx, seal) })
 		err = n.recoverAll(ctx)
 	}
 	if err == nil {

@@ -40,6 +40,7 @@ func main() {
 var benchmarks = [][]string{
 	{"-bench", "^BenchmarkSealDoc2K$", "-cpu", "1", "-benchtime", "2s", "./services/protocol/envelope"},
 	{"-bench", "^BenchmarkPut$", "-benchtime", "2s", "./services/bigcouch"},
+	{"-bench", "^BenchmarkSealed(Put|Get)$", "-benchtime", "5000x", "./services/bigcouch"},
 	{"-bench", "^BenchmarkTake$", "-benchtime", "2s", "./services/mx"},
 	{"-bench", "^BenchmarkMail$", "-benchtime", "2000x", "./tests/bench"},
 }

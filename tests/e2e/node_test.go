@@ -86,7 +86,7 @@ func listen(t *testing.T, addr string) net.Listener {
 // startDB starts the database, at the same address each time.
 func (n *node) startDB() {
 	n.t.Helper()
-	cfg := bigcouch.Config{Listen: n.couchAt, Dir: "db"}
+	cfg := bigcouch.Config{Listen: n.couchAt, Dir: "db", KeyFiles: []string{n.files.Path("bigcouch", "store.key")}}
 	for _, a := range dev.Accounts {
 		cfg.Accounts = append(cfg.Accounts, bigcouch.ConfigAccount{
 			Name: a.Name, PasswordFile: n.files.Path("passwords", a.Name), Roles: a.Roles, Admin: a.Admin,

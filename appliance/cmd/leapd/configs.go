@@ -68,7 +68,9 @@ func devCouch(p dev.Provider, account string) couch.Config {
 }
 
 func devDatabase(p dev.Provider) bigcouch.Config {
-	c := bigcouch.Config{Listen: p.Addr(dev.PortCouch), Dir: p.Path("couch")}
+	c := bigcouch.Config{
+		Listen: p.Addr(dev.PortCouch), Dir: p.Path("couch"), KeyFiles: []string{p.Path("bigcouch", "store.key")},
+	}
 	for _, a := range dev.Accounts {
 		c.Accounts = append(c.Accounts, bigcouch.ConfigAccount{
 			Name: a.Name, PasswordFile: p.Path("passwords", a.Name), Roles: a.Roles, Admin: a.Admin,

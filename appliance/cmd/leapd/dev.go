@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -8,12 +9,13 @@ import (
 	"slices"
 
 	"leap.example/appliance/dev"
+	"leap.example/services/bigcouch"
 	"leap.example/services/daemon"
 )
 
 // devGroup makes the files of p where they are missing and returns all of its
 // services as one group.
-func devGroup(p dev.Provider, log *slog.Logger) (*daemon.Group, error) {
+func devGroup(ctx context.Context, p dev.Provider, log *slog.Logger) (*daemon.Group, error) {
 	if last := 1<<16 - 1 - dev.PortHealth; p.Base < 1 || p.Base > last {
 		return nil, fmt.Errorf("--base-port %d: choose one from 1 to %d", p.Base, last)
 	}
@@ -26,6 +28,12 @@ func devGroup(p dev.Provider, log *slog.Logger) (*daemon.Group, error) {
 	}
 	if err := p.Ensure(); err != nil {
 		return nil, fmt.Errorf("making the provider under %s: %w", p.Dir, err)
+	}
+	// Providers of older releases have a database in the clear.
+	if files, err := bigcouch.Seal(ctx, devDatabase(p)); err != nil {
+		return nil, fmt.Errorf("sealing the database under %s: %w", p.Dir, err)
+	} else if files > 0 {
+		log.Info("database sealed", "files", files)
 	}
 	configs, err := devConfigs(p)
 	if err != nil {

@@ -62,7 +62,7 @@ func background[R any](t *testing.T, f func(context.Context) R) (stop func() R) 
 // runDev runs every service of p and waits until all of them are well.
 func runDev(t *testing.T, p dev.Provider) (stop func()) {
 	t.Helper()
-	g, err := devGroup(p, slog.New(slog.DiscardHandler))
+	g, err := devGroup(t.Context(), p, slog.New(slog.DiscardHandler))
 	check(t, err)
 	end := background(t, g.Run)
 	until(t, "all services are well", func() error {

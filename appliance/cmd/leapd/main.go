@@ -47,7 +47,8 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (status in
 		Long: `leapd is every service of a LEAP provider in one program.
 
   leapd dev            a whole provider on loopback, for developers
-  leapd run SERVICE    one service as this process, as nodes run it`,
+  leapd run SERVICE    one service as this process, as nodes run it
+  leapd couch          look after the database of this node`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -55,7 +56,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (status in
 	root.SetOut(out)
 	root.SetErr(errs)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return mistake(cmd, err) })
-	root.AddCommand(runCommand(&status), devCommand())
+	root.AddCommand(runCommand(&status), devCommand(), couchCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(errs, "leapd:", err)
 		return daemon.ExitStay
@@ -130,7 +131,7 @@ story on it.`,
 			}
 			defer unlock()
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-			g, err := devGroup(p, log)
+			g, err := devGroup(cmd.Context(), p, log)
 			if err != nil {
 				return err
 			}

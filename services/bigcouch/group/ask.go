@@ -80,25 +80,3 @@ func (s *Set) askServer(ctx context.Context, node string) (o serverOf, err error
 	defer cancel()
 	return o, s.ask(ctx, http.MethodGet, node, "server", nil, &o)
 }
-
-// Holder returns another node that has a replica of the shard that may be read.
-func (s *Set) Holder(ctx context.Context, n uint16) (string, error) {
-	for _, node := range s.cfg.Voters[n] {
-		if node == s.cfg.Self {
-			continue
-		}
-		if st, err := s.askStatus(ctx, node, n); err == nil && st.Ready {
-			return node, nil
-		}
-	}
-	// The table may be ahead of what is true.
-	for _, node := range s.cfg.Nodes {
-		if node == s.cfg.Self || s.cfg.votes(n, node) {
-			continue
-		}
-		if st, err := s.askStatus(ctx, node, n); err == nil && st.Ready {
-			return node, nil
-		}
-	}
-	return "", fmt.Errorf("no node has shard %d", n)
-}

@@ -30,10 +30,13 @@ type Set struct {
 
 	grows []uint16 // Shards that this node has by itself so far.
 
-	done   chan struct{} // Closed when the set stops.
-	mu     sync.Mutex    // Guards what follows.
-	groups map[uint16]*group
-	hints  map[uint16]string // Last known leaders of shards that are elsewhere.
+	done    chan struct{} // Closed when the set stops.
+	mu      sync.Mutex    // Guards what follows.
+	groups  map[uint16]*group
+	hints   map[uint16]string // Last known leaders of shards that are elsewhere.
+	holders map[uint16]holder // Nodes that have shards that are elsewhere.
+
+	asking sync.WaitGroup // Questions whose answer may not be waited for.
 }
 
 var _ shard.Log = (*Set)(nil)
@@ -54,7 +57,7 @@ func New(cfg Config, st *store.Store, port *peer.Port, log *slog.Logger, lead fu
 	return &Set{
 		cfg: cfg, store: st, port: port, log: log, self: serverID(cfg.Self, incarnation), lead: lead,
 		http: &http.Client{Transport: port.Transport()},
-		done: make(chan struct{}), groups: map[uint16]*group{}, hints: map[uint16]string{},
+		done: make(chan struct{}), groups: map[uint16]*group{}, hints: map[uint16]string{}, holders: map[uint16]holder{},
 	}, nil
 }
 
@@ -78,6 +81,7 @@ func (s *Set) Run(ctx context.Context) error {
 	close(s.done)
 	s.fail(err)
 	wg.Wait()
+	s.asking.Wait()
 	for _, g := range s.all() {
 		wg.Go(func() {
 			if err := g.close(parent.Err() != nil); err != nil {

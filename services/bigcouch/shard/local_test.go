@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"leap.example/services/bigcouch/sealed"
 	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
@@ -27,6 +31,20 @@ func open(t *testing.T, fs vfs.FS) *store.Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// nodeKeys returns keys to seal a disk with.
+func nodeKeys(t *testing.T) *sealed.Keys {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(strings.Repeat("07", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := sealed.ReadKeys([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // start runs the log of a store; stop ends it and closes the store.
@@ -138,12 +156,19 @@ func TestStop(t *testing.T) {
 // Power fails while many write. What was acknowledged is there afterwards, and
 // what is there is whole; whatever share of the rest reached the disk.
 func TestPowerCut(t *testing.T) {
-	const rounds, writers = 24, 8
+	t.Run("plain", func(t *testing.T) { powerCuts(t, 24, func(disk vfs.FS) vfs.FS { return disk }) })
+	keys := nodeKeys(t)
+	t.Run("sealed", func(t *testing.T) { powerCuts(t, 36, func(disk vfs.FS) vfs.FS { return sealed.New(disk, keys) }) })
+}
+
+// powerCuts runs rounds on disks, through what on puts over them.
+func powerCuts(t *testing.T, rounds int, on func(vfs.FS) vfs.FS) {
+	const writers = 8
 	rng := rand.New(rand.NewPCG(1, 2))
 	fs := vfs.NewCrashableMem()
 	acked := map[string]store.Rev{}
 	for round := range rounds {
-		s := open(t, fs)
+		s := open(t, on(fs))
 		audit(t, s, acked)
 		l, stop := start(t, s)
 		var mu sync.Mutex // Guards acked and the moment of the cut.
@@ -187,7 +212,7 @@ func TestPowerCut(t *testing.T) {
 		stop()
 		fs = crashed
 	}
-	s := open(t, fs)
+	s := open(t, on(fs))
 	defer s.Close()
 	audit(t, s, acked)
 	t.Logf("%d writes acknowledged over %d power cuts", len(acked), rounds)

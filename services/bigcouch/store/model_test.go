@@ -13,6 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"leap.example/services/bigcouch/sealed"
 )
 
 func openMem(t interface{ Fatal(...any) }, fs vfs.FS) *Store {
@@ -122,8 +124,14 @@ func attOf(name, content string, blob *byte) NewAtt {
 // each batch every leaf, its attachments, the changes, the counters, and no
 // row that nothing refers to.
 func TestApplyModel(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { applyModel(t, func(disk vfs.FS) vfs.FS { return disk }) })
+	keys := nodeKeys(t)
+	t.Run("sealed", func(t *testing.T) { applyModel(t, func(disk vfs.FS) vfs.FS { return sealed.New(disk, keys) }) })
+}
+
+func applyModel(t *testing.T, on func(vfs.FS) vfs.FS) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := openMem(t, vfs.NewMem())
+		s := openMem(t, on(vfs.NewMem()))
 		defer s.Close()
 		commit(t, s, Entry{Cmd: OpenDatabase{DB: testDB.ID}})
 		m := &model{docs: map[string]*modelDoc{}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -75,6 +76,11 @@ func Open(o Options) (*Store, error) {
 	}
 	if err := s.marked(); err != nil {
 		return nil, err
+	}
+	if err := checkRecords(o.FS, o.Dir); errors.Is(err, errRecord) {
+		return nil, s.corrupt(err)
+	} else if err != nil {
+		return nil, fmt.Errorf("looking for damage: %w", err)
 	}
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
@@ -202,8 +208,11 @@ func (s *Store) mark(cause error) (err error) {
 func (s *Store) marked() error {
 	path := s.opts.FS.PathJoin(s.opts.Dir, marker)
 	f, err := s.opts.FS.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return nil // Not there.
+		return fmt.Errorf("looking for the marker of damage: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 4096))
 	return fmt.Errorf("%w: %s says: %s", ErrDamaged, path, errors.Join(errors.New(string(text)), err, f.Close()))
