@@ -29,6 +29,8 @@ const (
 	PortNickserver  = 64 // 6425
 	PortSubmissions = 65 // 465
 	PortWKD         = 66 // 443 of openpgpkey.DOMAIN
+	PortCouchMore   = 70 // Of the second database node, and so on.
+	PortPeer        = 75 // Between database nodes: of the first, and so on.
 	PortCouch       = 84 // 5984
 	PortSubmission  = 87 // 587
 	PortHealth      = 99
@@ -62,6 +64,7 @@ type Provider struct {
 	Dir    string
 	Domain string
 	Base   int // First port.
+	Nodes  int // Database nodes. 0 or 1: the database is in the provider's own process.
 }
 
 // Path returns the path of a file of the provider.
@@ -83,24 +86,25 @@ func (p Provider) URL(host string, offset int) string {
 // Endpoints say where a running provider listens. It is the file
 // endpoints.json, for programs that start "leapd dev" and talk to it.
 type Endpoints struct {
-	Domain            string `json:"domain"`
-	Bootstrap         string `json:"bootstrap"`   // What "leapc provider add" takes.
-	Fingerprint       string `json:"fingerprint"` // Of the CA.
-	Invite            string `json:"invite"`
-	Resolver          string `json:"resolver"` // host:port, DNS.
-	Web               string `json:"web"`
-	Loopback          string `json:"loopback"` // Web, for programs that do not ask the resolver.
-	API               string `json:"api"`
-	Nickserver        string `json:"nickserver"`
-	WKD               string `json:"wkd"`
-	Soledad           string `json:"soledad"`
-	Couch             string `json:"couch"`
-	MX                string `json:"mx"` // host:port, SMTP.
-	Submission        string `json:"submission"`
-	Submissions       string `json:"submissions"`
-	Health            string `json:"health"` // host:port, HTTP.
-	CAFile            string `json:"ca_file"`
-	CouchPasswordFile string `json:"couch_password_file"` // Of the account "admin".
+	Domain            string     `json:"domain"`
+	Bootstrap         string     `json:"bootstrap"`   // What "leapc provider add" takes.
+	Fingerprint       string     `json:"fingerprint"` // Of the CA.
+	Invite            string     `json:"invite"`
+	Resolver          string     `json:"resolver"` // host:port, DNS.
+	Web               string     `json:"web"`
+	Loopback          string     `json:"loopback"` // Web, for programs that do not ask the resolver.
+	API               string     `json:"api"`
+	Nickserver        string     `json:"nickserver"`
+	WKD               string     `json:"wkd"`
+	Soledad           string     `json:"soledad"`
+	Couch             string     `json:"couch"`
+	Databases         []Database `json:"databases,omitempty"` // Nodes of the database, if there are several.
+	MX                string     `json:"mx"`                  // host:port, SMTP.
+	Submission        string     `json:"submission"`
+	Submissions       string     `json:"submissions"`
+	Health            string     `json:"health"` // host:port, HTTP.
+	CAFile            string     `json:"ca_file"`
+	CouchPasswordFile string     `json:"couch_password_file"` // Of the account "admin".
 }
 
 // Endpoints returns where p listens once it runs.
@@ -126,6 +130,7 @@ func (p Provider) Endpoints() (Endpoints, error) {
 		WKD:               p.URL("openpgpkey", PortWKD),
 		Soledad:           p.URL("soledad", PortSoledad),
 		Couch:             "http://" + p.Addr(PortCouch),
+		Databases:         p.Databases(),
 		MX:                p.Addr(PortMX),
 		Submission:        p.Addr(PortSubmission),
 		Submissions:       p.Addr(PortSubmissions),
@@ -147,9 +152,13 @@ func ReadEndpoints(dir string) (Endpoints, error) {
 
 // Free returns an error that names the first port of p that is taken.
 func (p Provider) Free() error {
-	for _, offset := range []int{
+	offsets := []int{
 		PortSoledad, PortMX, PortAPI, PortWeb, PortDNS, PortNickserver, PortSubmissions, PortWKD, PortCouch, PortSubmission, PortHealth,
-	} {
+	}
+	for i := range p.Databases() {
+		offsets = append(offsets, PortCouchMore+i, PortPeer+i)
+	}
+	for _, offset := range offsets {
 		ln, err := net.Listen("tcp", p.Addr(offset))
 		if err != nil {
 			return fmt.Errorf("port %d is taken (is another \"leapd dev\" running?): choose another --base-port: %w", p.Base+offset, err)

@@ -41,8 +41,11 @@ func (p Provider) Ensure() error {
 	if _, _, err := p.ca("client_ca", true); err != nil {
 		return fmt.Errorf("client CA: %w", err)
 	}
-	if err := p.server(ca, key); err != nil {
+	if err := p.leaf(ca, key, "server", p.hostNames()); err != nil {
 		return fmt.Errorf("server certificate: %w", err)
+	}
+	if err := p.peers(); err != nil {
+		return fmt.Errorf("database nodes: %w", err)
 	}
 	for _, a := range Accounts {
 		if err := p.once(random, "passwords", a.Name); err != nil {
@@ -209,9 +212,17 @@ func (p Provider) ca(name string, client bool) (*x509.Certificate, crypto.Signer
 	return cert, key, err
 }
 
-// server makes the certificate that all listeners share, and renews it in time.
-func (p Provider) server(ca *x509.Certificate, caKey crypto.Signer) error {
-	keyPath, certPath := p.Path("certs", "server.key"), p.Path("certs", "server.crt")
+// hostNames returns the full names of the provider's hosts.
+func (p Provider) hostNames() (names []string) {
+	for _, h := range Hosts {
+		names = append(names, strings.TrimPrefix(h+"."+p.Domain, "."))
+	}
+	return names
+}
+
+// leaf makes a certificate for names on loopback, and renews it in time.
+func (p Provider) leaf(ca *x509.Certificate, caKey crypto.Signer, file string, names []string) error {
+	keyPath, certPath := p.Path("certs", file+".key"), p.Path("certs", file+".crt")
 	now := time.Now()
 	cert, _, err := readPair(certPath, keyPath)
 	if err == nil && now.Add(renewBefore).Before(cert.NotAfter) && cert.CheckSignatureFrom(ca) == nil {
@@ -223,10 +234,6 @@ func (p Provider) server(ca *x509.Certificate, caKey crypto.Signer) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
-	}
-	var names []string
-	for _, h := range Hosts {
-		names = append(names, strings.TrimPrefix(h+"."+p.Domain, "."))
 	}
 	tmpl, err := certs.Server(names, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, now)
 	if err != nil {

@@ -169,7 +169,11 @@ func (c *call) putAttachment(id, name string) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.editOf(id, name)
+	var d store.Doc
+	err = c.sure(c.db.Shard, func() (err error) {
+		d, err = c.editOf(id, name)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -186,7 +190,11 @@ func (c *call) putAttachment(id, name string) error {
 }
 
 func (c *call) deleteAttachment(id, name string) error {
-	d, err := c.editOf(id, name)
+	var d store.Doc
+	err := c.sure(c.db.Shard, func() (err error) {
+		d, err = c.editOf(id, name)
+		return err
+	})
 	if err != nil {
 		return err
 	}

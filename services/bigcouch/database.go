@@ -122,7 +122,11 @@ func (c *call) dropDatabase() error {
 	if c.query.Has("rev") {
 		return badRequest("You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?")
 	}
-	db, err := c.database(c.path[0])
+	var db *store.Database
+	err := c.sure(store.CatalogueShard, func() (err error) {
+		db, err = c.database(c.path[0])
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -62,20 +62,36 @@ func (c *call) elsewhere() bool {
 	return c.engine.set != nil && !c.engine.set.Ready(c.db.Shard)
 }
 
-// pass sends the request to a node that has the shard.
+// pass sends the request to a node that has the shard. When that cannot be
+// reached, and the request has no body, another one is tried.
 func (c *call) pass() error {
 	if c.ctx().Value(fromPeer{}) != nil {
 		return unavailable("shard %d is not here either", c.db.Shard)
-	}
-	node, err := c.engine.set.Holder(c.ctx(), c.db.Shard)
-	if err != nil {
-		return unavailable("no node with shard %d can be reached", c.db.Shard)
 	}
 	as, err := json.Marshal(passedUser{c.user.Name, c.user.Roles, c.user.admin, c.user.handler})
 	if err != nil {
 		return err
 	}
-	var failed error
+	for range 3 {
+		node, err := c.engine.set.Holder(c.ctx(), c.db.Shard)
+		if err != nil {
+			return unavailable("no node with shard %d can be reached", c.db.Shard)
+		}
+		err = c.passTo(node, string(as))
+		if err == nil || c.sent {
+			return err
+		}
+		c.log.Warn("a request was not passed on", "shard", c.db.Shard, "node", node, "err", err)
+		c.engine.set.Lost(c.db.Shard, node)
+		if c.r.ContentLength != 0 {
+			break
+		}
+	}
+	return unavailable("no node with shard %d can be reached", c.db.Shard)
+}
+
+// passTo sends the request to a node.
+func (c *call) passTo(node, as string) (failed error) {
 	p := httputil.ReverseProxy{
 		Transport:     c.port.Transport(),
 		FlushInterval: -1,
@@ -84,26 +100,24 @@ func (c *call) pass() error {
 			for _, h := range []string{"Authorization", "Cookie"} {
 				r.Out.Header.Del(h)
 			}
-			r.Out.Header.Set(asHeader, string(as))
+			r.Out.Header.Set(asHeader, as)
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 		ErrorLog:     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 	}
 	r := c.r.Clone(c.ctx())
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{steady{c}, c.r.Body}
+	if r.ContentLength == 0 {
+		r.Body = nil // What has no body may be sent again on another connection.
+	} else {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{steady{c}, c.r.Body}
+	}
 	if r.URL.RawPath == "" {
 		r.URL.RawPath = c.r.URL.EscapedPath()
 	}
 	p.ServeHTTP(passing{c}, r)
-	if failed != nil {
-		c.engine.set.Lost(c.db.Shard, node)
-	}
-	if failed != nil && !c.sent {
-		return unavailable("the node with shard %d cannot be reached", c.db.Shard)
-	}
 	return failed
 }
 

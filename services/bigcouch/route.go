@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"leap.example/services/bigcouch/store"
 )
 
 // splitPath takes an escaped path apart. A slash inside an element is escaped;
@@ -85,12 +87,20 @@ func (c *call) route() error {
 			return c.dispatch(method{"PUT", (*call).createDatabase}, method{"DELETE", (*call).dropDatabase})
 		}
 	}
-	if err := c.openDatabase(); err != nil {
+	if err := c.sure(store.CatalogueShard, c.openDatabase); err != nil {
 		return err
 	}
 	if c.elsewhere() {
 		return c.pass()
 	}
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		return c.sure(c.db.Shard, c.routeInDatabase)
+	}
+	return c.routeInDatabase()
+}
+
+// routeInDatabase finds the resource of a database that is here.
+func (c *call) routeInDatabase() error {
 	if len(c.path) == 1 {
 		return c.dispatch(
 			method{"GET", (*call).databaseInfo}, method{"PUT", nil}, method{"POST", (*call).postDocument}, method{"DELETE", nil})

@@ -83,26 +83,15 @@ func (c *call) openDatabase() error {
 	return forbidden("You are not allowed to access this db.")
 }
 
-// database finds a live database. One that is not here may have been made on
-// another node a moment ago.
+// database finds a live database.
 func (c *call) database(name string) (*store.Database, error) {
-	for fresh := c.engine.set == nil; ; fresh = true {
-		v := c.view()
-		db, err := v.Database(name)
-		v.Close()
-		if err != nil {
-			return nil, err
-		}
-		if db != nil && db.State == store.Live {
-			return db, nil
-		}
-		if fresh {
-			return nil, store.ErrNoDatabase
-		}
-		if err := c.engine.log.Barrier(c.ctx(), store.CatalogueShard); err != nil {
-			return nil, err
-		}
+	v := c.view()
+	defer v.Close()
+	db, err := v.Database(name)
+	if err == nil && (db == nil || db.State != store.Live) {
+		err = store.ErrNoDatabase
 	}
+	return db, err
 }
 
 // guardUsersDatabase keeps members of _users to single documents.

@@ -20,6 +20,9 @@ var (
 	errTooLarge = errors.New("the node takes no document so large")
 	// errNoDatabase is Unavailable: the provider's databases are not set up yet.
 	errNoDatabase = errors.New("the database is not there")
+	// errNotSecured is NotExist: a user's database is made, then opened to those
+	// who may use it, and until then it is not there.
+	errNotSecured = errors.New("the database is not open to us")
 	errMalformed  = errors.New("malformed HTTP response")
 )
 
@@ -30,7 +33,17 @@ func (d database) failed(verb string, err error) error {
 		kind := problem.Unavailable.Errorf("%s", publicText(problem.Unavailable, ""))
 		return fmt.Errorf("%s %s: %w: %w", verb, d.noun, errNoDatabase, kind)
 	}
+	if closed(err) && strings.HasPrefix(d.name, userDBPrefix) {
+		kind := problem.NotExist.Errorf("%s", publicText(problem.NotExist, d.noun))
+		return fmt.Errorf("%s %s: %w: %w", verb, d.noun, errNotSecured, kind)
+	}
 	return failed(verb+" "+d.noun, d.noun, err)
+}
+
+// closed reports whether err says that our account may not use the database.
+func closed(err error) bool {
+	e, ok := errors.AsType[*chttp.HTTPError](err)
+	return ok && e.HTTPStatus() == http.StatusForbidden
 }
 
 // absent reports whether err says that there is no such database, in the words

@@ -1,6 +1,7 @@
 // Command story lives the story of two people on a whole provider: real
 // processes, real sockets, the client as a user types it, and mail programs
-// that know nothing of LEAP.
+// that know nothing of LEAP. With --nodes 3 the database is three processes, one
+// of which is killed before each step.
 //
 // It builds leapd and leapc, starts "leapd dev" and one "leapc daemon" for each
 // person and device, each with a home of its own, and speaks to them only as
@@ -28,10 +29,11 @@ func main() {
 	stay := flag.Bool("stay", false, "stay up at the end, until interrupted; bob keeps his account, and the next start finds all as it is")
 	dir := flag.String("dir", "", "`directory` of the provider and the people (default: a scratch directory, removed at the end)")
 	base := flag.Int("base-port", 0, "first TCP `port` of the provider (default: free ones; with --stay 20000)")
+	nodes := flag.Int("nodes", 0, "`number` of database nodes (see leapd dev --help); with several, one is killed before each step")
 	foreign := flag.Bool("foreign", false, "use swaks and mbsync as the mail programs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, options{stay: *stay, dir: *dir, base: *base, foreign: *foreign})
+	err := run(ctx, os.Stdout, options{stay: *stay, dir: *dir, base: *base, nodes: *nodes, foreign: *foreign})
 	stop()
 	if err != nil {
 		os.Exit(1)
@@ -43,6 +45,7 @@ type options struct {
 	stay    bool
 	dir     string
 	base    int
+	nodes   int
 	foreign bool
 }
 
@@ -95,6 +98,9 @@ type step struct {
 func (s *play) live() (string, error) {
 	for _, st := range s.steps() {
 		begin := time.Now()
+		if err := s.killNode(); err != nil {
+			return st.what, err
+		}
 		if err := st.do(); err != nil {
 			return st.what, err
 		}

@@ -26,6 +26,7 @@ type play struct {
 	opt options
 
 	provider *process
+	kills    int // Of database nodes.
 	at       dev.Endpoints
 	web      *http.Client // Trusts the provider's CA alone, resolves by its DNS.
 
@@ -73,7 +74,7 @@ func (s *play) startProvider() error {
 		}
 	}
 	var err error
-	s.provider, err = start(s.dir, "leapd", nil, s.bin("leapd"), "dev", "--dir", home, "--base-port", fmt.Sprint(base))
+	s.provider, err = start(s.dir, "leapd", nil, s.bin("leapd"), "dev", "--dir", home, "--base-port", fmt.Sprint(base), "--nodes", fmt.Sprint(s.opt.nodes))
 	if err != nil {
 		return err
 	}

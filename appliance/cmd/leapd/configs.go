@@ -5,9 +5,7 @@ import (
 	"net/netip"
 
 	"leap.example/appliance/dev"
-	"leap.example/services/bigcouch"
 	"leap.example/services/ca"
-	"leap.example/services/couch"
 	"leap.example/services/dns"
 	"leap.example/services/nickserver"
 	"leap.example/services/soledad"
@@ -33,8 +31,7 @@ func devConfigs(p dev.Provider) (map[string]sections, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]sections{
-		"bigcouch":   {"bigcouch": devDatabase(p)},
+	all := map[string]sections{
 		"couchsetup": {"couch": devCouch(p, "admin")},
 		"webapp":     {"webapp": web, "couch": devCouch(p, "webapp")},
 		"ca": {
@@ -60,23 +57,11 @@ func devConfigs(p dev.Provider) (map[string]sections, error) {
 		"mx":    {"mx": devMX(p), "couch": devCouch(p, "leap_mx")},
 		"relay": {"relay": devRelay(p, keys), "couch": devCouch(p, "relay")},
 		"dns":   {"dns": zone},
-	}, nil
-}
-
-func devCouch(p dev.Provider, account string) couch.Config {
-	return couch.Config{URLs: []string{"http://" + p.Addr(dev.PortCouch)}, User: account, PasswordFile: p.Path("passwords", account)}
-}
-
-func devDatabase(p dev.Provider) bigcouch.Config {
-	c := bigcouch.Config{
-		Listen: p.Addr(dev.PortCouch), Dir: p.Path("couch"), KeyFiles: []string{p.Path("bigcouch", "store.key")},
 	}
-	for _, a := range dev.Accounts {
-		c.Accounts = append(c.Accounts, bigcouch.ConfigAccount{
-			Name: a.Name, PasswordFile: p.Path("passwords", a.Name), Roles: a.Roles, Admin: a.Admin,
-		})
+	if len(p.Databases()) == 0 {
+		all["bigcouch"] = sections{"bigcouch": devDatabase(p)}
 	}
-	return c
+	return all, nil
 }
 
 func devWebapp(p dev.Provider) (webapp.Config, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // devGroup makes the files of p where they are missing and returns all of its
 // services as one group.
-func devGroup(ctx context.Context, p dev.Provider, log *slog.Logger) (*daemon.Group, error) {
+func devGroup(ctx context.Context, p dev.Provider, log *slog.Logger, out io.Writer) (*daemon.Group, error) {
 	if last := 1<<16 - 1 - dev.PortHealth; p.Base < 1 || p.Base > last {
 		return nil, fmt.Errorf("--base-port %d: choose one from 1 to %d", p.Base, last)
 	}
@@ -41,6 +42,9 @@ func devGroup(ctx context.Context, p dev.Provider, log *slog.Logger) (*daemon.Gr
 	}
 	g := &daemon.Group{Log: log}
 	g.AddHealth(p.Addr(dev.PortHealth))
+	if err := addDatabases(g, p, log, out); err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		data, err := json.Marshal(configs[name])
 		if err != nil {

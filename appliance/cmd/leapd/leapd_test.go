@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -62,7 +63,7 @@ func background[R any](t *testing.T, f func(context.Context) R) (stop func() R) 
 // runDev runs every service of p and waits until all of them are well.
 func runDev(t *testing.T, p dev.Provider) (stop func()) {
 	t.Helper()
-	g, err := devGroup(t.Context(), p, slog.New(slog.DiscardHandler))
+	g, err := devGroup(t.Context(), p, slog.New(slog.DiscardHandler), io.Discard)
 	check(t, err)
 	end := background(t, g.Run)
 	until(t, "all services are well", func() error {
@@ -241,7 +242,7 @@ func TestDevTwice(t *testing.T) {
 	stop = start()
 	second, err := dev.ReadEndpoints(p.Dir)
 	check(t, err)
-	if first != second {
+	if !reflect.DeepEqual(first, second) {
 		t.Errorf("the second start is another provider:\n%+v\n%+v", first, second)
 	}
 	if got := stop(); got != 0 {

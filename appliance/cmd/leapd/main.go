@@ -125,13 +125,16 @@ story on it.`,
 			if p.Dir, err = filepath.Abs(p.Dir); err != nil {
 				return err
 			}
+			if p, err = p.Settle(); err != nil {
+				return err
+			}
 			unlock, err := lock(p.Dir)
 			if err != nil {
 				return err
 			}
 			defer unlock()
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-			g, err := devGroup(cmd.Context(), p, log)
+			g, err := devGroup(cmd.Context(), p, log, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -143,6 +146,7 @@ story on it.`,
 	}
 	cmd.Flags().StringVar(&p.Dir, "dir", "var/dev", "`directory` of the provider")
 	cmd.Flags().StringVar(&p.Domain, "domain", "demo.example", "mail `domain` of the provider")
+	cmd.Flags().IntVar(&p.Nodes, "nodes", 0, "`number` of database nodes, each a process of its own: 1, 3 or 5 (default: as before, or 1)")
 	cmd.Flags().IntVar(&p.Base, "base-port", 20000, "first TCP `port`; services listen at fixed offsets from it")
 	return cmd
 }
