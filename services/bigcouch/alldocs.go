@@ -2,6 +2,7 @@ package bigcouch
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -91,9 +92,7 @@ func (c *call) allDocsQueries() error {
 	for i, members := range body.Queries {
 		one := *c
 		one.query = url.Values{}
-		for name, values := range c.query {
-			one.query[name] = values
-		}
+		maps.Copy(one.query, c.query)
 		keys, err := one.takeParameters(members)
 		if err != nil {
 			return err
