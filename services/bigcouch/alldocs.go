@@ -2,6 +2,7 @@ package bigcouch
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,7 @@ type docsQuery struct {
 	r     idRange
 	o     render
 	docs  bool
+	seq   bool // Say the update sequence.
 }
 
 // spaces are the namespaces of the resources that list documents.
@@ -33,6 +35,9 @@ func (c *call) docsQuery(keys []json.RawMessage) (q docsQuery, err error) {
 		return q, err
 	}
 	if q.docs, err = c.flag("include_docs"); err != nil {
+		return q, err
+	}
+	if q.seq, err = c.flag("update_seq"); err != nil {
 		return q, err
 	}
 	q.o, err = c.renderFlags()
@@ -87,9 +92,7 @@ func (c *call) allDocsQueries() error {
 	for i, members := range body.Queries {
 		one := *c
 		one.query = url.Values{}
-		for name, values := range c.query {
-			one.query[name] = values
-		}
+		maps.Copy(one.query, c.query)
 		keys, err := one.takeParameters(members)
 		if err != nil {
 			return err
@@ -179,6 +182,9 @@ func (c *call) writeListing(v *store.View, info *store.Info, q docsQuery) error 
 		if q.keys == nil && !q.r.part {
 			offset = strconv.FormatUint(min(uint64(q.r.skip), info.Docs), 10)
 		}
+	}
+	if q.seq {
+		offset += `,"update_seq":` + strconv.Quote(seqString(c.db, info.Seq))
 	}
 	c.out.WriteString(`{"total_rows":` + total + `,"offset":` + offset + `,"rows":[`)
 	l := listing{call: c, v: v, q: q}

@@ -55,10 +55,16 @@ func TestAttachments(t *testing.T) {
 		{"", "DELETE", "/db/a/x?rev={a}", "", "", 200, `{"ok":true,"id":"a","rev":"4-x"}`},
 		{"", "GET", "/db/a", "", "", 200, `{"_id":"a","_rev":"4-x","n":2}`},
 		{"", "DELETE", "/db/none/x?rev=1-a", "", "", 404, missing},
+		{"", "PUT", "/db/md5/f", "hi", "Content-MD5: SfaKXIST7CwL9ImCHCH8Ow==", 201, `{"ok":true,"id":"md5","rev":"1-x"}`},
+		{"", "PUT", "/db/md5/g?rev={md5}", "ho", "Content-MD5: SfaKXIST7CwL9ImCHCH8Ow==", 400, `{"error":"content_md5_mismatch","reason":"Possible message corruption."}`},
+		{"", "PUT", "/db/md5/g?rev={md5}", strings.Repeat("ho", 300_000), "Content-MD5: SfaKXIST7CwL9ImCHCH8Ow==", 400, `{"error":"content_md5_mismatch","reason":"Possible message corruption."}`},
+		{"", "DELETE", "/db/md5?rev={md5}", "", "", 200, `{"ok":true,"id":"md5","rev":"2-x"}`},
+		{"", "GET", "/db/md5/f", "", "", 404, deleted},
+		{"", "COPY", "/db/md5", "", "Destination: x", 404, deleted},
 		{"", "PUT", "/db/b/empty", "", "", 201, `{"ok":true,"id":"b","rev":"1-x"}`},
 		{"", "GET", "/db/b/empty", "", "", 200, ""},
-		{"", "PUT", "/db/b/big?rev={b}", strings.Repeat("x", 1<<20+1), "", 413, `{"error":"too_large","reason":"the request entity is too large"}`},
-		{"", "PUT", "/db/c", `{"_attachments":{"ok":{"data":"` + strings.Repeat("AAAA", 100_000) + `"},"big":{"data":"` + strings.Repeat("AAAA", 400_000) + `"}}}`, "", 413, `{"error":"too_large","reason":"the request entity is too large"}`},
+		{"", "PUT", "/db/b/big?rev={b}", strings.Repeat("x", 1<<20+1), "", 413, `{"error":"attachment_too_large","reason":"big"}`},
+		{"", "PUT", "/db/c", `{"_attachments":{"ok":{"data":"` + strings.Repeat("AAAA", 100_000) + `"},"big":{"data":"` + strings.Repeat("AAAA", 400_000) + `"}}}`, "", 413, `{"error":"attachment_too_large","reason":"big"}`},
 	})
 }
 

@@ -25,8 +25,8 @@ const corsExposed = "content-type, accept-ranges, cache-control, content-encodin
 // reports whether it did.
 func (c *call) cors() (done bool) {
 	cfg, origin := c.cfg.CORS, c.r.Header.Get("Origin")
-	if len(cfg.Origins) == 0 {
-		return false
+	if len(cfg.Origins) == 0 || c.ctx().Value(fromPeer{}) != nil {
+		return false // The node that the client asks answers for another one too.
 	}
 	h := c.w.Header()
 	h.Add("Vary", "Origin") // A cache must not give one origin the answer of another.

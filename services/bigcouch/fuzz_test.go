@@ -1,7 +1,10 @@
 package bigcouch
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -159,6 +162,24 @@ func TestProject(t *testing.T) {
 		got, err := json.Marshal(project(doc, fields))
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s: %s, %v; want %s", tt.fields, got, err, tt.want)
+		}
+	}
+}
+
+// Of two nodes that a request goes through the first alone speaks to browsers:
+// a header that is there twice is as good as none.
+func TestCORSOfPassedRequests(t *testing.T) {
+	n := &node{cfg: Config{CORS: ConfigCORS{Origins: []string{"*"}}}}
+	r := httptest.NewRequest(http.MethodGet, "/db", nil)
+	r.Header.Set("Origin", "http://anywhere")
+	for _, tt := range []struct {
+		ctx  context.Context
+		want string
+	}{{t.Context(), "http://anywhere"}, {context.WithValue(t.Context(), fromPeer{}, true), ""}} {
+		w := httptest.NewRecorder()
+		c := &call{node: n, w: w, r: r.WithContext(tt.ctx)}
+		if done := c.cors(); done || w.Header().Get("Access-Control-Allow-Origin") != tt.want {
+			t.Errorf("allowed origin %q, want %q", w.Header().Get("Access-Control-Allow-Origin"), tt.want)
 		}
 	}
 }

@@ -14,9 +14,10 @@ func TestPurge(t *testing.T) {
 	n.admin(201, "PUT", "/db/a", `{"n":1}`)
 	n.admin(201, "POST", "/db/_bulk_docs", `{"new_edits":false,"docs":[{"_id":"c","_revisions":{"start":2,"ids":["b","a"]}},{"_id":"c","_revisions":{"start":2,"ids":["c","a"]}}]}`)
 	old := n.rev("a")
-	many := `{` + strings.TrimSuffix(strings.Repeat(`"d":[],`, 1), ",")
+	var many strings.Builder
+	many.WriteString(`{"d":[]`)
 	for i := range 101 {
-		many += `,"d` + string(rune('a'+i%26)) + string(rune('a'+i/26)) + `":[]`
+		many.WriteString(`,"d` + string(rune('a'+i%26)) + string(rune('a'+i/26)) + `":[]`)
 	}
 	n.tell([]step{
 		{"webapp", "POST", "/db/_purge", `{}`, "", 401, notAdmin},
@@ -24,7 +25,7 @@ func TestPurge(t *testing.T) {
 		{"", "POST", "/db/_purge", `[]`, "", 400, `{"error":"bad_request","reason":"Request body must be a JSON object"}`},
 		{"", "POST", "/db/_purge", `{"a":"1-x"}`, "", 400, `{"error":"bad_request","reason":"Request body has a member of the wrong type"}`},
 		{"", "POST", "/db/_purge", `{"a":["x"]}`, "", 400, `{"error":"bad_request","reason":"Invalid rev format"}`},
-		{"", "POST", "/db/_purge", many + `}`, "", 400, `{"error":"bad_request","reason":"Exceeded maximum number of documents."}`},
+		{"", "POST", "/db/_purge", many.String() + `}`, "", 400, `{"error":"bad_request","reason":"Exceeded maximum number of documents."}`},
 		{"", "POST", "/db/_purge", `{"a":["` + strings.Repeat(`1-a","`, 1000) + `1-a"]}`, "", 400, `{"error":"bad_request","reason":"Exceeded maximum number of revisions."}`},
 		{"", "GET", "/db/_purge", "", "", 405, `{"error":"method_not_allowed","reason":"Only POST allowed"}`},
 		{"", "POST", "/db/_purge", `{}`, "", 201, `{"purge_seq":null,"purged":{}}`},
@@ -97,14 +98,15 @@ func TestNamespaces(t *testing.T) {
 	n.admin(200, "DELETE", "/db/_design/z?rev="+n.rev("_design%2Fz"), "")
 	design := func(offset string, ids ...string) string { return rows(2, offset, ids...) }
 	local := func(ids ...string) string {
-		b := `{"total_rows":null,"offset":null,"rows":[`
+		var b strings.Builder
+		b.WriteString(`{"total_rows":null,"offset":null,"rows":[`)
 		for i, id := range ids {
 			if i > 0 {
-				b += ","
+				b.WriteString(",")
 			}
-			b += "\n{\"id\":\"" + id + "\",\"key\":\"" + id + "\",\"value\":{\"rev\":\"0-1\"}}"
+			b.WriteString("\n{\"id\":\"" + id + "\",\"key\":\"" + id + "\",\"value\":{\"rev\":\"0-1\"}}")
 		}
-		return b + "\n]}"
+		return b.String() + "\n]}"
 	}
 	queries := "POST body must include `queries` parameter."
 	n.tell([]step{

@@ -4,6 +4,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/textproto"
+	"slices"
 	"strconv"
 
 	"leap.example/services/bigcouch/store"
@@ -47,10 +48,8 @@ func (c *call) anyFollows(v *store.View, d *store.Document, leaf store.Node, o r
 		return false, nil
 	}
 	body, err := v.Body(c.db, d, leaf.Rev)
-	for _, a := range body.Atts {
-		if o.sends(a) {
-			return true, err
-		}
+	if slices.ContainsFunc(body.Atts, o.sends) {
+		return true, err
 	}
 	return false, err
 }
