@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 )
 
@@ -32,6 +34,15 @@ type Config struct {
 	CORS ConfigCORS `json:"cors,omitzero"` // What pages of other origins may do.
 
 	Cluster *ConfigCluster `json:"cluster,omitempty"` // The other nodes. None: this node is by itself.
+
+	// Of replications with databases elsewhere: the DNS server, host:port, that
+	// is asked for their names; empty: only IP addresses and "localhost" are
+	// known. The path of PEM certificates that sign theirs; empty: the system's
+	// roots. And what users who are not server administrators may reach beside
+	// the internet: networks like 192.0.2.0/24.
+	Resolver            string   `json:"resolver,omitempty"`
+	ReplicationCAFile   string   `json:"replication_ca_file,omitempty"`
+	ReplicationNetworks []string `json:"replication_networks,omitempty"`
 
 	MaxDocumentSize   int64 `json:"max_document_size,omitempty"`   // Bytes of one document without attachments. 0: 8,000,000.
 	MaxRequestSize    int64 `json:"max_request_size,omitempty"`    // Bytes of a JSON body, unpacked. 0: 64 MiB.
@@ -81,6 +92,14 @@ func (c Config) Validate() error {
 			return fmt.Errorf("accounts: %q: a role is empty or begins with _", a.Name)
 		}
 	}
+	if _, _, err := net.SplitHostPort(c.Resolver); c.Resolver != "" && err != nil {
+		return fmt.Errorf("resolver: %w", err)
+	}
+	for _, n := range c.ReplicationNetworks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			return fmt.Errorf("replication_networks: %w", err)
+		}
+	}
 	if c.Cluster != nil {
 		if err := c.Cluster.validate(); err != nil {
 			return err
@@ -95,6 +114,16 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// networks returns ReplicationNetworks, which Validate has seen.
+func (c Config) networks() (out []netip.Prefix) {
+	for _, n := range c.ReplicationNetworks {
+		if p, err := netip.ParsePrefix(n); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // withDefaults fills in what is zero.

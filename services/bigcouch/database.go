@@ -110,6 +110,9 @@ func (c *call) createDatabase() error {
 	if err := c.create(c.ctx(), name); err != nil {
 		return err
 	}
+	if name == replicatorDatabase {
+		c.repl.look()
+	}
 	c.w.Header().Set("Location", "/"+strings.Trim(c.r.URL.EscapedPath(), "/"))
 	c.reply(http.StatusCreated, okReply)
 	return nil

@@ -12,6 +12,7 @@
 //	shard      the order of writes: one log for each shard, group commit
 //	store      Pebble: key layout, revision trees, apply
 //	sealed     the encrypted file system below Pebble
+//	replicate  the replication protocol, between two peers
 //	mango      selectors, index definitions, the choice of an index
 //	order      JSON values as bytes in CouchDB's order
 //
@@ -86,6 +87,26 @@
 // proxy cannot give roles that begin with "_": its token covers the name alone.
 // _session goes on (next) only to a path of this server, and takes basic
 // credentials in place of a body.
+//
+// # Replication
+//
+// _replicate and documents of _replicator copy databases of this node and of
+// others, by the protocol of package replicate. A source or target is the name
+// of a database here, a URL, or an object with url, headers and auth. What is
+// here is reached with the rights of whoever asked: the user of the request, or
+// user_ctx of the document, as far as his account, where there is one, still
+// has them; a document without user_ctx has none. _scheduler/jobs and
+// _scheduler/docs tell administrators what goes on. A job that fails is tried
+// again, after pauses that grow to a quarter of an hour; of many continuous
+// jobs some run, and they take turns. Those of _replicate end with the node,
+// those of _replicator go on when it is back.
+//
+// Members of _replicator see neither passwords nor headers in the documents of
+// others, cannot change them, and cannot query the database. Users who are not
+// server administrators reach the internet, and of other addresses those of
+// Config alone; CouchDB lets them reach all. Redirects are not followed, proxies
+// not used, and servers are told name and password with each request, not by a
+// cookie.
 //
 // # On the disk
 //

@@ -115,7 +115,7 @@ func parseDocument(data []byte) (*document, error) {
 	var keys []string
 	values := map[string][]byte{}
 	err := members(data, func(key string, value []byte) error {
-		if strings.HasPrefix(key, "_") {
+		if strings.HasPrefix(key, "_") && !replicationMembers[key] {
 			return d.special(key, value)
 		}
 		if _, twice := values[key]; !twice {

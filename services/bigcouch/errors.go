@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"leap.example/services/bigcouch/mango"
+	"leap.example/services/bigcouch/replicate"
 	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
@@ -90,8 +91,23 @@ func asWire(err error) (*wireError, bool) {
 	if e, ok := errors.AsType[*mango.Error](err); ok {
 		return &wireError{e.Status, e.Word, e.Reason}, true
 	}
+	if e, ok := errors.AsType[*replicate.Error](err); ok {
+		return &wireError{replicationStatus(e), e.Name, e.Reason}, true
+	}
 	if r, ok := errors.AsType[*store.Refusal](err); ok {
 		return &wireError{refusalStatus[r.Name], r.Name, r.Reason}, true
 	}
 	return &wireError{http.StatusInternalServerError, "internal_server_error", "The log of the node has the reason"}, false
+}
+
+// replicationStatus is the status of an answer that tells why a replication has
+// failed. What a peer has answered is passed on where it concerns the client.
+func replicationStatus(e *replicate.Error) int {
+	switch e.Status {
+	case 0:
+		return http.StatusBadRequest
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return e.Status
+	}
+	return http.StatusInternalServerError
 }

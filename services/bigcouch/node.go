@@ -28,7 +28,8 @@ type node struct {
 	auth     *auth
 	metrics  *metrics
 	tasks    tasks
-	names    names           // Of databases, for _db_updates.
+	names    names // Of databases, for _db_updates.
+	repl     *replicator
 	full     atomic.Bool     // The disk has less than MinFreeBytes.
 	stopping <-chan struct{} // Closed when feeds must end.
 	gate     sync.RWMutex    // Held for reading by handlers, that use the store.

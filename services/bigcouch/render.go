@@ -49,6 +49,9 @@ func (c *call) writeDocument(w io.Writer, v *store.View, d *store.Document, leaf
 		return err
 	}
 	c.metrics.reads.Inc()
+	if body, err = c.shown(body); err != nil {
+		return err
+	}
 	b := make([]byte, 0, 128+len(body.JSON))
 	b = append(b, `{"_id":`...)
 	b = appendJSON(b, d.ID)

@@ -79,6 +79,8 @@ func (c *call) route() error {
 			return c.dispatch(method{"GET", (*call).uuids})
 		case "_all_dbs":
 			return c.dispatch(method{"GET", (*call).allDatabases})
+		case "_replicate":
+			return c.dispatch(method{"POST", (*call).replicate})
 		case "_session":
 			return c.dispatch(
 				method{"GET", (*call).getSession}, method{"POST", (*call).postSession}, method{"DELETE", (*call).deleteSession})
@@ -86,6 +88,9 @@ func (c *call) route() error {
 		if c.r.Method == http.MethodPut || c.r.Method == http.MethodDelete {
 			return c.dispatch(method{"PUT", (*call).createDatabase}, method{"DELETE", (*call).dropDatabase})
 		}
+	}
+	if c.path[0] == "_scheduler" {
+		return c.dispatch(method{"GET", (*call).scheduler})
 	}
 	if err := c.sure(store.CatalogueShard, c.openDatabase); err != nil {
 		return err

@@ -76,6 +76,9 @@ func (c *call) openDatabase() error {
 	}
 	switch {
 	case s.member(c.user):
+		if err := c.guardReplicatorDatabase(); err != nil {
+			return err
+		}
 		return c.guardUsersDatabase()
 	case c.user.Name == "":
 		return unauthorized("You are not authorized to access this db.")

@@ -30,6 +30,7 @@ type Server struct {
 	log  *slog.Logger
 	fs   vfs.FS        // Where the store lies. Nil: the operating system's.
 	idle time.Duration // How long a client may leave us waiting.
+	jobs schedule      // Of replications.
 
 	mu   sync.Mutex // Guards node.
 	node *node      // Nil while the server does not run.
@@ -40,7 +41,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg.withDefaults(), log: log, idle: idle}, nil
+	return &Server{cfg: cfg.withDefaults(), log: log, idle: idle, jobs: ordinary}, nil
 }
 
 // Run opens the store, listens, and serves until ctx is done. Its error wraps
@@ -86,14 +87,19 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, auth: auth, metrics: newMetrics(st), stopping: ctx.Done()}
 	n.names.begin()
-	var wg sync.WaitGroup
-	if n.engine, err = n.open(ctx); err == nil {
+	replCtx, stopRepl := context.WithCancel(ctx)
+	var wg, repl sync.WaitGroup
+	if n.repl, err = newReplicator(n, s.jobs); err == nil {
+		n.engine, err = n.open(ctx)
+	}
+	if err == nil {
 		wg.Go(func() { fail(n.engine.run(logCtx)) })
 		wg.Go(func() { n.watch(ctx, fail) })
 		wg.Go(func() { n.reseal(ctx, seal) })
 		err = n.recoverAll(ctx)
 	}
 	if err == nil {
+		repl.Go(func() { n.repl.run(replCtx) })
 		s.setNode(n)
 		err = daemon.Serve(ctx, ln, &http.Server{
 			Handler:        n,
@@ -111,6 +117,8 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	if damage := st.Damage(); damage != nil && !errors.Is(err, damage) {
 		err = errors.Join(damage, err) // Whatever stumbled over it first.
 	}
+	stopRepl()
+	repl.Wait() // Replications leave a checkpoint: the log still runs.
 	fail(nil)
 	stopLog()
 	wg.Wait()

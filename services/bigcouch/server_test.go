@@ -60,7 +60,8 @@ func start(t testing.TB, dir string, change ...func(*bigcouch.Config)) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	s.SetSchedule(3, 50*time.Millisecond, 20*time.Millisecond)
+	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		t.Fatal(err)
 	}

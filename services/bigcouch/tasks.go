@@ -57,7 +57,7 @@ func (c *call) activeTasks() error {
 	if err := c.wantAdmin(); err != nil {
 		return err
 	}
-	list := c.tasks.list()
+	list := append(c.tasks.list(), c.repl.tasks()...)
 	for _, one := range list {
 		one["node"] = c.name()
 	}

@@ -117,6 +117,9 @@ func (c *call) mayWrite(d *document) error {
 	if isDesign(d.id) {
 		return c.wantDatabaseAdmin()
 	}
+	if c.db.Name == replicatorDatabase {
+		return c.mayReplicate(d)
+	}
 	if c.db.Name != usersDatabase || d.deleted {
 		return nil
 	}
