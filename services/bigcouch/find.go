@@ -236,10 +236,11 @@ func (q *query) examine(v *store.View, d *store.Document) (done bool, err error)
 	return q.found == q.limit, err
 }
 
-// bookmark names the place behind the last row, "nil" where there is none.
+// bookmark names the place behind the last row. Where nothing was found it is
+// the one that was given: a client goes on until a page is empty.
 func (q *query) bookmark() string {
-	if q.last == nil || q.found < q.limit {
-		return "nil"
+	if q.last == nil || q.found == 0 {
+		return orNil(q.req.Bookmark)
 	}
 	return base64.RawURLEncoding.EncodeToString(append(q.index[:], q.last...))
 }

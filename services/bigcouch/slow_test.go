@@ -62,6 +62,17 @@ func TestSlowClients(t *testing.T) {
 	if a := answer(dial("PUT /db/slow HTTP/1.1\n" + auth + "Content-Length: 1000\n\n{")); !strings.HasPrefix(a, "HTTP/1.1 400") {
 		t.Errorf("half a body: %s", a)
 	}
+	for _, request := range []string{
+		"POST /db/_bulk_docs HTTP/1.1\n" + auth + "Content-Type: application/json\nContent-Length: 1000\n\n{",
+		"PUT /db/slow/f HTTP/1.1\n" + auth + "Content-Length: 1000\n\n{",
+		"PUT /db/slow HTTP/1.1\n" + auth + "Content-Type: multipart/related; boundary=x\nContent-Length: 1000\n\n--x\n\n{}",
+		"PUT /db/slow HTTP/1.1\n" + auth + "Content-Type: multipart/related; boundary=x\nContent-Length: 1000\n\n--x\n\n" +
+			`{"_attachments":{"f":{"follows":true}}}` + "\n--x\n\nhalf an attach",
+	} {
+		if a := answer(dial(request)); !strings.HasPrefix(a, "HTTP/1.1 400") {
+			t.Errorf("half of %.60q: %s", request, a)
+		}
+	}
 	size := 8 << 20
 	if a := answer(dial(fmt.Sprintf("PUT /db/big/f HTTP/1.1\n%sContent-Length: %d\n\n%s", last, size, strings.Repeat("x", size)))); !strings.HasPrefix(a, "HTTP/1.1 201") {
 		t.Fatalf("big attachment: %s", a)
