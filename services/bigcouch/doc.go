@@ -46,29 +46,46 @@
 // take for its next bytes are limited; log lines name no document and no
 // database.
 //
+// Pages of other origins may use it from a browser if Config says so, and
+// proxies that share a secret may say whom they have authenticated; both are
+// off without a setting. Metrics are those of one server and name no database.
+//
 // # What of CouchDB is here
 //
 //	/  /_up  /_uuids  /_all_dbs  /_session
+//	/_dbs_info  /_db_updates  /_active_tasks  /_membership
+//	/_node/{_local,name}             _stats, _prometheus, _system
 //	/db                              PUT GET HEAD POST DELETE
-//	/db/id                           GET HEAD PUT DELETE; rev, revs, revs_info, conflicts,
-//	                                 deleted_conflicts, meta, open_revs, latest, attachments
+//	/db/id                           GET HEAD PUT DELETE COPY; rev, revs, revs_info, conflicts,
+//	                                 deleted_conflicts, meta, local_seq, open_revs, latest,
+//	                                 attachments, atts_since; in parts both ways
 //	/db/id/attachment                GET HEAD PUT DELETE; Range for octet-streams
 //	/db/_local/id                    GET PUT DELETE
-//	/db/_bulk_docs /_bulk_get /_revs_diff /_ensure_full_commit
-//	/db/_all_docs                    by keys and by ranges
-//	/db/_changes                     normal, longpoll, continuous; filter=_doc_ids
+//	/db/_bulk_docs /_bulk_get /_revs_diff /_missing_revs /_ensure_full_commit
+//	/db/_all_docs /_design_docs /_local_docs    by keys and by ranges; below each: queries
+//	/db/_changes                     normal, longpoll, continuous, eventsource;
+//	                                 filter=_doc_ids, _selector, _design
 //	/db/_find /_index /_explain
-//	/db/_security
+//	/db/_security /_revs_limit /_purge /_purged_infos_limit
+//	/db/_compact /_view_cleanup /_shards /_sync_shards
 //
 // Statuses and error bodies are CouchDB's. Deliberate differences: an edit of
 // a document that is not there is a conflict, also with a rev; a malformed
 // security object is 400, an unauthorised one 401; _all_docs of a range has
-// the offset null, since counting would read every row before it; open_revs
-// and attachments are JSON, never multipart; attachments of text types are
-// stored as they came, not compressed; sizes are those of the content;
+// the offset null, since counting would read every row before it; attachments
+// of text types are stored as they came, not compressed, and what another
+// server sends compressed is unpacked; sizes are those of the content;
 // integers and 1e2 come back as they were written; q and n of a new database
-// are checked and ignored. Views and other functions of design documents do not
-// exist, but the documents may be stored.
+// are checked and ignored, w too; compaction has nothing to do. Views and other
+// functions of design documents do not exist, but the documents may be stored.
+//
+// A document in parts is refused if an attachment is longer or shorter than
+// announced, has another digest, or does not come. _purge counts in purge_seq
+// what it has removed. _db_updates remembers what has happened since the node
+// was first asked; whoever comes from before that hears of every database. A
+// proxy cannot give roles that begin with "_": its token covers the name alone.
+// _session goes on (next) only to a path of this server, and takes basic
+// credentials in place of a body.
 //
 // # On the disk
 //

@@ -15,6 +15,7 @@ import (
 
 // A client that stops in the middle of its request, or takes no answer, is cut.
 func TestSlowClients(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "password")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
@@ -62,15 +63,20 @@ func TestSlowClients(t *testing.T) {
 	if a := answer(dial("PUT /db/slow HTTP/1.1\n" + auth + "Content-Length: 1000\n\n{")); !strings.HasPrefix(a, "HTTP/1.1 400") {
 		t.Errorf("half a body: %s", a)
 	}
-	for _, request := range []string{
+	halves := []string{
 		"POST /db/_bulk_docs HTTP/1.1\n" + auth + "Content-Type: application/json\nContent-Length: 1000\n\n{",
 		"PUT /db/slow/f HTTP/1.1\n" + auth + "Content-Length: 1000\n\n{",
 		"PUT /db/slow HTTP/1.1\n" + auth + "Content-Type: multipart/related; boundary=x\nContent-Length: 1000\n\n--x\n\n{}",
 		"PUT /db/slow HTTP/1.1\n" + auth + "Content-Type: multipart/related; boundary=x\nContent-Length: 1000\n\n--x\n\n" +
 			`{"_attachments":{"f":{"follows":true}}}` + "\n--x\n\nhalf an attach",
-	} {
-		if a := answer(dial(request)); !strings.HasPrefix(a, "HTTP/1.1 400") {
-			t.Errorf("half of %.60q: %s", request, a)
+	}
+	conns := make([]net.Conn, len(halves))
+	for i, request := range halves {
+		conns[i] = dial(request)
+	}
+	for i, conn := range conns {
+		if a := answer(conn); !strings.HasPrefix(a, "HTTP/1.1 400") {
+			t.Errorf("half of %.60q: %s", halves[i], a)
 		}
 	}
 	size := 8 << 20
