@@ -20,6 +20,7 @@ type docsQuery struct {
 	r     idRange
 	o     render
 	docs  bool
+	seq   bool // Say the update sequence.
 }
 
 // spaces are the namespaces of the resources that list documents.
@@ -33,6 +34,9 @@ func (c *call) docsQuery(keys []json.RawMessage) (q docsQuery, err error) {
 		return q, err
 	}
 	if q.docs, err = c.flag("include_docs"); err != nil {
+		return q, err
+	}
+	if q.seq, err = c.flag("update_seq"); err != nil {
 		return q, err
 	}
 	q.o, err = c.renderFlags()
@@ -179,6 +183,9 @@ func (c *call) writeListing(v *store.View, info *store.Info, q docsQuery) error 
 		if q.keys == nil && !q.r.part {
 			offset = strconv.FormatUint(min(uint64(q.r.skip), info.Docs), 10)
 		}
+	}
+	if q.seq {
+		offset += `,"update_seq":` + strconv.Quote(seqString(c.db, info.Seq))
 	}
 	c.out.WriteString(`{"total_rows":` + total + `,"offset":` + offset + `,"rows":[`)
 	l := listing{call: c, v: v, q: q}

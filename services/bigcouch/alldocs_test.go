@@ -65,6 +65,7 @@ func TestAllDocs(t *testing.T) {
 			"{\"total_rows\":4,\"offset\":null,\"rows\":[\n{\"id\":\"gone\",\"key\":\"gone\",\"value\":{\"rev\":\"2-x\",\"deleted\":true},\"doc\":null},\n" +
 				"{\"id\":\"a\",\"key\":\"a\",\"value\":{\"rev\":\"1-x\"},\"doc\":{\"_id\":\"a\",\"_rev\":\"1-x\"}}\n]}",
 		},
+		{"", "GET", `/db/_all_docs?limit=0&update_seq=true`, "", "", 200, rows(4, `0,"update_seq":"6"`)},
 		{"", "DELETE", "/db/_all_docs", "", "", 405, `{"error":"method_not_allowed","reason":"Only GET,HEAD,POST allowed"}`},
 	})
 }

@@ -88,8 +88,20 @@ func (c *call) abandon(docs ...store.Doc) (err error) {
 	return err
 }
 
+// absent says why revision has found no document.
+func (c *call) absent(v *store.View, id string) error {
+	d, err := v.Document(c.db, id)
+	if err == nil && d != nil {
+		return store.ErrDeleted
+	}
+	if err != nil {
+		return err
+	}
+	return store.ErrMissing
+}
+
 // revision reads the document and the leaf that the request names. A document
-// that is not there is nil.
+// that is not there, or is deleted, is nil.
 func (c *call) revision(v *store.View, id, rev string) (*store.Document, store.Body, error) {
 	d, err := v.Document(c.db, id)
 	if err != nil || d == nil {
@@ -116,7 +128,7 @@ func (c *call) getAttachment(id, name string) error {
 		return err
 	}
 	if d == nil {
-		return store.ErrMissing
+		return c.absent(v, id)
 	}
 	i := slices.IndexFunc(body.Atts, func(a store.Att) bool { return a.Name == name })
 	if i < 0 {
@@ -176,6 +188,9 @@ func (c *call) putAttachment(id, name string) error {
 	a, err := c.upload(translated{r, badRequest("Attachment could not be read")}, -1)
 	if err != nil {
 		return err
+	}
+	if sent := c.r.Header.Get("Content-MD5"); sent != "" && sent != base64.StdEncoding.EncodeToString(a.MD5[:]) {
+		return errors.Join(errMD5, c.abandon(store.Doc{Atts: []store.NewAtt{a}}))
 	}
 	a.Name, a.Type = name, c.r.Header.Get("Content-Type")
 	if a.Type == "" {

@@ -181,10 +181,10 @@ func TestPaths(t *testing.T) {
 func TestHugeLists(t *testing.T) {
 	n := start(t, t.TempDir())
 	n.admin(201, "PUT", "/db", "")
-	keys := `"k"` + strings.Repeat(`,"k"`, 200_000)
+	keys := `"k"` + strings.Repeat(`,"k"`, 50_000)
 	a := n.admin(200, "POST", "/db/_all_docs", `{"keys":[`+keys+`]}`)
-	if got := strings.Count(a.body, `"error":"not_found"`); got != 200_001 {
-		t.Errorf("%d rows for 200001 keys", got)
+	if got := strings.Count(a.body, `"error":"not_found"`); got != 50_001 {
+		t.Errorf("%d rows for 50001 keys", got)
 	}
 	docs := `{"id":"k"}` + strings.Repeat(`,{"id":"k"}`, 100_000)
 	n.tell([]step{

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"leap.example/services/bigcouch/store"
 )
 
 const methodCopy = "COPY"
@@ -55,7 +53,7 @@ func (c *call) copyDocument(id string) error {
 		return err
 	}
 	if d == nil {
-		return store.ErrMissing
+		return c.absent(v, id)
 	}
 	in := &document{id: target, rev: rev, body: bytes.Clone(body.JSON)}
 	if strings.HasPrefix(target, localPrefix) {

@@ -69,6 +69,11 @@ func TestFind(t *testing.T) {
 		{"", "POST", "/db/_find", sel(`{"type":"t1","n":{"$gt":38}}`, ""), "", 200, docs(`"bookmark":"b",`+noIndex, "d13", "d39")},
 		{"", "PUT", "/db/_design/js", `{"language":"javascript"}`, "", 201, `{"ok":true,"id":"_design/js","rev":"1-x"}`},
 		{"", "POST", "/db/_index", `{"index":{"fields":["x"]},"ddoc":"js","name":"x"}`, "", 400, `{"error":"invalid_ddoc","reason":"Design document has another language than query"}`},
+		{"", "POST", "/db/_index", `{"index":{"fields":["x"]},"ddoc":"j","name":"x"}`, "", 200, `{"result":"created","id":"_design/j","name":"x"}`},
+		{"", "POST", "/db/_index/_bulk_delete", `{"docids":["_design/j","k","js"]}`, "", 200, `{"success":[{"id":"_design/j","ok":true}],"fail":[{"id":"k","error":"not_found"},{"id":"js","error":"invalid_ddoc"}]}`},
+		{"", "POST", "/db/_index/_bulk_delete", `{}`, "", 400, `{"error":"missing_required_key","reason":"Missing required key: docids"}`},
+		{"", "GET", "/db/_index/_bulk_delete", "", "", 405, `{"error":"method_not_allowed","reason":"Only POST allowed"}`},
+		{"", "GET", "/db/_design/j", "", "", 404, deleted},
 	})
 	if a := n.admin(200, "POST", "/db/_find", `{"selector":{"n":1},"execution_stats":true}`); !strings.Contains(a.body, `"execution_stats":{"total_keys_examined":0,"total_docs_examined":39,"total_quorum_docs_examined":0,"results_returned":1,"execution_time_ms":`) {
 		t.Errorf("execution_stats: %s", a.body)

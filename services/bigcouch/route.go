@@ -146,6 +146,10 @@ func (c *call) below() []method {
 		}
 	case "_compact":
 		return []method{{"POST", func(c *call) error { return c.compactViews(name) }}}
+	case "_index":
+		if name == "_bulk_delete" {
+			return []method{{"POST", (*call).deleteIndexes}}
+		}
 	case "_shards":
 		return []method{{"GET", func(c *call) error { return c.documentShard(name) }}}
 	}

@@ -30,6 +30,10 @@ func (e Entry) Size() int {
 		}
 	case WriteChunk:
 		n += len(c.Data)
+	case Purge:
+		for i := range c.Docs {
+			n += len(c.Docs[i].ID) + 64*len(c.Docs[i].Revs)
+		}
 	}
 	return n
 }
