@@ -177,10 +177,14 @@ func (c *call) putAttachment(id, name string) error {
 	if err := c.writable(); err != nil {
 		return err
 	}
-	r, err := c.body(c.cfg.MaxAttachmentSize)
+	if c.r.ContentLength > c.cfg.MaxAttachmentSize {
+		return attachmentTooLarge(name)
+	}
+	r, err := c.stream()
 	if err != nil {
 		return err
 	}
+	r = &limited{r: r, n: c.cfg.MaxAttachmentSize, over: attachmentTooLarge(name)}
 	d, err := c.editOf(id, name)
 	if err != nil {
 		return err

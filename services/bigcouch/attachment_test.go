@@ -63,8 +63,8 @@ func TestAttachments(t *testing.T) {
 		{"", "COPY", "/db/md5", "", "Destination: x", 404, deleted},
 		{"", "PUT", "/db/b/empty", "", "", 201, `{"ok":true,"id":"b","rev":"1-x"}`},
 		{"", "GET", "/db/b/empty", "", "", 200, ""},
-		{"", "PUT", "/db/b/big?rev={b}", strings.Repeat("x", 1<<20+1), "", 413, `{"error":"too_large","reason":"the request entity is too large"}`},
-		{"", "PUT", "/db/c", `{"_attachments":{"ok":{"data":"` + strings.Repeat("AAAA", 100_000) + `"},"big":{"data":"` + strings.Repeat("AAAA", 400_000) + `"}}}`, "", 413, `{"error":"too_large","reason":"the request entity is too large"}`},
+		{"", "PUT", "/db/b/big?rev={b}", strings.Repeat("x", 1<<20+1), "", 413, `{"error":"attachment_too_large","reason":"big"}`},
+		{"", "PUT", "/db/c", `{"_attachments":{"ok":{"data":"` + strings.Repeat("AAAA", 100_000) + `"},"big":{"data":"` + strings.Repeat("AAAA", 400_000) + `"}}}`, "", 413, `{"error":"attachment_too_large","reason":"big"}`},
 	})
 }
 

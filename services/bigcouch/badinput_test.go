@@ -80,8 +80,9 @@ func TestWrongTypes(t *testing.T) {
 	}
 	big := `{"s":"` + strings.Repeat("x", 1000) + `"}`
 	n.tell([]step{
-		{"", "POST", "/db/_bulk_docs", `{"docs":{}}`, "", 400, wrongType},
-		{"", "POST", "/db/_bulk_docs", `{"docs":[],"new_edits":"x"}`, "", 400, wrongType},
+		{"", "POST", "/db/_bulk_docs", `{"docs":{}}`, "", 400, bad("`docs` parameter must be an array.")},
+		{"", "POST", "/db/_bulk_docs", `{"docs":null}`, "", 400, bad("`docs` parameter must be an array.")},
+		{"", "POST", "/db/_bulk_docs", `{"docs":[],"new_edits":"x"}`, "", 400, bad("`new_edits` parameter must be a boolean.")},
 		{"", "POST", "/db/_bulk_docs", `{"docs":[{"_id":7}]}`, "", 400, `{"error":"illegal_docid","reason":"Document id must be a string"}`},
 		{"", "POST", "/db/_bulk_docs", `{"docs":[{"_id":""}]}`, "", 400, `{"error":"illegal_docid","reason":"Document id must not be empty"}`},
 		{"", "POST", "/db/_bulk_docs", `{"docs":[{"_id":"b","_rev":"x"}]}`, "", 400, badRev},
@@ -188,8 +189,8 @@ func TestHugeLists(t *testing.T) {
 	}
 	docs := `{"id":"k"}` + strings.Repeat(`,{"id":"k"}`, 100_000)
 	n.tell([]step{
-		{"", "POST", "/db/_bulk_get", `{"docs":[` + docs + `]}`, "", 413, `{"error":"too_large","reason":"more than 100000 documents"}`},
-		{"", "POST", "/db/_bulk_docs", `{"docs":[` + docs + `]}`, "", 413, `{"error":"too_large","reason":"more than 100000 documents"}`},
+		{"", "POST", "/db/_bulk_get", `{"docs":[` + docs + `]}`, "", 413, `{"error":"max_bulk_get_count_exceeded","reason":"100000"}`},
+		{"", "POST", "/db/_bulk_docs", `{"docs":[` + docs + `]}`, "", 413, `{"error":"max_bulk_docs_count_exceeded","reason":"100000"}`},
 		{"", "POST", "/db/_changes?limit=1", `{"doc_ids":[` + keys + `]}`, "", 200, feed(0, 0)},
 	})
 	// The id that is asked for is as long as a header may be.

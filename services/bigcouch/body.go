@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -38,10 +39,16 @@ var errBodyRead = badRequest("Request body could not be read")
 // errLimit is the error of a body over its limit.
 var errLimit = tooLarge("the request entity is too large")
 
+// attachmentTooLarge says that of an attachment.
+func attachmentTooLarge(name string) error {
+	return &wireError{http.StatusRequestEntityTooLarge, "attachment_too_large", name}
+}
+
 // limited fails, unlike io.LimitReader, where the limit is crossed.
 type limited struct {
-	r io.Reader
-	n int64
+	r    io.Reader
+	n    int64
+	over error // What it says then. Nil: errLimit.
 }
 
 func (l *limited) Read(b []byte) (int, error) {
@@ -50,7 +57,7 @@ func (l *limited) Read(b []byte) (int, error) {
 	}
 	n, err := l.r.Read(b)
 	if l.n -= int64(n); l.n < 0 {
-		return 0, errLimit
+		return 0, cmp.Or(l.over, errLimit)
 	}
 	return n, err
 }
@@ -84,7 +91,7 @@ func (c *call) body(limit int64) (io.Reader, error) {
 		return nil, errLimit
 	}
 	r, err := c.stream()
-	return &limited{r, limit}, err
+	return &limited{r: r, n: limit}, err
 }
 
 // stream returns the unpacked body, which has no limit.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"leap.example/services/bigcouch/store"
@@ -24,9 +25,9 @@ type bulkResult struct {
 
 func (c *call) bulkDocs() error {
 	var body struct {
-		Docs         []json.RawMessage `json:"docs"`
-		NewEdits     *bool             `json:"new_edits"`
-		AllOrNothing bool              `json:"all_or_nothing"`
+		Docs         json.RawMessage `json:"docs"`
+		NewEdits     json.RawMessage `json:"new_edits"`
+		AllOrNothing bool            `json:"all_or_nothing"`
 	}
 	if err := c.decode(&body); err != nil {
 		return err
@@ -34,15 +35,23 @@ func (c *call) bulkDocs() error {
 	if body.Docs == nil {
 		return badRequest("POST body must include `docs` parameter.")
 	}
+	var list []json.RawMessage
+	if json.Unmarshal(body.Docs, &list) != nil || list == nil {
+		return badRequest("`docs` parameter must be an array.")
+	}
+	edits := true
+	if body.NewEdits != nil && json.Unmarshal(body.NewEdits, &edits) != nil {
+		return badRequest("`new_edits` parameter must be a boolean.")
+	}
 	if body.AllOrNothing {
 		return &wireError{http.StatusExpectationFailed, "not_implemented", "all_or_nothing is not supported"}
 	}
-	if len(body.Docs) > maxBulk {
-		return tooLarge("more than 100000 documents")
+	if len(list) > maxBulk {
+		return &wireError{http.StatusRequestEntityTooLarge, "max_bulk_docs_count_exceeded", strconv.Itoa(maxBulk)}
 	}
-	replicated := body.NewEdits != nil && !*body.NewEdits
-	parsed := make([]*document, len(body.Docs))
-	for i, data := range body.Docs {
+	replicated := !edits
+	parsed := make([]*document, len(list))
+	for i, data := range list {
 		var err error
 		if parsed[i], err = parseDocument(data); err != nil {
 			return err

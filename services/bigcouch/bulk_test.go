@@ -20,7 +20,7 @@ func TestBulk(t *testing.T) {
 		{"", "GET", "/db/b", "", "", 404, missing},
 		{"", "POST", "/db/_bulk_docs", `{}`, "", 400, "{\"error\":\"bad_request\",\"reason\":\"POST body must include `docs` parameter.\"}"},
 		{"", "POST", "/db/_bulk_docs", `[]`, "", 400, `{"error":"bad_request","reason":"Request body must be a JSON object"}`},
-		{"", "POST", "/db/_bulk_docs", `{"docs":1}`, "", 400, `{"error":"bad_request","reason":"Request body has a member of the wrong type"}`},
+		{"", "POST", "/db/_bulk_docs", `{"docs":1}`, "", 400, "{\"error\":\"bad_request\",\"reason\":\"`docs` parameter must be an array.\"}"},
 		{"", "POST", "/db/_bulk_docs", `{"docs":[],"all_or_nothing":true}`, "", 417, `{"error":"not_implemented","reason":"all_or_nothing is not supported"}`},
 		{"", "POST", "/db/_bulk_docs", `{"docs":[]}`, "Content-Type: text/plain", 415, notJSON},
 		{"", "GET", "/db/_bulk_docs", "", "", 405, `{"error":"method_not_allowed","reason":"Only POST allowed"}`},

@@ -3,6 +3,8 @@ package bigcouch
 import (
 	"encoding/json"
 	"mime/multipart"
+	"net/http"
+	"strconv"
 
 	"leap.example/services/bigcouch/store"
 )
@@ -47,7 +49,7 @@ func (c *call) bulkGet() error {
 		return badRequest("Missing JSON list of 'docs'.")
 	}
 	if len(body.Docs) > maxBulk {
-		return tooLarge("more than 100000 documents")
+		return &wireError{http.StatusRequestEntityTooLarge, "max_bulk_get_count_exceeded", strconv.Itoa(maxBulk)}
 	}
 	v := c.view()
 	defer v.Close()

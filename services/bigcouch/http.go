@@ -2,6 +2,7 @@ package bigcouch
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,7 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cw := &counted{ResponseWriter: w}
 	w = cw
 	c := &call{node: n, w: w, r: r, rc: http.NewResponseController(w)}
-	defer func() { n.metrics.count(r.Method, cw.status, time.Since(begun), c.feed) }()
+	defer func() { n.metrics.count(r.Method, cmp.Or(cw.status, http.StatusOK), time.Since(begun), c.feed) }()
 	c.writeDeadline() // That of the connection's former request may have passed.
 	if r.ContentLength != 0 {
 		c.readDeadline(time.Now().Add(c.idle)) // Also for a body that nobody reads.

@@ -41,7 +41,7 @@ func newPartsReader(contentType string, body io.Reader, doc, att int64) (*partsR
 	if err != nil || params["boundary"] == "" || len(params["boundary"]) > 200 {
 		return nil, badRequest("Content-Type has no boundary")
 	}
-	left := &limited{io.MultiReader(body, early{}), doc + partSlack}
+	left := &limited{r: io.MultiReader(body, early{}), n: doc + partSlack}
 	return &partsReader{r: multipart.NewReader(left, params["boundary"]), left: left, max: att}, nil
 }
 
@@ -57,7 +57,7 @@ func (p *partsReader) document(doc int64) (*document, error) {
 	if err != nil {
 		return nil, orWire(err, errParts)
 	}
-	data, err := io.ReadAll(&limited{part, doc})
+	data, err := io.ReadAll(&limited{r: part, n: doc})
 	if err != nil {
 		return nil, orWire(err, errParts)
 	}
@@ -77,8 +77,11 @@ func (p *partsReader) document(doc int64) (*document, error) {
 		if !known {
 			n = p.max
 		}
-		if n < 0 || n > p.max {
-			return nil, errLimit
+		if n < 0 {
+			return nil, badRequest("Invalid attachment %q", a.name)
+		}
+		if n > p.max {
+			return nil, attachmentTooLarge(a.name)
 		}
 		p.left.n += n + partSlack
 	}
@@ -114,8 +117,8 @@ func (p *partsReader) attachments(list []inline, take func(*inline, io.Reader) (
 		if err != nil {
 			return atts, orWire(err, errParts)
 		}
-		name := part.FileName() // Its base name: what has a slash goes by order.
-		i := max(0, slices.IndexFunc(waiting, func(a *inline) bool { return a.name == name }))
+		_, params, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition")) // Part.FileName drops what is before a slash.
+		i := max(0, slices.IndexFunc(waiting, func(a *inline) bool { return a.name == params["filename"] }))
 		in := waiting[i]
 		waiting = slices.Delete(waiting, i, i+1)
 		a, err := p.attachment(in, part, take)
@@ -139,12 +142,12 @@ func (p *partsReader) attachment(in *inline, part io.Reader, take func(*inline, 
 	if !known {
 		n = p.max
 	}
-	c := &checked{r: translated{part, errParts}, left: n, exact: known, sum: md5.New(), want: md5Of(in.Digest)}
+	c := &checked{r: translated{part, errParts}, left: n, exact: known, over: attachmentTooLarge(in.name), sum: md5.New(), want: md5Of(in.Digest)}
 	var r io.Reader = c
 	if in.Encoding == "gzip" {
 		r = &unpacked{packed: c}
 	}
-	return take(in, &limited{r, p.max})
+	return take(in, &limited{r: r, n: p.max, over: c.over})
 }
 
 // A checked reader fails where a part is longer or shorter than announced, or
@@ -152,7 +155,8 @@ func (p *partsReader) attachment(in *inline, part io.Reader, take func(*inline, 
 type checked struct {
 	r     io.Reader
 	left  int64
-	exact bool // left is announced, not only the limit.
+	exact bool  // left is announced, not only the limit.
+	over  error // Of more than the limit.
 	sum   hash.Hash
 	want  [16]byte // Zero: none announced.
 }
@@ -165,7 +169,7 @@ func (c *checked) Read(b []byte) (int, error) {
 	case c.left < 0 && c.exact:
 		return 0, errAttLong
 	case c.left < 0:
-		return 0, errLimit
+		return 0, c.over
 	case err != io.EOF:
 		return n, err
 	case c.left > 0 && c.exact:

@@ -168,7 +168,7 @@ func (c *call) takeIn(in *inline) (store.NewAtt, error) {
 		return store.NewAtt{}, badRequest("Attachment %q follows nowhere", in.name)
 	}
 	r := base64.NewDecoder(base64.StdEncoding, strings.NewReader(*in.Data))
-	a, err := c.upload(&limited{r, c.cfg.MaxAttachmentSize}, int64(base64.StdEncoding.DecodedLen(len(*in.Data))))
+	a, err := c.upload(&limited{r: r, n: c.cfg.MaxAttachmentSize, over: attachmentTooLarge(in.name)}, int64(base64.StdEncoding.DecodedLen(len(*in.Data))))
 	if _, corrupt := errors.AsType[base64.CorruptInputError](err); corrupt || errors.Is(err, io.ErrUnexpectedEOF) {
 		return a, badRequest("Attachment data of %q is not base64", in.name)
 	}
