@@ -42,9 +42,9 @@ func show(rows []view.Row) string {
 
 // What would run for ever or take all memory ends, and the engine goes on.
 func TestBounds(t *testing.T) {
-	limits := view.Limits{Time: 300 * time.Millisecond, Heap: 48 << 20, Output: 1 << 20, Rows: 1000, Parallel: 1}
+	limits := view.Limits{Time: 300 * time.Millisecond, Heap: 48 << 20, Output: 1 << 20, Rows: 1000, Parallel: 2}
 	hasty := view.NewEngine(limits)
-	limits.Time = 0
+	limits.Time, limits.Heap = 0, 32<<20
 	patient := view.NewEngine(limits)
 	for _, test := range []struct {
 		name, source string
