@@ -11,8 +11,9 @@ type ViewID [8]byte
 
 // A ViewState is how far the rows of a view have come.
 type ViewState struct {
-	Seq  uint64 // Update sequence of the last change that was looked at.
-	Rows uint64
+	Seq    uint64 // Update sequence of the last change that was looked at.
+	Purged uint64 // Number of the last purge that was looked at.
+	Rows   uint64
 }
 
 // An Emit is one row that a map has made of a document.
@@ -60,12 +61,14 @@ func viewPlace(order []byte, id string, n int) []byte {
 }
 
 func (s ViewState) encode() []byte {
-	return binary.AppendUvarint(binary.AppendUvarint(nil, s.Seq), s.Rows)
+	b := binary.AppendUvarint(nil, s.Seq)
+	b = binary.AppendUvarint(b, s.Purged)
+	return binary.AppendUvarint(b, s.Rows)
 }
 
 func parseViewState(data string) (ViewState, error) {
 	r := row{s: data}
-	s := ViewState{r.uint(), r.uint()}
+	s := ViewState{r.uint(), r.uint(), r.uint()}
 	return s, r.err
 }
 

@@ -28,21 +28,25 @@ type ViewChange struct {
 // views orders what writes rows of views and what drops them.
 type views struct{ mu sync.Mutex }
 
-// WriteView brings the rows of a view from one state to a later sequence.
-// changes are all documents that have changed between, each once. It returns
-// ErrViewMoved unless the view is in the state from.
-func (s *Store) WriteView(db *Database, id ViewID, from ViewState, seq uint64, changes []ViewChange) (ViewState, error) {
+// WriteView brings the rows of a view from one state to a later one, whose Rows
+// it counts. changes are all documents that have changed between, each once.
+// It returns ErrViewMoved unless the view is in the state from.
+func (s *Store) WriteView(db *Database, id ViewID, from, to ViewState, changes []ViewChange) (ViewState, error) {
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
 	p, src := db.place(), source{r: s.db}
-	if c, err := src.counters(p); err != nil || c == nil {
-		return from, errors.Join(ErrViewMoved, err)
+	c, err := src.counters(p)
+	if err != nil {
+		return from, err
 	}
-	now, _, err := src.viewState(p, id)
-	if err != nil || now != from {
-		return from, errors.Join(ErrViewMoved, err)
+	now, err := src.viewState(p, id)
+	if err != nil {
+		return from, err
 	}
-	now.Seq = seq
+	if c == nil || now != from {
+		return from, ErrViewMoved
+	}
+	now.Seq, now.Purged = to.Seq, to.Purged
 	b := s.db.NewBatch()
 	set := func(key, value []byte) { _ = b.Set(key, value, nil) } // Cannot fail: it lies in memory.
 	for _, ch := range changes {
@@ -81,9 +85,8 @@ func (s *Store) WriteView(db *Database, id ViewID, from ViewState, seq uint64, c
 	return now, b.Close()
 }
 
-// DropViews drops the rows of all views of a database but those to keep. It
-// returns how many views it has dropped.
-func (s *Store) DropViews(db *Database, keep map[ViewID]bool) (int, error) {
+// DropViews drops the rows of all views of a database but those to keep.
+func (s *Store) DropViews(db *Database, keep map[ViewID]bool) error {
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
 	p, src := db.place(), source{r: s.db}
@@ -105,15 +108,26 @@ func (s *Store) DropViews(db *Database, keep map[ViewID]bool) (int, error) {
 			return false, nil
 		})
 		if err != nil {
-			return 0, err
+			return err
 		}
+	}
+	if drop == nil {
+		return nil
 	}
 	b := s.db.NewBatch()
 	for _, id := range drop {
 		start, end := p.view(id)
 		_ = b.DeleteRange(start, end, nil) // Cannot fail: it lies in memory.
 	}
-	return len(drop), errors.Join(b.Commit(pebble.NoSync), b.Close())
+	return errors.Join(b.Commit(pebble.NoSync), b.Close())
+}
+
+// DropView drops the rows of a view: they are made anew.
+func (s *Store) DropView(db *Database, id ViewID) error {
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
+	start, end := db.place().view(id)
+	return s.db.DeleteRange(start, end, pebble.NoSync)
 }
 
 // dropViews drops the rows of all views with the batch.
@@ -122,21 +136,18 @@ func (b *Batch) dropViews(p place) {
 	b.views = true
 }
 
-// viewState returns the state of a view; false means that it has no rows yet.
-func (s source) viewState(p place, id ViewID) (ViewState, bool, error) {
+func (s source) viewState(p place, id ViewID) (ViewState, error) {
 	data, err := s.get(p.viewTable(id, viewState))
 	if err != nil || data == "" {
-		return ViewState{}, false, err
+		return ViewState{}, err
 	}
-	state, err := parseViewState(data)
-	return state, true, err
+	return parseViewState(data)
 }
 
 // ViewState returns how far the rows of a view have come, zero if there are
 // none.
 func (v *View) ViewState(db *Database, id ViewID) (ViewState, error) {
-	state, _, err := v.viewState(db.place(), id)
-	return state, err
+	return v.viewState(db.place(), id)
 }
 
 // ViewSize returns about how many bytes the rows of a view take on the disk.

@@ -32,10 +32,11 @@ func CompileMap(source string) (*Map, error) {
 func (m *Map) Native() bool { return m.native != nil }
 
 // Rows runs a map over one document, JSON with _id and _rev. A map that throws
-// has no rows, as in CouchDB; any error is one of the bounds or of ctx.
+// has no rows, as in CouchDB; any error is one of the bounds or of ctx. s may
+// be nil for a native one.
 func (m *Map) Rows(ctx context.Context, s *Session, doc []byte) ([]Row, error) {
 	if m.native != nil {
-		return m.inGo(s.limits, doc)
+		return m.inGo(Limits{}.withDefaults(), doc)
 	}
 	var rows []Row
 	size := 0
