@@ -190,7 +190,7 @@ func (j *judge) decide(d *store.Doc, replicated bool) (*store.Refusal, error) {
 		return nil, nil // The log refuses a deletion without a revision.
 	}
 	old, err := j.former(d, replicated)
-	if err != nil {
+	if err != nil || old == nil {
 		return nil, err
 	}
 	doc := newDocument(d, replicated)
@@ -211,35 +211,39 @@ func (j *judge) decide(d *store.Doc, replicated bool) (*store.Refusal, error) {
 }
 
 // former returns the document that an edit continues as JSON, or null. An edit
-// of a revision that is no leaf becomes one that the log refuses in any case.
+// that comes too late, for which there is nothing to decide, becomes one that
+// the log refuses in any case, and former returns nil: only its answer to an
+// operation that it knows can be another.
 func (j *judge) former(d *store.Doc, replicated bool) ([]byte, error) {
-	ancestors := []store.Rev{d.Rev}
-	if replicated {
-		ancestors = d.Path[1:]
-	} else if d.Rev.IsZero() {
-		return []byte("null"), nil
-	}
 	known, err := j.v.Document(j.db, d.ID)
 	if err != nil {
 		return nil, err
 	}
+	var tree store.Tree
 	if known != nil {
-		tree, err := known.Tree()
-		if err != nil {
+		if tree, err = known.Tree(); err != nil {
 			return nil, err
 		}
-		for _, r := range ancestors {
-			if n, ok := tree.Node(r); ok && n.Leaf {
-				return j.json(j.v, known, n, render{revs: true})
-			}
+	}
+	ancestors := []store.Rev{d.Rev}
+	if replicated {
+		if _, here := tree.Node(d.Path[0]); here {
+			return nil, nil // The log has nothing to do.
+		}
+		ancestors = d.Path[1:]
+	}
+	for _, r := range ancestors {
+		if n, ok := tree.Node(r); ok && n.Leaf {
+			return j.json(j.v, known, n, render{revs: true})
 		}
 	}
-	if !replicated {
-		var none [16]byte
-		rand.Read(none[:])
-		d.Rev, err = store.MakeRev(d.Rev.Gen, hex.EncodeToString(none[:]))
+	if replicated || d.Rev.IsZero() && (known == nil || known.Deleted) {
+		return []byte("null"), nil
 	}
-	return []byte("null"), err
+	var none [16]byte
+	rand.Read(none[:])
+	d.Rev, err = store.MakeRev(max(1, d.Rev.Gen), hex.EncodeToString(none[:]))
+	return nil, err
 }
 
 // newDocument returns a document that is to be written as functions see it.

@@ -55,12 +55,41 @@ func newSession(e *Engine) *Session {
 // built-in function returns.
 func (s *Session) Close() { close(s.work) }
 
-// heap returns the bytes of objects in the heap of the process, dead ones that
-// were not yet swept included.
-func heap() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+// A heapWatch tells how far the heap of the process has grown.
+type heapWatch struct {
+	limit, base uint64
+	look        uint64 // The size at which it is worth a collection to know.
+}
+
+// newHeapWatch begins to watch. What is garbage already must not count as a
+// part of what was there before.
+func newHeapWatch(limit uint64) *heapWatch {
+	objects, live := heap()
+	if objects > live+limit/2 {
+		runtime.GC()
+		objects, _ = heap()
+	}
+	return &heapWatch{limit, objects, objects + limit}
+}
+
+// grown reports whether the heap has grown by more than the limit.
+func (w *heapWatch) grown() bool {
+	objects, _ := heap()
+	if objects <= w.look {
+		return false
+	}
+	runtime.GC()
+	objects, _ = heap()
+	w.look = max(w.look, objects+w.limit/2)
+	return objects > w.base+w.limit
+}
+
+// heap returns the bytes of objects in the heap of the process, and of those
+// that the last collection found in use.
+func heap() (objects, live uint64) {
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
 }
 
 // do runs f on the goroutine of the session and sees to it that it ends.
@@ -68,6 +97,7 @@ func (s *Session) do(ctx context.Context, f func() error) error {
 	if s.dead != nil {
 		return s.dead
 	}
+	watch := newHeapWatch(s.limits.Heap)
 	var err error
 	s.work <- func() {
 		defer func() {
@@ -81,7 +111,6 @@ func (s *Session) do(ctx context.Context, f func() error) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	deadline := time.Now().Add(s.limits.Time)
-	base := heap()
 	var stopped time.Time
 	ended := ctx.Done()
 	stop := func(cause error) {
@@ -109,10 +138,8 @@ func (s *Session) do(ctx context.Context, f func() error) error {
 			case s.dead != nil:
 			case now.After(deadline):
 				stop(ErrTime)
-			case heap() > base+s.limits.Heap:
-				if runtime.GC(); heap() > base+s.limits.Heap {
-					stop(ErrHeap)
-				}
+			case watch.grown():
+				stop(ErrHeap)
 			}
 		}
 	}
