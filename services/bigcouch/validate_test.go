@@ -48,8 +48,10 @@ func TestValidate(t *testing.T) {
 		{"webapp", "PUT", "/db/a", `{"owner":"me"}`, "", 409, `{"error":"conflict","reason":"Document update conflict."}`},
 		{"webapp", "PUT", "/db/a?rev=1-00000000000000000000000000000000", `{"owner":"me"}`, "", 409, `{"error":"conflict","reason":"Document update conflict."}`},
 		{"webapp", "POST", "/db/", `{"_id":"p"}`, "", 403, refused("no owner")},
-		{"webapp", "POST", "/db/_bulk_docs", `{"docs":[{"_id":"x","owner":"you"},{"_id":"y"},{"_id":"z","owner":"you"}]}`, "", 201,
-			`[{"ok":true,"id":"x","rev":"1-x"},{"id":"y","error":"forbidden","reason":"no owner"},{"ok":true,"id":"z","rev":"1-x"}]`},
+		{
+			"webapp", "POST", "/db/_bulk_docs", `{"docs":[{"_id":"x","owner":"you"},{"_id":"y"},{"_id":"z","owner":"you"}]}`, "", 201,
+			`[{"ok":true,"id":"x","rev":"1-x"},{"id":"y","error":"forbidden","reason":"no owner"},{"ok":true,"id":"z","rev":"1-x"}]`,
+		},
 		{"webapp", "POST", "/db/_bulk_docs", `{"docs":[{"_id":"y"}]}`, "", 201, `[{"id":"y","error":"forbidden","reason":"no owner"}]`},
 		{"webapp", "POST", "/db/_bulk_docs", `{"new_edits":false,"docs":[{"_id":"a","_rev":"3-y"},{"_id":"r","_rev":"1-y","owner":"you"}]}`, "", 201, `[{"id":"a","error":"forbidden","reason":"no owner"}]`},
 		{"webapp", "POST", "/db/_bulk_docs", `{"new_edits":false,"docs":[{"_id":"r","owner":"he","_revisions":{"start":2,"ids":["z","y"]}}]}`, "", 201, `[{"id":"r","error":"forbidden","reason":"owner of r is you"}]`},
@@ -154,13 +156,7 @@ func TestScriptFilters(t *testing.T) {
 	n.admin(201, "PUT", "/db/c", `{}`)
 	n.admin(201, "PUT", "/db/u", `{"type":"User"}`)
 	n.admin(200, "DELETE", "/db/c?rev="+strings.Trim(n.admin(200, "HEAD", "/db/c", "").header.Get("ETag"), `"`), "")
-	changes := func(ids ...string) string {
-		var rows []string
-		for _, id := range ids {
-			rows = append(rows, id)
-		}
-		return strings.Join(rows, " ")
-	}
+	changes := func(ids ...string) string { return strings.Join(ids, " ") }
 	for _, test := range []struct {
 		method, query, body string
 		status              int
