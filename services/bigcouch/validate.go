@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"leap.example/services/bigcouch/store"
 	"leap.example/services/bigcouch/view"
@@ -38,18 +39,19 @@ func (c *call) writeAs(op store.OpID, docs []store.Doc, replicated bool) ([]stor
 	kept := docs
 	if refused != nil {
 		kept = nil
-		label := "allowed" // What is left is another operation than the whole.
+		var label strings.Builder // What is left is another operation than the whole.
+		label.WriteString("allowed")
 		for i, d := range docs {
 			if refused[i] == nil {
 				kept = append(kept, d)
-				label += " " + strconv.Itoa(i)
+				label.WriteString(" " + strconv.Itoa(i))
 				continue
 			}
 			if err := c.abandon(d); err != nil {
 				return nil, err
 			}
 		}
-		op = derived(op, label)
+		op = derived(op, label.String())
 	}
 	entered, err := c.enter(op, kept, replicated)
 	if err != nil {

@@ -3,6 +3,7 @@ package bigcouch
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 
@@ -247,9 +248,7 @@ func (c *call) viewQueries(f *mapReduce) ([]viewQuery, error) {
 	for i, members := range body.Queries {
 		one := *c
 		one.query = url.Values{}
-		for name, values := range c.query {
-			one.query[name] = values
-		}
+		maps.Copy(one.query, c.query)
 		keys, err := one.takeParameters(members)
 		if err != nil {
 			return nil, err
