@@ -141,7 +141,7 @@ func (c *call) step(ctx context.Context, f *mapReduce, target *store.Info) (bool
 			}
 		}
 	}
-	_, err = c.store.WriteView(c.db, f.id, from, to, s.made)
+	_, err = c.store.WriteView(v, c.db, f.id, from, to, s.made)
 	if errors.Is(err, store.ErrViewMoved) {
 		return false, ctx.Err() // Look again where it is.
 	}

@@ -30,10 +30,14 @@ type views struct{ mu sync.Mutex }
 
 // WriteView brings the rows of a view from one state to a later one, whose Rows
 // it counts. changes are all documents that have changed between, each once.
-// It returns ErrViewMoved unless the view is in the state from.
-func (s *Store) WriteView(db *Database, id ViewID, from, to ViewState, changes []ViewChange) (ViewState, error) {
+// It returns ErrViewMoved unless the view is in the state from. v is what the
+// changes were read from: if its shard was replaced since, it refuses.
+func (s *Store) WriteView(v *View, db *Database, id ViewID, from, to ViewState, changes []ViewChange) (ViewState, error) {
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
+	if err := v.fresh(); err != nil {
+		return from, err
+	}
 	p, src := db.place(), source{r: s.db}
 	c, err := src.counters(p)
 	if err != nil {

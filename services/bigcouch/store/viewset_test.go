@@ -32,13 +32,15 @@ func emit(order, value string) Emit { return Emit{[]byte(order), []byte(order), 
 func TestWriteView(t *testing.T) {
 	s := openMem(t, vfs.NewMem())
 	defer s.Close()
-	if _, err := s.WriteView(testDB, testView, ViewState{}, ViewState{Seq: 1}, nil); !errors.Is(err, ErrViewMoved) {
+	v := s.View()
+	defer v.Close()
+	if _, err := s.WriteView(v, testDB, testView, ViewState{}, ViewState{Seq: 1}, nil); !errors.Is(err, ErrViewMoved) {
 		t.Errorf("rows of a database that is not open: %v", err)
 	}
 	commit(t, s, Entry{Cmd: OpenDatabase{DB: testDB.ID}})
 	write := func(from, to ViewState, changes ...ViewChange) ViewState {
 		t.Helper()
-		now, err := s.WriteView(testDB, testView, from, to, changes)
+		now, err := s.WriteView(v, testDB, testView, from, to, changes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +51,7 @@ func TestWriteView(t *testing.T) {
 	if got, want := viewContent(t, s, Span{}), "b=a:3 a=k:4 a\x00=k:5 b=k:1 b=k:2"; got != want || now != (ViewState{Seq: 3, Rows: 5}) {
 		t.Errorf("rows %q, want %q; state %v", got, want, now)
 	}
-	if _, err := s.WriteView(testDB, testView, ViewState{}, ViewState{Seq: 4}, nil); !errors.Is(err, ErrViewMoved) {
+	if _, err := s.WriteView(v, testDB, testView, ViewState{}, ViewState{Seq: 4}, nil); !errors.Is(err, ErrViewMoved) {
 		t.Errorf("rows from another state: %v", err)
 	}
 	now = write(now, ViewState{Seq: 5, Purged: 1}, ViewChange{"b", []Emit{emit("k", "6")}}, ViewChange{"a", nil}, ViewChange{"c", nil})
@@ -71,10 +73,14 @@ func TestWriteView(t *testing.T) {
 	}
 	write(ViewState{}, ViewState{Seq: 1}, ViewChange{"a", []Emit{emit("k", "1")}})
 	commit(t, s, Entry{Cmd: DropDatabase{DB: testDB.ID}})
-	v := s.View()
-	defer v.Close()
+	s.installs.Add(1)
+	if _, err := s.WriteView(v, testDB, testView, ViewState{}, ViewState{Seq: 1}, nil); !errors.Is(err, errStale) {
+		t.Errorf("rows of a shard that was replaced: %v", err)
+	}
+	after := s.View()
+	defer after.Close()
 	start, end := testDB.place().span(kindView)
-	err := v.each(start, end, func(key, _ []byte) (bool, error) {
+	err := after.each(start, end, func(key, _ []byte) (bool, error) {
 		t.Errorf("row %q of a dropped database", key)
 		return true, nil
 	})
