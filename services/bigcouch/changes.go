@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"leap.example/services/bigcouch/store"
+	"leap.example/services/bigcouch/view"
 )
 
 // A feed is one request for changes.
@@ -21,6 +22,7 @@ type feed struct {
 	interval   int         // Rows for which there is one sequence.
 	docs       bool
 	o          render
+	scripting  *view.Session // Of the filter; nil while it does not run.
 }
 
 // changes serves _changes.
@@ -116,6 +118,7 @@ func (f *feed) pending(v *store.View) (int, error) {
 
 // batch writes the rows that there are now, up to the limit, and moves since.
 func (f *feed) batch(v *store.View) error {
+	defer f.pause()
 	if f.ids != nil {
 		return f.chosen(v)
 	}
@@ -198,6 +201,9 @@ func (f *feed) row(v *store.View, ch store.Change) error {
 		var err error
 		if leaves, err = f.passes(v, ch, leaves); err != nil || len(leaves) == 0 {
 			return err
+		}
+		if f.docs || f.out.Available() < 4096 {
+			f.pause() // The client may take its time.
 		}
 	}
 	f.beginRow()

@@ -14,6 +14,7 @@
 //	sealed     the encrypted file system below Pebble
 //	replicate  the replication protocol, between two peers
 //	mango      selectors, index definitions, the choice of an index
+//	view       functions of design documents: JavaScript, bounded
 //	order      JSON values as bytes in CouchDB's order
 //
 // A request is authenticated, finds its database in the catalogue, is checked
@@ -65,7 +66,9 @@
 //	/db/_bulk_docs /_bulk_get /_revs_diff /_missing_revs /_ensure_full_commit
 //	/db/_all_docs /_design_docs /_local_docs    by keys and by ranges; below each: queries
 //	/db/_changes                     normal, longpoll, continuous, eventsource;
-//	                                 filter=_doc_ids, _selector, _design
+//	                                 filter=_doc_ids, _selector, _design, _view, ddoc/name
+//	/db/_design/d/_view/v            GET POST; below it: queries
+//	/db/_design/d/_info
 //	/db/_find /_index /_explain
 //	/db/_security /_revs_limit /_purge /_purged_infos_limit
 //	/db/_compact /_view_cleanup /_shards /_sync_shards
@@ -77,8 +80,27 @@
 // of text types are stored as they came, not compressed, and what another
 // server sends compressed is unpacked; sizes are those of the content;
 // integers and 1e2 come back as they were written; q and n of a new database
-// are checked and ignored, w too; compaction has nothing to do. Views and other
-// functions of design documents do not exist, but the documents may be stored.
+// are checked and ignored, w too; compaction has nothing to do.
+//
+// # Design documents
+//
+// Maps, reduces, filters and validate_doc_update run; a document whose
+// functions do not compile is refused. Shows, lists, updates, rewrites and
+// libraries do not exist, but may be stored. What JavaScript can and cannot do
+// is said in package view.
+//
+// Rows of views are derived: each node has those it was asked for, and brings
+// them up to date when it is asked, so that a query sees every write that was
+// acknowledged before it. Reductions are made for the query from the rows it
+// reads. The rows belong to the text of the map, and go when no design document
+// has it any more: when a design document is written here, when another view
+// is first built, or by _view_cleanup.
+//
+// validate_doc_update decides on the node that takes the request, before the
+// write is proposed. What the document was is certain: the log refuses an edit
+// of another revision. What the design documents are is not: a write that
+// crosses a change of them may be judged by the former. A write whose revision
+// is no leaf is a conflict, without being judged. A function that fails refuses.
 //
 // A document in parts is refused if an attachment is longer or shorter than
 // announced, has another digest, or does not come. _purge counts in purge_seq

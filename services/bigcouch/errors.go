@@ -77,6 +77,12 @@ var refusalStatus = map[string]int{
 	"file_exists":  http.StatusPreconditionFailed,
 
 	"service_unavailable": http.StatusServiceUnavailable,
+	// Of design documents, see validate.go.
+	"forbidden":          http.StatusForbidden,
+	"unauthorized":       http.StatusUnauthorized,
+	"compilation_error":  http.StatusBadRequest,
+	"invalid_design_doc": http.StatusBadRequest,
+	"unnamed_error":      http.StatusInternalServerError,
 }
 
 // asWire returns what the client may see of err, and whether that is all there

@@ -53,12 +53,13 @@ type filterBody struct {
 // the query means that filter, as it does to CouchDB's own clients.
 func (f *feed) filter() error {
 	var body filterBody
+	var data []byte
 	if f.r.Method == http.MethodPost {
 		if err := f.wantJSON(); err != nil {
 			return err
 		}
-		data, err := f.readBody()
-		if err != nil {
+		var err error
+		if data, err = f.readBody(); err != nil {
 			return err
 		}
 		if len(data) > 0 && json.Unmarshal(data, &body) != nil {
@@ -84,8 +85,10 @@ func (f *feed) filter() error {
 			return leaves, nil
 		}
 		return nil
+	case "_view":
+		return f.filterView()
 	}
-	return badRequest("Supported `filter`: _doc_ids, _selector, _design")
+	return f.filterFunction(name, data)
 }
 
 func (f *feed) filterIDs(ids []string) error {

@@ -48,8 +48,8 @@ func (c *call) indexes() error {
 	return nil
 }
 
-// view is one member of a design document's views, of language "query".
-type view struct {
+// indexView is one member of a design document's views, of language "query".
+type indexView struct {
 	Map     json.RawMessage `json:"map"`
 	Reduce  string          `json:"reduce"`
 	Options viewOptions     `json:"options"`
@@ -80,7 +80,7 @@ func (c *call) createIndex() error {
 	}
 	result := "exists"
 	err = c.changeViews(x.DDoc, func(views map[string]json.RawMessage) (bool, error) {
-		def, err := json.Marshal(view{mapOf(x), "_count", viewOptions{x.Def}})
+		def, err := json.Marshal(indexView{mapOf(x), "_count", viewOptions{x.Def}})
 		if err != nil || string(views[x.Name]) == string(def) {
 			return false, err
 		}

@@ -164,12 +164,3 @@ func (c *call) compactViews(name string) error {
 	}
 	return c.compactDatabase()
 }
-
-// viewCleanup has nothing to do: rows of an index go with its definition.
-func (c *call) viewCleanup() error {
-	if err := c.ensureDatabaseAdmin(); err != nil {
-		return err
-	}
-	c.reply(http.StatusAccepted, okReply)
-	return nil
-}

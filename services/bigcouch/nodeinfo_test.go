@@ -9,9 +9,9 @@ import (
 )
 
 func TestNodeInfo(t *testing.T) {
-	n := start(t, t.TempDir(), func(c *bigcouch.Config) { c.Listen = "10.0.0.7:5984" })
+	n := start(t, t.TempDir(), func(c *bigcouch.Config) { c.Listen = "127.0.0.2:0" })
 	n.admin(201, "PUT", "/db", "")
-	const name = "bigcouch@10.0.0.7"
+	const name = "bigcouch@127.0.0.2"
 	none := `{"error":"not_found","reason":"missing handler"}`
 	n.tell([]step{
 		{"", "GET", "/_membership", "", "", 200, `{"all_nodes":["` + name + `"],"cluster_nodes":["` + name + `"]}`},

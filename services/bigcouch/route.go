@@ -201,7 +201,7 @@ func (c *call) routeDocument() error {
 			method{"GET", with((*call).getDocument)}, method{"PUT", with((*call).putDocument)},
 			method{"DELETE", with((*call).deleteDocument)}, method{methodCopy, with((*call).copyDocument)})
 	case strings.HasPrefix(id, "_design/") && strings.HasPrefix(rest[0], "_"):
-		return errNoHandler // Views and other functions are not offered.
+		return c.routeDesign(id, rest)
 	}
 	name := strings.Join(rest, "/")
 	return c.dispatch(

@@ -149,7 +149,7 @@ func TestDocuments(t *testing.T) {
 		{"", "PATCH", "/db/c", "", "", 405, `{"error":"method_not_allowed","reason":"Only COPY,DELETE,GET,HEAD,PUT allowed"}`},
 		{"", "PUT", "/db/_design/d", `{"views":{}}`, "", 201, `{"ok":true,"id":"_design/d","rev":"1-x"}`},
 		{"", "GET", "/db/_design%2Fd", "", "", 200, `{"_id":"_design/d","_rev":"1-x","views":{}}`},
-		{"", "GET", "/db/_design/d/_view/v", "", "", 404, `{"error":"not_found","reason":"missing handler"}`},
+		{"", "GET", "/db/_design/d/_show/v", "", "", 404, `{"error":"not_found","reason":"missing handler"}`},
 		{"", "GET", "/db/_design", "", "", 400, "{\"error\":\"illegal_docid\",\"reason\":\"Illegal document id `_design/`\"}"},
 	})
 	a := n.admin(201, "POST", "/db", `{"_id":"x/y"}`)

@@ -52,7 +52,8 @@ func (c *call) write(docs []store.Doc, replicated bool) ([]store.DocResult, erro
 	return c.writeAs(op, docs, replicated)
 }
 
-func (c *call) writeAs(op store.OpID, docs []store.Doc, replicated bool) ([]store.DocResult, error) {
+// enter writes documents by the log, whoever they are.
+func (c *call) enter(op store.OpID, docs []store.Doc, replicated bool) ([]store.DocResult, error) {
 	var results []store.DocResult
 	for len(docs) > 0 {
 		w := store.WriteDocs{DB: c.db.ID, RevsLimit: c.db.RevsLimit, Replicated: replicated}

@@ -61,6 +61,7 @@ type Batch struct {
 	head  Head
 	open  []openDB
 	named []Update    // Databases that were made or dropped.
+	views bool        // It drops rows of views.
 	owner *sync.Mutex // Of the shard, held until the batch ends.
 }
 
@@ -203,6 +204,10 @@ func (b *Batch) commit(durable bool) error {
 	how := pebble.NoSync
 	if durable {
 		how = pebble.Sync
+	}
+	if b.views { // No writer of rows may come between its look at the database and its own commit.
+		b.s.views.mu.Lock()
+		defer b.s.views.mu.Unlock()
 	}
 	if err := b.b.Commit(how); err != nil {
 		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))

@@ -159,7 +159,7 @@ func (c DropDatabase) apply(b *Batch) (Result, error) {
 	p := place{b.shard, c.DB}
 	b.deleteRange(p.span(kindData))
 	b.deleteRange(p.span(kindIndex))
-	b.deleteRange(p.span(kindView))
+	b.dropViews(p)
 	b.open = slices.DeleteFunc(b.open, func(o openDB) bool { return o.p == p })
 	b.open = append(b.open, openDB{p, nil}) // Wakes feeds: they end.
 	return Result{}, nil

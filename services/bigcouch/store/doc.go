@@ -41,6 +41,9 @@
 //	D 0 0 m name                the catalogue
 //	I shard dbid index r key docid   index row; key is order-preserving
 //	I shard dbid index p        how far the index is built
+//	V shard dbid view r key docid n  row n that a view has of a document
+//	V shard dbid view d docid   where the document's rows lie
+//	V shard dbid view p         the sequence that the view has reached, number of rows
 //	N name                      of this node: format, incarnation
 //
 // The shard comes first, then the database, then the table: a shard and a

@@ -169,6 +169,8 @@ func (in *Incoming) Install() error {
 	owner := s.owner(in.shard)
 	owner.Lock()
 	defer owner.Unlock()
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
 	for _, kind := range []byte{kindIndex, kindView} {
 		start, end := shardSpan(kind, in.shard)
 		if err := s.db.DeleteRange(start, end, pebble.Sync); err != nil {
@@ -215,6 +217,8 @@ func (s *Store) DropShard(shard uint16) error {
 	owner := s.owner(shard)
 	owner.Lock()
 	defer owner.Unlock()
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
 	b := s.db.NewBatch()
 	defer b.Close()
 	for _, kind := range []byte{kindData, kindIndex, kindView, kindLog, kindStable, kindDigest} {

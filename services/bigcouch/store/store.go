@@ -50,6 +50,7 @@ type Store struct {
 	wakers  wakers
 	updates updates
 	indexed indexCache
+	views   views
 
 	installs atomic.Uint64 // How often a shard was replaced as a whole.
 	ownersMu sync.Mutex    // Guards owners.
