@@ -98,6 +98,11 @@ func (c *call) route() error {
 	if c.elsewhere() {
 		return c.pass()
 	}
+	if c.r.Header.Get("X-Leap-Fresh") != "" {
+		if err := c.engine.log.Barrier(c.ctx(), c.db.Shard); err != nil {
+			return err
+		}
+	}
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
 		return c.sure(c.db.Shard, c.routeInDatabase)
 	}

@@ -3,6 +3,7 @@ package couch
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"time"
 )
 
@@ -36,6 +37,18 @@ func attempts(ctx context.Context, f func(ctx context.Context, unclear bool) err
 		}
 		pause *= pauseGrowth
 	}
+}
+
+// read is the function read for this database. Where an old answer is better
+// than none, that is what there is when no majority can be reached.
+func (d database) read(ctx context.Context, f func(ctx context.Context) error) error {
+	return read(ctx, func(ctx context.Context) error {
+		err := f(ctx)
+		if d.stale && isStatus(err, http.StatusServiceUnavailable) {
+			err = f(context.WithValue(ctx, staleKey{}, true))
+		}
+		return err
+	})
 }
 
 // read calls f until it succeeds or fails for good. f starts anew each time.

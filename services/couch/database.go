@@ -17,6 +17,7 @@ type database struct {
 	kivik *kivik.DB
 	name  string
 	noun  string
+	stale bool // An old answer is better than none.
 }
 
 // meta are the members of every document.
@@ -29,7 +30,7 @@ type meta struct {
 
 // get decodes a document into v; NotExist when it is not there.
 func (d database) get(ctx context.Context, id string, v any, options ...kivik.Option) error {
-	err := read(ctx, func(ctx context.Context) error {
+	err := d.read(ctx, func(ctx context.Context) error {
 		doc := d.kivik.Get(ctx, id, options...)
 		defer doc.Close()
 		if doc.Err() != nil {

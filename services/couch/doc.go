@@ -27,6 +27,12 @@
 // away, or the context is done), Internal (the database refused what only our
 // fault can explain, its account for one). Their texts never name a document.
 //
+// Reads ask a node of ours to catch up first (X-Leap-Fresh): a service that has
+// written through one node must not be contradicted by another that reads
+// through a node which has not heard of it. Without a majority reads fail like
+// writes, except for addresses, foreign keys and notices, where an old answer is
+// better than none.
+//
 // # What is relied on
 //
 // The rules of database.md section 12, so that Apache CouchDB will do: sequences

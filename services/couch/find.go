@@ -22,7 +22,7 @@ type query struct {
 func (d database) find(ctx context.Context, q query, index string, f func(doc json.RawMessage) error) error {
 	q.UseIndex = []string{"_design/" + indexDoc(index), index}
 	var docs []json.RawMessage
-	err := read(ctx, func(ctx context.Context) error {
+	err := d.read(ctx, func(ctx context.Context) error {
 		docs = docs[:0]
 		rows := d.kivik.Find(ctx, q)
 		defer rows.Close()
@@ -97,7 +97,7 @@ func (d database) many(ctx context.Context, ids []string) ([]json.RawMessage, er
 // allDocs asks _all_docs. Bare, it returns the ids as JSON strings.
 func (d database) allDocs(ctx context.Context, options kivik.Option, bare bool) ([]json.RawMessage, error) {
 	var docs []json.RawMessage
-	err := read(ctx, func(ctx context.Context) error {
+	err := d.read(ctx, func(ctx context.Context) error {
 		docs = docs[:0]
 		rows := d.kivik.AllDocs(ctx, options)
 		defer rows.Close()

@@ -16,7 +16,7 @@ const maxPerUser = 200
 type Identities struct{ db database }
 
 // Identities returns the store of addresses.
-func (d *DB) Identities() *Identities { return &Identities{d.in("identities", "address")} }
+func (d *DB) Identities() *Identities { return &Identities{d.old("identities", "address")} }
 
 // identityDoc is an Identity as it is stored: with the id of its key.
 type identityDoc struct {

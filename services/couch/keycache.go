@@ -16,7 +16,7 @@ import (
 type Keycache struct{ db database }
 
 // Keycache returns the store of foreign keys.
-func (d *DB) Keycache() *Keycache { return &Keycache{d.in("keycache", "cached key")} }
+func (d *DB) Keycache() *Keycache { return &Keycache{d.old("keycache", "cached key")} }
 
 // Put stores the answer for an address until expires: an armored key, or ""
 // when the address has none.

@@ -13,7 +13,7 @@ import (
 type Messages struct{ db database }
 
 // Messages returns the store of notices.
-func (d *DB) Messages() *Messages { return &Messages{d.in("messages", "message")} }
+func (d *DB) Messages() *Messages { return &Messages{d.old("messages", "message")} }
 
 // Create stores a notice and sets its Rev, and its ID if it has none; Exist
 // when the id is used.

@@ -119,11 +119,10 @@ func (s *play) bobIsGone() error {
 
 // userDatabases lists the databases of users.
 func (s *play) userDatabases() (database, []string, error) {
-	password, err := os.ReadFile(s.at.CouchPasswordFile)
+	db, err := s.database()
 	if err != nil {
 		return database{}, nil, err
 	}
-	db := database{url: s.at.Couch, password: strings.TrimSpace(string(password))}
 	var names []string
 	err = db.get("/_all_dbs", &names)
 	return db, slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, "user-") }), err

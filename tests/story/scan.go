@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // scan looks for words in everything that the provider holds: its files and
@@ -28,11 +29,10 @@ func (s *play) scan(words []string) (map[string][]string, error) {
 	if err := f.file(s.provider.log); err != nil {
 		return nil, err
 	}
-	password, err := os.ReadFile(s.at.CouchPasswordFile)
+	db, err := s.database()
 	if err != nil {
 		return nil, err
 	}
-	db := database{url: s.at.Couch, password: strings.TrimSpace(string(password))}
 	if err := f.database(db); err != nil {
 		return nil, err
 	}
@@ -164,7 +164,20 @@ func decodings(s string) [][]byte {
 }
 
 // A database is the database's HTTP API with administrator rights.
-type database struct{ url, password string }
+type database struct {
+	urls     []string // Of its nodes.
+	password string
+}
+
+// database returns the provider's database.
+func (s *play) database() (database, error) {
+	password, err := os.ReadFile(s.at.CouchPasswordFile)
+	db := database{urls: []string{s.at.Couch}, password: strings.TrimSpace(string(password))}
+	for _, d := range s.at.Databases[min(1, len(s.at.Databases)):] {
+		db.urls = append(db.urls, d.URL)
+	}
+	return db, err
+}
 
 func (db database) get(path string, v any) error {
 	status, body, err := db.do(path)
@@ -177,8 +190,24 @@ func (db database) get(path string, v any) error {
 	return json.Unmarshal(body, v)
 }
 
+// do asks one node after the other until one is well.
 func (db database) do(path string) (status int, body []byte, err error) {
-	req, err := http.NewRequest("GET", db.url+path, nil)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		for _, base := range db.urls {
+			status, body, err = db.ask(base + path)
+			if err == nil && status != http.StatusServiceUnavailable {
+				return status, body, nil
+			}
+		}
+		if len(db.urls) == 1 || time.Now().After(deadline) {
+			return status, body, err
+		}
+		time.Sleep(50 * time.Millisecond) // Between polls only.
+	}
+}
+
+func (db database) ask(url string) (status int, body []byte, err error) {
+	req, err := http.NewRequest("GET", url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
