@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// A fault is one kind of mishap.
+type fault struct {
+	name  string
+	nodes int // It needs at least so many.
+	do    func(context.Context, *round) error
+}
+
+// faults are all that are tried. After each one the network is healed and nodes
+// that are down are started.
+var faults = []fault{
+	{"kill-one", 1, killOne},
+	{"kill-leader", 1, killLeader},
+	{"kill-all", 1, killAll},
+	{"stop-one", 1, stopOne},
+	{"pause-one", 1, pauseOne},
+}
+
+// hold waits for about as long as a fault lasts.
+func (r *round) hold(ctx context.Context) {
+	span := time.Second + time.Duration(r.rng.Int64N(int64(3*time.Second)))
+	if r.brief {
+		span /= 6
+	}
+	wait(ctx, span)
+}
+
+// moment waits for a part of a second, so that faults meet every state.
+func (r *round) moment(ctx context.Context) {
+	wait(ctx, time.Duration(r.rng.Int64N(int64(300*time.Millisecond))))
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// any returns one of the nodes.
+func (r *round) any() int { return r.rng.IntN(len(r.lab.Nodes)) }
+
+// down kills a node for a while.
+func (r *round) down(ctx context.Context, i int) error {
+	n := r.lab.Nodes[i]
+	n.Kill()
+	r.hold(ctx)
+	if err := n.Launch(); err != nil {
+		return err
+	}
+	return n.Ready(ctx)
+}
+
+func killOne(ctx context.Context, r *round) error { return r.down(ctx, r.any()) }
+
+// killLeader kills the node that orders the writes, and measures how long
+// there are none.
+func killLeader(ctx context.Context, r *round) error {
+	i, err := r.leader(ctx)
+	if err != nil {
+		return err
+	}
+	from := r.load.Log.Now()
+	if err := r.down(ctx, i); err != nil {
+		return err
+	}
+	if err := r.progress(ctx, "after the leader's death"); err != nil {
+		return err
+	}
+	r.gap = r.load.Log.Gap(from, min(r.load.Log.Now(), from+20*time.Second))
+	return nil
+}
+
+// killAll kills all nodes at once, perhaps twice: the second time while they
+// start.
+func killAll(ctx context.Context, r *round) error {
+	for range 1 + r.rng.IntN(2) {
+		for _, n := range r.lab.Nodes {
+			n.Kill()
+		}
+		for _, n := range r.lab.Nodes {
+			if err := n.Launch(); err != nil {
+				return err
+			}
+		}
+		r.moment(ctx)
+	}
+	return r.lab.Ready(ctx)
+}
+
+// stopOne stops a node as for an update.
+func stopOne(ctx context.Context, r *round) error {
+	n := r.lab.Nodes[r.any()]
+	if err := n.Stop(ctx); err != nil {
+		return err
+	}
+	r.hold(ctx)
+	if err := n.Launch(); err != nil {
+		return err
+	}
+	return n.Ready(ctx)
+}
+
+// pauseOne freezes a node for longer than an election takes.
+func pauseOne(ctx context.Context, r *round) error {
+	i := r.any()
+	if leader, err := r.leader(ctx); err == nil && r.rng.IntN(2) == 0 {
+		i = leader
+	}
+	r.lab.Nodes[i].Pause()
+	r.hold(ctx)
+	r.lab.Nodes[i].Resume()
+	return nil
+}
+
+// leader returns the node that orders the writes of the round's database.
+func (r *round) leader(context.Context) (int, error) {
+	return 0, nil
+}
