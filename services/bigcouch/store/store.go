@@ -113,6 +113,9 @@ func Open(o Options) (*Store, error) {
 	}
 	s.db = db
 	if err := errors.Join(s.sweep(), s.checkFormat()); err != nil {
+		if pebble.IsCorruptionError(err) {
+			err = s.corrupt(err)
+		}
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
