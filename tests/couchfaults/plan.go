@@ -19,7 +19,8 @@ type plan struct {
 	only          string // Name of a fault.
 	program       string // Path of leapd.
 	dir           string
-	brief         bool // Short holds, for tests.
+	brief         bool          // Short holds, for tests.
+	feedPatience  time.Duration // How late a feed may be. 0: 30 s.
 }
 
 // run makes a cluster, plays the rounds and prints the summary.
@@ -43,7 +44,7 @@ func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
 	var s summary
 	for n := 1; n <= p.rounds; n++ {
 		f := deck[(n-1)%len(deck)]
-		r := &round{plan: p, lab: l, n: n, rng: rand.New(rand.NewPCG(p.seed, uint64(n)))}
+		r := &round{plan: p, name: fmt.Sprintf("round-%d", n), lab: l, n: n, rng: rand.New(rand.NewPCG(p.seed, uint64(n)))}
 		began := time.Now()
 		if err = r.play(ctx, f); err != nil {
 			s.add(r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 // database of its own.
 type round struct {
 	*plan
+	name string // Of its database.
 	lab  *lab.Lab
 	n    int
 	rng  *rand.Rand
@@ -36,8 +38,6 @@ const (
 	hot     = 6
 )
 
-func (r *round) database() string { return fmt.Sprintf("round-%d", r.n) }
-
 // play plays the round.
 func (r *round) play(ctx context.Context, f fault) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
@@ -48,7 +48,7 @@ func (r *round) play(ctx context.Context, f fault) error {
 		return err
 	}
 	o := load.Options{
-		URLs: r.lab.URLs(), User: lab.Admin, Password: lab.Password, Database: r.database(),
+		URLs: r.lab.URLs(), User: lab.Admin, Password: lab.Password, Database: r.name,
 		Seed: r.rng.Uint64(), Clients: clients, Hot: hot, Pace: 5 * time.Millisecond,
 	}
 	feed := load.Follow(ctx, o)
@@ -67,7 +67,7 @@ func (r *round) play(ctx context.Context, f fault) error {
 // create makes the round's database and drops one of earlier rounds.
 func (r *round) create(ctx context.Context, a *audit.Auditor) error {
 	err := lab.Poll(ctx, "a new database", 30*time.Second, func() error {
-		status, err := a.Do(ctx, http.MethodPut, a.URLs[r.rng.IntN(len(a.URLs))], "/"+r.database(), "", nil)
+		status, err := a.Do(ctx, http.MethodPut, a.URLs[r.rng.IntN(len(a.URLs))], "/"+r.name, "", nil)
 		if status == http.StatusPreconditionFailed {
 			return nil // An earlier try made it, and its answer was lost.
 		}
@@ -137,7 +137,7 @@ func (r *round) judge(ctx context.Context, a *audit.Auditor, feed *load.Follower
 			return err
 		}
 	}
-	h, err := a.Database(ctx, r.database(), ops)
+	h, err := a.Database(ctx, r.name, ops)
 	if lost, ok := errors.AsType[*audit.LostError](err); ok {
 		r.lost = len(lost.Ops)
 	}
@@ -152,7 +152,7 @@ func (r *round) replicas() int { return min(3, r.nodes) }
 
 // fed returns when the feed has shown everything.
 func (r *round) fed(ctx context.Context, feed *load.Follower, h audit.Holdings) error {
-	err := lab.Poll(ctx, "the feed of changes", 30*time.Second, func() error {
+	err := lab.Poll(ctx, "the feed of changes", cmp.Or(r.feedPatience, 30*time.Second), func() error {
 		if missing := feed.Missing(h.Winners); len(missing) > 0 {
 			return fmt.Errorf("%d documents are not as the feed says: %s", len(missing), missing[0])
 		}

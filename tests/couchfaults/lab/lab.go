@@ -25,17 +25,19 @@ type Options struct {
 	Nodes   int    // 1 is a node by itself, without a cluster.
 
 	MinFree uint64 // Bytes that must be free on a node's disk, or it refuses writes. 0: 1.
+	Small   int64  // Bytes of a disk of its own for the last node. 0: none.
 }
 
 // A Lab is a cluster of nodes and the network between them.
 type Lab struct {
 	Nodes []*Node
+	Disk  *Disk // Of the last node. Nil: that of the system.
 
 	opts   Options
 	ca     *authority
 	voters []string // Of every shard.
 	links  []*link
-	paths [][]*gate // paths[a][b] is what a's packets to b go through.
+	paths  [][]*gate // paths[a][b] is what a's packets to b go through.
 }
 
 // New makes the nodes, none of them running. The caller ends with Close.
@@ -70,6 +72,17 @@ func New(o Options) (*Lab, error) {
 		if err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
+	}
+	if o.Small > 0 {
+		last := l.Nodes[o.Nodes-1]
+		at := last.file("disk")
+		if err = os.Mkdir(at, 0o700); err == nil {
+			l.Disk, err = NewDisk(at, o.Small)
+		}
+		if err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		last.Dir = filepath.Join(l.Disk.Path, "db")
 	}
 	for i := range l.Nodes {
 		if err := l.configure(i); err != nil {
@@ -126,6 +139,9 @@ func (l *Lab) Close() error {
 	var errs []error
 	for _, k := range l.links {
 		errs = append(errs, k.close())
+	}
+	if l.Disk != nil {
+		errs = append(errs, l.Disk.Close())
 	}
 	return errors.Join(errs...)
 }
