@@ -20,6 +20,15 @@ var faults = []fault{
 	{"kill-all", 1, killAll},
 	{"stop-one", 1, stopOne},
 	{"pause-one", 1, pauseOne},
+	{"disk-low", 2, diskLow},
+	{"disk-full", 1, diskFull},
+	{"partition", 3, partition},
+	{"flicker", 3, flicker},
+	{"slow-network", 3, slowNetwork},
+	{"flip-bits", 3, flipBits},
+	{"wipe", 3, wipe},
+	{"far-behind", 3, farBehind},
+	{"two-at-once", 3, twoAtOnce},
 }
 
 // hold waits for about as long as a fault lasts.
@@ -117,6 +126,17 @@ func pauseOne(ctx context.Context, r *round) error {
 	r.hold(ctx)
 	r.lab.Nodes[i].Resume()
 	return nil
+}
+
+// twoAtOnce kills one node and cuts off another: of three, writes must wait.
+func twoAtOnce(ctx context.Context, r *round) error {
+	i := r.any()
+	j := (i + 1 + r.rng.IntN(len(r.lab.Nodes)-1)) % len(r.lab.Nodes)
+	r.lab.Partition(func(a, b int) bool { return a == b || a != j && b != j }, r.rng.IntN(2) == 0)
+	r.moment(ctx)
+	r.lab.Nodes[i].Kill()
+	r.hold(ctx)
+	return r.lab.Nodes[i].Launch()
 }
 
 // leader returns the node that orders the writes of the round's database.

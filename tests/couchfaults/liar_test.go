@@ -189,7 +189,7 @@ func played(ctx context.Context, l *liar, a *audit.Auditor, lies bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	o := load.Options{URLs: a.URLs, User: a.User, Password: a.Password, Database: "db", Seed: 1, Clients: 6, Hot: 3}
-	r := &round{plan: &plan{nodes: 1, brief: true, feedPatience: time.Second}, name: "db", load: load.Start(ctx, o)}
+	r := &round{plan: &plan{nodes: 1, brief: true, feedPatience: time.Second}, name: "db", audit: a, load: load.Start(ctx, o)}
 	feed := load.Follow(ctx, o)
 	err := lab.Poll(ctx, "lies", 30*time.Second, func() error {
 		if n := history.Acknowledged(r.load.Log.Ops()); n < 300 || lies && l.told.Load() == 0 {
@@ -201,7 +201,7 @@ func played(ctx context.Context, l *liar, a *audit.Auditor, lies bool) error {
 		err = e
 	}
 	if err == nil {
-		err = r.judge(ctx, a, feed)
+		err = r.judge(ctx, feed)
 	}
 	if e := feed.Stop(); err == nil {
 		err = e

@@ -25,7 +25,13 @@ type plan struct {
 
 // run makes a cluster, plays the rounds and prints the summary.
 func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
-	l, err := lab.New(lab.Options{Program: p.program, Dir: p.dir, Nodes: p.nodes})
+	o := lab.Options{Program: p.program, Dir: p.dir, Nodes: p.nodes, MinFree: minFree, Small: small}
+	l, err := lab.New(o)
+	if errors.Is(err, lab.ErrNoDisk) {
+		fmt.Fprintf(out, "couch-faults: rounds with full disks do nothing: %v\n", err)
+		o.Small = 0
+		l, err = lab.New(o)
+	}
 	if err != nil {
 		return err
 	}

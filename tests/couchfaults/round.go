@@ -20,10 +20,12 @@ import (
 type round struct {
 	*plan
 	name string // Of its database.
-	lab  *lab.Lab
 	n    int
 	rng  *rand.Rand
-	load *load.Load
+
+	lab   *lab.Lab
+	load  *load.Load
+	audit *audit.Auditor
 
 	acknowledged, unknown, lost, rows int
 	broken, differ                    bool
@@ -42,9 +44,9 @@ const (
 func (r *round) play(ctx context.Context, f fault) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	a := audit.New(r.lab.URLs(), lab.Admin, lab.Password)
-	defer a.Close()
-	if err := r.create(ctx, a); err != nil {
+	r.audit = audit.New(r.lab.URLs(), lab.Admin, lab.Password)
+	defer r.audit.Close()
+	if err := r.create(ctx); err != nil {
 		return err
 	}
 	o := load.Options{
@@ -59,13 +61,14 @@ func (r *round) play(ctx context.Context, f fault) error {
 		err = r.settle(ctx)
 	}
 	if err == nil {
-		err = r.judge(ctx, a, feed)
+		err = r.judge(ctx, feed)
 	}
 	return errors.Join(err, feed.Stop())
 }
 
 // create makes the round's database and drops one of earlier rounds.
-func (r *round) create(ctx context.Context, a *audit.Auditor) error {
+func (r *round) create(ctx context.Context) error {
+	a := r.audit
 	err := lab.Poll(ctx, "a new database", 30*time.Second, func() error {
 		status, err := a.Do(ctx, http.MethodPut, a.URLs[r.rng.IntN(len(a.URLs))], "/"+r.name, "", nil)
 		if status == http.StatusPreconditionFailed {
@@ -115,7 +118,7 @@ func (r *round) settle(ctx context.Context) error {
 }
 
 // judge compares what clients were told with what is there.
-func (r *round) judge(ctx context.Context, a *audit.Auditor, feed *load.Follower) error {
+func (r *round) judge(ctx context.Context, feed *load.Follower) error {
 	ops := r.load.Log.Ops()
 	r.acknowledged = history.Acknowledged(ops)
 	for _, op := range ops {
@@ -132,12 +135,12 @@ func (r *round) judge(ctx context.Context, a *audit.Auditor, feed *load.Follower
 		return fmt.Errorf("%d reads of what nobody wrote, as %+v", len(made), made[0])
 	}
 	if r.nodes > 1 {
-		if _, err := a.Replicas(ctx, r.replicas(), time.Minute); err != nil {
+		if _, err := r.audit.Replicas(ctx, r.replicas(), time.Minute); err != nil {
 			r.differ = true
 			return err
 		}
 	}
-	h, err := a.Database(ctx, r.name, ops)
+	h, err := r.audit.Database(ctx, r.name, ops)
 	if lost, ok := errors.AsType[*audit.LostError](err); ok {
 		r.lost = len(lost.Ops)
 	}

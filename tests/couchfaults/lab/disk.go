@@ -22,8 +22,10 @@ type Disk struct {
 	stdin  io.Closer
 }
 
-// NewDisk makes a disk. It fails on systems that let a user without rights
-// mount nothing. at is an empty directory. The caller ends with Close.
+// ErrNoDisk means that this system lets us mount nothing.
+var ErrNoDisk = errors.New("no disk")
+
+// NewDisk makes a disk, or returns ErrNoDisk. at is an empty directory. The caller ends with Close.
 func NewDisk(at string, bytes int64) (*Disk, error) {
 	script := `mount -t tmpfs -o size="$2",mode=0700 tmpfs "$1" && echo mounted && exec cat`
 	cmd := exec.Command("/bin/sh", "-c", script, "sh", at, strconv.FormatInt(bytes, 10))
@@ -42,11 +44,11 @@ func NewDisk(at string, bytes int64) (*Disk, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("keeping a disk: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNoDisk, err)
 	}
 	d := &Disk{keeper: cmd, stdin: stdin}
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		return nil, fmt.Errorf("mounting a disk: %q: %w", line, errors.Join(err, d.Close()))
+		return nil, fmt.Errorf("%w: %q: %w", ErrNoDisk, line, errors.Join(err, d.Close()))
 	}
 	d.Path = fmt.Sprintf("/proc/%d/root%s", cmd.Process.Pid, at)
 	return d, nil
