@@ -77,15 +77,17 @@ func Open(o Options) (*Store, error) {
 	if err := s.marked(); err != nil {
 		return nil, err
 	}
-	if err := checkRecords(o.FS, o.Dir); errors.Is(err, errRecord) {
+	err := errors.Join(checkRecords(o.FS, o.Dir), checkLogs(o.FS, o.Dir))
+	if errors.Is(err, errRecord) || errors.Is(err, errRotten) {
 		return nil, s.corrupt(err)
-	} else if err != nil {
+	}
+	if err != nil {
 		return nil, fmt.Errorf("looking for damage: %w", err)
 	}
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          witnessed{o.FS},
 		Cache:                       cache,
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                uint64(o.MemTableBytes),
