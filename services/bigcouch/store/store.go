@@ -71,7 +71,7 @@ func Open(o Options) (*Store, error) {
 		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
 		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{},
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.FS, o.Dir); err != nil {
 		return nil, fmt.Errorf("making the directory of the store: %w", err)
 	}
 	if err := s.marked(); err != nil {
