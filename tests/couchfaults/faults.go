@@ -10,25 +10,28 @@ type fault struct {
 	name  string
 	nodes int // It needs at least so many.
 	do    func(context.Context, *round) error
+	foul  bool // It needs the program for machines that misbehave.
 }
 
 // faults are all that are tried. After each one the network is healed and nodes
 // that are down are started.
 var faults = []fault{
-	{"kill-one", 1, killOne},
-	{"kill-leader", 1, killLeader},
-	{"kill-all", 1, killAll},
-	{"stop-one", 1, stopOne},
-	{"pause-one", 1, pauseOne},
-	{"disk-low", 2, diskLow},
-	{"disk-full", 1, diskFull},
-	{"partition", 3, partition},
-	{"flicker", 3, flicker},
-	{"slow-network", 3, slowNetwork},
-	{"flip-bits", 3, flipBits},
-	{"wipe", 3, wipe},
-	{"far-behind", 3, farBehind},
-	{"two-at-once", 3, twoAtOnce},
+	{name: "kill-one", nodes: 1, do: killOne},
+	{name: "kill-leader", nodes: 1, do: killLeader},
+	{name: "kill-all", nodes: 1, do: killAll},
+	{name: "stop-one", nodes: 1, do: stopOne},
+	{name: "pause-one", nodes: 1, do: pauseOne},
+	{name: "disk-low", nodes: 2, do: diskLow},
+	{name: "disk-full", nodes: 1, do: diskFull},
+	{name: "slow-disk", nodes: 1, do: slowDisk, foul: true},
+	{name: "clock-jumps", nodes: 1, do: clockJumps, foul: true},
+	{name: "partition", nodes: 3, do: partition},
+	{name: "flicker", nodes: 3, do: flicker},
+	{name: "slow-network", nodes: 3, do: slowNetwork},
+	{name: "flip-bits", nodes: 3, do: flipBits},
+	{name: "wipe", nodes: 3, do: wipe},
+	{name: "far-behind", nodes: 3, do: farBehind},
+	{name: "two-at-once", nodes: 3, do: twoAtOnce},
 }
 
 // hold waits for about as long as a fault lasts.
@@ -116,11 +119,19 @@ func stopOne(ctx context.Context, r *round) error {
 	return n.Ready(ctx)
 }
 
+// leaderOrAny returns the leader as often as any node.
+func (r *round) leaderOrAny(ctx context.Context) (int, error) {
+	if r.rng.IntN(2) == 0 {
+		return r.leader(ctx)
+	}
+	return r.any(), nil
+}
+
 // pauseOne freezes a node for longer than an election takes.
 func pauseOne(ctx context.Context, r *round) error {
-	i := r.any()
-	if leader, err := r.leader(ctx); err == nil && r.rng.IntN(2) == 0 {
-		i = leader
+	i, err := r.leaderOrAny(ctx)
+	if err != nil {
+		return err
 	}
 	r.lab.Nodes[i].Pause()
 	r.hold(ctx)

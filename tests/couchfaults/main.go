@@ -14,10 +14,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
+
+	"leap.example/tests/couchfaults/lab"
 )
 
 func main() {
@@ -51,9 +51,12 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	if p.program == "" {
-		if p.program, err = build(ctx, p.dir); err != nil {
+		if p.program, err = lab.Build(ctx, p.dir); err != nil {
 			return err
 		}
+	}
+	if p.foul, err = lab.BuildFoul(ctx, p.dir, true); err != nil {
+		return err
 	}
 	if err := p.run(ctx, out); err != nil {
 		return fmt.Errorf("%w\nfiles and logs: %s", err, p.dir)
@@ -62,15 +65,4 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 		return os.RemoveAll(p.dir)
 	}
 	return nil
-}
-
-// build builds leapd, with the settings of "make", so that the build cache
-// serves both.
-func build(ctx context.Context, dir string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "leap.example/appliance/cmd/leapd")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building leapd: %w\n%s", err, text)
-	}
-	return filepath.Join(dir, "leapd"), nil
 }

@@ -32,7 +32,7 @@ func program(t testing.TB) string {
 	t.Helper()
 	built.once.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "leapd-"); built.err == nil {
-			built.path, built.err = build(context.Background(), built.dir)
+			built.path, built.err = lab.Build(context.Background(), built.dir)
 		}
 	})
 	if built.err != nil {

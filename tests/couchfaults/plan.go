@@ -17,7 +17,7 @@ type plan struct {
 	rounds, nodes int
 	seed          uint64
 	only          string // Name of a fault.
-	program       string // Path of leapd.
+	program, foul string // Paths of leapd, and of what lab.BuildFoul has built.
 	dir           string
 	brief         bool          // Short holds, for tests.
 	feedPatience  time.Duration // How late a feed may be. 0: 30 s.
@@ -25,7 +25,7 @@ type plan struct {
 
 // run makes a cluster, plays the rounds and prints the summary.
 func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
-	o := lab.Options{Program: p.program, Dir: p.dir, Nodes: p.nodes, MinFree: minFree, Small: small}
+	o := lab.Options{Program: p.program, Foul: p.foul, Dir: p.dir, Nodes: p.nodes, MinFree: minFree, Small: small}
 	l, err := lab.New(o)
 	if errors.Is(err, lab.ErrNoDisk) {
 		fmt.Fprintf(out, "couch-faults: rounds with full disks do nothing: %v\n", err)
@@ -70,7 +70,7 @@ func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
 func (p *plan) deck() ([]fault, error) {
 	var fit []fault
 	for _, f := range faults {
-		if f.nodes <= p.nodes && (p.only == "" || p.only == f.name) {
+		if f.nodes <= p.nodes && (p.only == "" || p.only == f.name) && !(f.foul && p.foul == "") {
 			fit = append(fit, f)
 		}
 	}

@@ -23,7 +23,7 @@ type Digests struct{ Shards map[string]Digest }
 
 // Replicas has every shard take its digest and returns how many there are.
 // An error says that replicas differ or do not answer in time. replicas is how
-// many nodes hold each shard.
+// many nodes vote on each shard, and at least hold it.
 func (a *Auditor) Replicas(ctx context.Context, replicas int, patience time.Duration) (shards int, err error) {
 	before, err := a.digests(ctx)
 	if err != nil {

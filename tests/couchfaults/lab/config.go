@@ -12,8 +12,33 @@ import (
 // not counting that of the catalogue.
 const Shards = 2
 
-// configure writes the configuration of node i. It may be called again, for
-// the node's next start.
+// Place writes the configurations for the next start of each node. The table of
+// who holds which shard is one of as many as there are nodes; turn says which.
+func (l *Lab) Place(turn int) error {
+	l.turn = turn
+	for i := range l.Nodes {
+		if err := l.configure(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Turn returns which table is the present one.
+func (l *Lab) Turn() int { return l.turn }
+
+// Voters returns the names of the nodes that the present table gives a shard.
+func (l *Lab) Voters(shard int) (names []string) {
+	n := l.opts.Voters
+	if n == 0 {
+		n = min(3, len(l.Nodes))
+	}
+	for i := range n {
+		names = append(names, l.Nodes[(l.turn+shard+i)%len(l.Nodes)].Name)
+	}
+	return names
+}
+
 func (l *Lab) configure(i int) error {
 	n := l.Nodes[i]
 	cfg := bigcouch.Config{
@@ -34,7 +59,7 @@ func (l *Lab) configure(i int) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(n.config(), data, 0o600)
+	return os.WriteFile(n.Config(), data, 0o600)
 }
 
 // A cluster is what a node is told about its cluster.
@@ -72,8 +97,8 @@ func (l *Lab) cluster(i int) cluster {
 		}
 		c.Nodes = append(c.Nodes, peer{other.Name, at, "z"})
 	}
-	for range Shards + 1 {
-		c.Placement = append(c.Placement, l.voters)
+	for shard := range Shards + 1 {
+		c.Placement = append(c.Placement, l.Voters(shard))
 	}
 	return c
 }

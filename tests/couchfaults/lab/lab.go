@@ -21,8 +21,10 @@ const Password = "correct horse battery staple"
 // Options say what a lab is made of.
 type Options struct {
 	Program string // Path of leapd.
+	Foul    string // Path of what BuildFoul has built, if LaunchIn is used.
 	Dir     string // Of everything that the lab writes. It must be there.
 	Nodes   int    // 1 is a node by itself, without a cluster.
+	Voters  int    // Of each shard. 0: 3, or as many as there are nodes.
 
 	MinFree uint64 // Bytes that must be free on a node's disk, or it refuses writes. 0: 1.
 	Small   int64  // Bytes of a disk of its own for the last node. 0: none.
@@ -33,11 +35,11 @@ type Lab struct {
 	Nodes []*Node
 	Disk  *Disk // Of the last node. Nil: that of the system.
 
-	opts   Options
-	ca     *authority
-	voters []string // Of every shard.
-	links  []*link
-	paths  [][]*gate // paths[a][b] is what a's packets to b go through.
+	opts  Options
+	ca    *authority
+	turn  int // Of the placement.
+	links []*link
+	paths [][]*gate // paths[a][b] is what a's packets to b go through.
 }
 
 // New makes the nodes, none of them running. The caller ends with Close.
@@ -58,13 +60,10 @@ func New(o Options) (*Lab, error) {
 	}
 	for i := range o.Nodes {
 		n := &Node{
-			Name: name(i), URL: "http://" + addr(ports[i]), program: o.Program, peerPort: ports[o.Nodes+i],
+			Name: name(i), URL: "http://" + addr(ports[i]), program: o.Program, foul: o.Foul, peerPort: ports[o.Nodes+i],
 			Dir: filepath.Join(o.Dir, name(i), "db"), base: filepath.Join(o.Dir, name(i)),
 		}
 		l.Nodes = append(l.Nodes, n)
-		if len(l.voters) < replicas {
-			l.voters = append(l.voters, n.Name)
-		}
 		err := os.MkdirAll(n.base, 0o700)
 		if err == nil {
 			err = l.ca.issue(n.Name, n.file("peer.crt"), n.file("peer.key"))
@@ -84,16 +83,11 @@ func New(o Options) (*Lab, error) {
 		}
 		last.Dir = filepath.Join(l.Disk.Path, "db")
 	}
-	for i := range l.Nodes {
-		if err := l.configure(i); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
+	if err := l.Place(0); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
-
-// replicas is how many nodes hold each shard, if there are so many.
-const replicas = 3
 
 // name returns the name of a node: a, b, c and so on.
 func name(i int) string { return string(rune('a' + i)) }

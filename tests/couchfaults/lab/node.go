@@ -25,6 +25,7 @@ type Node struct {
 	base     string // Directory of its other files.
 	peerPort int
 	program  string
+	foul     string // The program for a machine that misbehaves.
 	cmd      *exec.Cmd
 	ended    chan struct{} // Closed when the process has.
 	paused   bool
@@ -38,17 +39,23 @@ const startup = time.Minute
 var errEnded = errors.New("the process has ended")
 
 func (n *Node) file(name string) string { return filepath.Join(n.base, name) }
-func (n *Node) config() string          { return n.file("config.json") }
-func (n *Node) log() string             { return n.file("log") }
+
+// Config returns the path of its configuration.
+func (n *Node) Config() string { return n.file("config.json") }
+func (n *Node) log() string    { return n.file("log") }
 
 // Launch starts the process. It does not wait for it to serve.
 func (n *Node) Launch() error {
+	return n.exec(n.program, "run", "bigcouch", "--config", n.Config())
+}
+
+func (n *Node) exec(program string, args ...string) error {
 	log, err := os.OpenFile(n.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(n.program, "run", "bigcouch", "--config", n.config())
+	cmd := exec.Command(program, args...)
 	cmd.Env, cmd.Stderr = []string{}, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
