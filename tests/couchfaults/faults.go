@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
+
+	"leap.example/tests/couchfaults/lab"
 )
 
 // A fault is one kind of mishap.
@@ -32,6 +36,7 @@ var faults = []fault{
 	{name: "wipe", nodes: 3, do: wipe},
 	{name: "far-behind", nodes: 3, do: farBehind},
 	{name: "two-at-once", nodes: 3, do: twoAtOnce},
+	{name: "move", nodes: 4, do: move},
 }
 
 // hold waits for about as long as a fault lasts.
@@ -151,6 +156,20 @@ func twoAtOnce(ctx context.Context, r *round) error {
 }
 
 // leader returns the node that orders the writes of the round's database.
-func (r *round) leader(context.Context) (int, error) {
-	return 0, nil
+func (r *round) leader(ctx context.Context) (i int, err error) {
+	if r.nodes == 1 {
+		return 0, nil
+	}
+	err = lab.Poll(ctx, "a leader", r.patience(), func() error {
+		name, err := r.audit.Busy(ctx)
+		if err != nil {
+			return err
+		}
+		i = slices.IndexFunc(r.lab.Nodes, func(n *lab.Node) bool { return n.Name == name })
+		if i < 0 {
+			return errors.New("no node is called " + name)
+		}
+		return nil
+	})
+	return i, err
 }

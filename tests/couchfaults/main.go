@@ -38,6 +38,7 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.Uint64Var(&p.seed, "seed", 1, "`number` that decides what happens")
 	flags.StringVar(&p.only, "only", "", "`name` of the one fault to try")
 	flags.StringVar(&p.program, "leapd", "", "`path` of leapd; empty: build it")
+	flags.StringVar(&p.foul, "node", "", "`path` of tests/couchfaults/node as package lab builds it; empty: build it, which takes minutes the first time")
 	flags.StringVar(&p.dir, "dir", "", "`directory` for all files; empty: a scratch directory")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -55,7 +56,10 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 			return err
 		}
 	}
-	if p.foul, err = lab.BuildFoul(ctx, p.dir, true); err != nil {
+	if p.foul == "" {
+		p.foul, err = lab.BuildFoul(ctx, p.dir, true)
+	}
+	if err != nil {
 		return err
 	}
 	if err := p.run(ctx, out); err != nil {

@@ -135,7 +135,10 @@ func (r *round) judge(ctx context.Context, feed *load.Follower) error {
 		return fmt.Errorf("%d reads of what nobody wrote, as %+v", len(made), made[0])
 	}
 	if r.nodes > 1 {
-		if _, err := r.audit.Replicas(ctx, r.replicas(), time.Minute); err != nil {
+		if err := r.placed(ctx); err != nil {
+			return err
+		}
+		if _, err := r.audit.Replicas(ctx, len(r.lab.Voters(0)), r.patience()); err != nil {
 			r.differ = true
 			return err
 		}
@@ -150,8 +153,8 @@ func (r *round) judge(ctx context.Context, feed *load.Follower) error {
 	return r.fed(ctx, feed, h)
 }
 
-// replicas is how many nodes hold each shard.
-func (r *round) replicas() int { return min(3, r.nodes) }
+// patience is how long a cluster may take to do what it does by itself.
+func (r *round) patience() time.Duration { return time.Minute }
 
 // fed returns when the feed has shown everything.
 func (r *round) fed(ctx context.Context, feed *load.Follower, h audit.Holdings) error {
