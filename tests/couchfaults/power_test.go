@@ -45,7 +45,7 @@ func TestPowerCut(t *testing.T) {
 }
 
 // powered are the sizes of clusters whose power fails.
-var powered = []int{1}
+var powered = []int{1, 3}
 
 // A powerless is a cluster in this process whose disks forget.
 type powerless struct {

@@ -13,8 +13,8 @@ import (
 // them, and longer ones. Each plan has a cluster of its own.
 var short = []plan{
 	{nodes: 1, rounds: 5, seed: 1},
-	{nodes: 1, rounds: 5, seed: 2},
-	{nodes: 1, rounds: 5, seed: 3},
+	{nodes: 3, rounds: 5, seed: 2},
+	{nodes: 3, rounds: 5, seed: 3},
 }
 
 func TestRounds(t *testing.T) {

@@ -23,16 +23,18 @@ type Digests struct{ Shards map[string]Digest }
 
 // Replicas has every shard take its digest and returns how many there are.
 // An error says that replicas differ or do not answer in time. replicas is how
-// many nodes vote on each shard, and at least hold it.
+// many nodes vote on each shard, and at least hold it. Nobody should write
+// meanwhile.
 func (a *Auditor) Replicas(ctx context.Context, replicas int, patience time.Duration) (shards int, err error) {
+	if err := lab.Poll(ctx, "replicas to be level", patience, func() error { return a.level(ctx) }); err != nil {
+		return 0, err
+	}
 	before, err := a.digests(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for i, node := range a.URLs {
-		if _, err := a.Do(ctx, http.MethodPost, node, "/_node/_local/_digest", "{}", nil); err != nil {
-			return 0, fmt.Errorf("asking node %d for digests: %w", i, err)
-		}
+	if _, err := a.Do(ctx, http.MethodPost, a.URLs[0], "/_node/_local/_digest", "{}", nil); err != nil {
+		return 0, fmt.Errorf("having digests taken: %w", err)
 	}
 	err = lab.Poll(ctx, "digests", patience, func() error {
 		now, err := a.digests(ctx)
@@ -42,6 +44,27 @@ func (a *Auditor) Replicas(ctx context.Context, replicas int, patience time.Dura
 		return err
 	})
 	return shards, err
+}
+
+// level returns an error unless all copies of each shard are equally far.
+func (a *Auditor) level(ctx context.Context) error {
+	applied := map[int]uint64{}
+	for i, node := range a.URLs {
+		shards, err := a.Shards(ctx, node)
+		if err != nil {
+			return err
+		}
+		for _, s := range shards {
+			if s.State == "elsewhere" {
+				continue
+			}
+			if at, ok := applied[s.Shard]; !s.Ready || ok && at != s.Applied {
+				return fmt.Errorf("node %d: shard %d is at %d, and elsewhere at %d; ready %v", i, s.Shard, s.Applied, at, s.Ready)
+			}
+			applied[s.Shard] = s.Applied
+		}
+	}
+	return nil
 }
 
 func (a *Auditor) digests(ctx context.Context) ([]Digests, error) {

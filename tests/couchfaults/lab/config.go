@@ -12,6 +12,13 @@ import (
 // not counting that of the catalogue.
 const Shards = 2
 
+// A log is trimmed to so many entries when it has so many more: soon, so that
+// nodes that were away need more than the log.
+const (
+	trailing  = 200
+	threshold = 300
+)
+
 // Place writes the configurations for the next start of each node. The table of
 // who holds which shard is one of as many as there are nodes; turn says which.
 func (l *Lab) Place(turn int) error {
@@ -48,13 +55,10 @@ func (l *Lab) configure(i int) error {
 			{Name: Admin, PasswordFile: filepath.Join(l.opts.Dir, "password"), Admin: true},
 		},
 	}
-	sections := map[string]any{"daemon": struct{}{}, "bigcouch": cfg}
 	if l.opts.Nodes > 1 {
-		sections["bigcouch"] = struct {
-			bigcouch.Config
-			Cluster cluster `json:"cluster"`
-		}{cfg, l.cluster(i)}
+		cfg.Cluster = l.cluster(i)
 	}
+	sections := map[string]any{"daemon": struct{}{}, "bigcouch": cfg}
 	data, err := json.MarshalIndent(sections, "", "\t")
 	if err != nil {
 		return err
@@ -62,40 +66,20 @@ func (l *Lab) configure(i int) error {
 	return os.WriteFile(n.Config(), data, 0o600)
 }
 
-// A cluster is what a node is told about its cluster.
-type cluster struct {
-	Node      string     `json:"node"`
-	Listen    string     `json:"listen"`
-	CertFile  string     `json:"cert_file"`
-	KeyFile   string     `json:"key_file"`
-	CAFile    string     `json:"ca_file"`
-	Nodes     []peer     `json:"nodes"`
-	Placement [][]string `json:"placement"`
-
-	TrailingLogs      uint64 `json:"trailing_logs,omitempty"`
-	SnapshotThreshold uint64 `json:"snapshot_threshold,omitempty"`
-}
-
-type peer struct {
-	Name string `json:"name"`
-	Peer string `json:"peer"`
-	Zone string `json:"zone"`
-}
-
 // cluster is the section of node i. It knows each peer by the address of the
 // link to it.
-func (l *Lab) cluster(i int) cluster {
+func (l *Lab) cluster(i int) *bigcouch.ConfigCluster {
 	n := l.Nodes[i]
-	c := cluster{
+	c := &bigcouch.ConfigCluster{
 		Node: n.Name, Listen: addr(n.peerPort), CertFile: n.file("peer.crt"), KeyFile: n.file("peer.key"), CAFile: l.ca.file,
-		TrailingLogs: 200, SnapshotThreshold: 300,
+		TrailingLogs: trailing, SnapshotThreshold: threshold,
 	}
 	for j, other := range l.Nodes {
 		at := addr(n.peerPort)
 		if j != i {
 			at = l.link(i, j).addr()
 		}
-		c.Nodes = append(c.Nodes, peer{other.Name, at, "z"})
+		c.Nodes = append(c.Nodes, bigcouch.ConfigNode{Name: other.Name, Peer: at})
 	}
 	for shard := range Shards + 1 {
 		c.Placement = append(c.Placement, l.Voters(shard))
