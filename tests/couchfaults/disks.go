@@ -119,9 +119,9 @@ func wipe(ctx context.Context, r *round) error {
 func farBehind(ctx context.Context, r *round) error {
 	n := r.lab.Nodes[r.any()]
 	n.Kill()
-	start := history.Acknowledged(r.load.Log.Ops())
+	start := history.Answered(r.load.Log.Ops())
 	err := lab.Poll(ctx, "a log to be trimmed", time.Minute, func() error {
-		if done := history.Acknowledged(r.load.Log.Ops()) - start; done < 1200 {
+		if done := history.Answered(r.load.Log.Ops()) - start; done < lab.Trimmed+200 {
 			return fmt.Errorf("%d writes", done)
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -165,7 +166,7 @@ func TestLiars(t *testing.T) {
 				t.Fatal(err)
 			}
 			lying := &liar{ReverseProxy: httputil.NewSingleHostReverseProxy(target), lie: tt.lie, old: map[string][]byte{}}
-			lying.FlushInterval = -1
+			lying.FlushInterval, lying.ErrorLog = -1, log.New(io.Discard, "", 0) // Clients stop in the middle.
 			s := httptest.NewServer(lying)
 			defer s.Close()
 			a := audit.New([]string{s.URL}, lab.Admin, lab.Password)

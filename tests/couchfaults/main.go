@@ -34,7 +34,7 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("couchfaults", flag.ContinueOnError)
 	var p plan
 	flags.IntVar(&p.rounds, "rounds", 200, "`number` of rounds")
-	flags.IntVar(&p.nodes, "nodes", 3, "`number` of nodes; 1 is a node by itself")
+	flags.IntVar(&p.nodes, "nodes", 0, "`number` of nodes; 1 is a node by itself; 0: clusters of 3 and of 5")
 	flags.Uint64Var(&p.seed, "seed", 1, "`number` that decides what happens")
 	flags.StringVar(&p.only, "only", "", "`name` of the one fault to try")
 	flags.StringVar(&p.program, "leapd", "", "`path` of leapd; empty: build it")
@@ -48,7 +48,19 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 		if p.dir, err = os.MkdirTemp("", "couch-faults-"); err != nil {
 			return err
 		}
-	} else if err := os.MkdirAll(p.dir, 0o700); err != nil {
+	}
+	if err := p.playAll(ctx, out); err != nil {
+		return fmt.Errorf("%w\nfiles and logs: %s", err, p.dir)
+	}
+	if scratch {
+		return os.RemoveAll(p.dir)
+	}
+	return nil
+}
+
+// playAll builds what is missing, plays all plans and prints the summary.
+func (p *plan) playAll(ctx context.Context, out io.Writer) (err error) {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
 	if p.program == "" {
@@ -57,16 +69,16 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 		}
 	}
 	if p.foul == "" {
-		p.foul, err = lab.BuildFoul(ctx, p.dir, true)
+		if p.foul, err = lab.BuildFoul(ctx, p.dir, true); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	var s summary
+	for _, q := range p.several() {
+		if err = q.run(ctx, out, &s); err != nil {
+			break
+		}
 	}
-	if err := p.run(ctx, out); err != nil {
-		return fmt.Errorf("%w\nfiles and logs: %s", err, p.dir)
-	}
-	if scratch {
-		return os.RemoveAll(p.dir)
-	}
-	return nil
+	fmt.Fprintln(out, s.text())
+	return err
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"leap.example/tests/couchfaults/audit"
 	"leap.example/tests/couchfaults/lab"
 )
@@ -21,11 +23,12 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
-	status := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir) // A scratch directory.
-	}
-	os.Exit(status)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		if built.dir != "" {
+			os.RemoveAll(built.dir) // A scratch directory.
+		}
+		os.Exit(status)
+	}))
 }
 
 func program(t testing.TB) string {

@@ -20,7 +20,7 @@ import (
 	"leap.example/tests/couchfaults/load"
 )
 
-var cuts = flag.Int("cuts", 4, "how often the power of all nodes fails")
+var cuts = flag.Int("cuts", 2, "how often the power of all nodes fails")
 
 // The power of all nodes fails at once, under load. Of what was not synced some
 // is lost. What clients were told before is there, however often that happens.

@@ -3,8 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -24,30 +24,48 @@ func TestRounds(t *testing.T) {
 			t.Parallel()
 			p.program, p.dir, p.brief = path, t.TempDir(), true
 			var out bytes.Buffer
-			err := p.run(t.Context(), &out)
-			t.Logf("\n%s", out.String())
+			var s summary
+			err := p.run(t.Context(), &out, &s)
+			t.Logf("\n%s%s", out.String(), s.text())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := fmt.Sprintf("couch-faults: %d rounds, ", p.rounds); !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "lost 0") {
-				t.Errorf("no summary of %d rounds", p.rounds)
+			if s.rounds != p.rounds || s.acknowledged == 0 || s.lost+s.broken+s.differing > 0 {
+				t.Errorf("%d rounds, want %d: %+v", s.rounds, p.rounds, s)
 			}
 		})
 	}
 }
 
-func TestMistakes(t *testing.T) {
-	var out bytes.Buffer
-	dir := t.TempDir()
-	for _, args := range [][]string{
-		{"-only", "nothing", "-leapd", "/nonexistent", "-dir", dir},
-		{"-nodes", "1", "-rounds", "1", "-leapd", "/nonexistent", "-dir", dir},
-	} {
-		if err := execute(t.Context(), args, &out); err == nil || !strings.Contains(err.Error(), dir) {
-			t.Errorf("%v: %v, want an error that says where the files are", args, err)
+// A plan without a number of nodes plays all its rounds, on clusters of several
+// sizes.
+func TestSeveral(t *testing.T) {
+	for _, rounds := range []int{0, 1, 3, 15, 200} {
+		sum := 0
+		for _, p := range (plan{rounds: rounds}).several() {
+			sum += p.rounds
+			if p.nodes == 0 || p.voters%2 == 0 {
+				t.Errorf("a cluster of %d nodes, %d of which vote", p.nodes, p.voters)
+			}
+		}
+		if sum != rounds {
+			t.Errorf("%d rounds are played, want %d", sum, rounds)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "a")); err != nil {
-		t.Errorf("the files are gone: %v", err)
+}
+
+func TestMistakes(t *testing.T) {
+	for _, args := range [][]string{
+		{"-only", "nothing", "-nodes", "1"},
+		{"-nodes", "1", "-rounds", "1"},
+	} {
+		dir := t.TempDir()
+		err := execute(t.Context(), append(args, "-leapd", "/nonexistent", "-node", "/nonexistent", "-dir", dir), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%v: %v, want an error that says where the files are", args, err)
+		}
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("the files are gone: %v", err)
+		}
 	}
 }

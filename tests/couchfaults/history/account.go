@@ -68,3 +68,14 @@ func Acknowledged(ops []Op) (n int) {
 	}
 	return n
 }
+
+// Answered returns how many writes were acknowledged or refused: how many
+// entries of a log there are for them, if each is a request of its own.
+func Answered(ops []Op) (n int) {
+	for _, op := range ops {
+		if op.Kind == Write && op.Outcome != Unknown {
+			n++
+		}
+	}
+	return n
+}

@@ -46,6 +46,12 @@ func TestLinearizable(t *testing.T) {
 			w1, write("1", "2", history.Unknown, 20*ms, 0), read(history.Fresh, "2", 30*ms, 31*ms), read(history.Fresh, "1", 90*ms, 91*ms),
 		}},
 		{"unknown, never done", true, []history.Op{w1, write("1", "2", history.Unknown, 20*ms, 0), write("1", "3", history.OK, 30*ms, 31*ms)}},
+		{"unknown, and seen by a refusal alone", true, []history.Op{
+			w1, write("1", "2", history.Unknown, 20*ms, 0), read(history.Fresh, "1", 30*ms, 31*ms), write("1", "3", history.Refused, 40*ms, 50*ms),
+		}},
+		{"refused before the unknown write began", false, []history.Op{
+			w1, write("1", "3", history.Refused, 20*ms, 30*ms), write("1", "2", history.Unknown, 40*ms, 0),
+		}},
 		{"deleted and made again", true, []history.Op{
 			w1, write("1", "-a", history.OK, 20*ms, 21*ms), read(history.Fresh, "-", 22*ms, 23*ms), write("", "2", history.OK, 30*ms, 31*ms),
 		}},

@@ -58,25 +58,13 @@ func Linearizable(ops []Op, patience time.Duration) error {
 }
 
 // operations prepares the operations of one document for the checker. A write
-// of unknown outcome whose value was seen did happen; one whose value nobody
-// saw may be thought of as yet to come, and is left out, except for deletions:
-// who sees a tombstone does not see whose it is.
+// of unknown outcome may be yet to come: it never returns.
 func operations(ops []Op) []porcupine.Operation {
-	seen := map[string]bool{}
-	for _, op := range ops {
-		seen[op.Value] = seen[op.Value] || op.Kind == Fresh
-		if op.Kind == Write {
-			seen[op.From] = true
-		}
-	}
 	var out []porcupine.Operation
 	for _, op := range ops {
 		end := int64(op.Return)
 		if op.Outcome == Unknown {
 			end = math.MaxInt64
-			if !seen[op.Value] && !strings.HasPrefix(op.Value, Tombstone) {
-				continue
-			}
 		}
 		out = append(out, porcupine.Operation{ClientId: op.Client, Input: op, Call: int64(op.Call), Return: end})
 	}

@@ -19,6 +19,9 @@ const (
 	threshold = 300
 )
 
+// Trimmed is how long a log never is for long.
+const Trimmed = trailing + threshold
+
 // Place writes the configurations for the next start of each node. The table of
 // who holds which shard is one of as many as there are nodes; turn says which.
 func (l *Lab) Place(turn int) error {

@@ -22,7 +22,7 @@ const Password = "correct horse battery staple"
 type Options struct {
 	Program string // Path of leapd.
 	Foul    string // Path of what BuildFoul has built, if LaunchIn is used.
-	Dir     string // Of everything that the lab writes. It must be there.
+	Dir     string // Of everything that the lab writes. Made if it is not there.
 	Nodes   int    // 1 is a node by itself, without a cluster.
 	Voters  int    // Of each shard. 0: 3, or as many as there are nodes.
 
@@ -47,6 +47,9 @@ func New(o Options) (*Lab, error) {
 	l := &Lab{opts: o}
 	ports, err := freePorts(2 * o.Nodes)
 	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(o.Dir, "password"), []byte(Password), 0o600); err != nil {

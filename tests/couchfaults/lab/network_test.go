@@ -86,8 +86,14 @@ func TestLink(t *testing.T) {
 	}
 	out.slow(0)
 	k.refuse(true)
-	if ask(t, c, 10*time.Second) || ask(t, dial(), 10*time.Second) {
+	if ask(t, c, 10*time.Second) {
 		t.Error("a connection survives a refusing link")
+	}
+	if c, err := net.Dial("tcp", k.addr()); err == nil { // It may be refused that early.
+		if ask(t, c, 10*time.Second) {
+			t.Error("a refusing link takes a connection")
+		}
+		c.Close()
 	}
 	k.refuse(false)
 	if !ask(t, dial(), 10*time.Second) {
