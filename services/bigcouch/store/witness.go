@@ -80,6 +80,11 @@ func (w witnessed) watch(f vfs.File, name string, category vfs.DiskWriteCategory
 		return f, err
 	}
 	witness, err := w.FS.Create(at, category)
+	if err == nil { // Once: a sealed file must begin with its header whatever becomes of the rest.
+		if err = witness.Sync(); err != nil {
+			err = errors.Join(err, witness.Close())
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
