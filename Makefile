@@ -5,8 +5,9 @@ export GOFLAGS := -buildvcs=false
 export CGO_ENABLED ?= 0
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
+ROUNDS ?= 200
 
-.PHONY: help build run story test unit check race fuzz fuzz-short bench generate debian clean
+.PHONY: help build run story test unit check race fuzz fuzz-short couch-faults bench generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,6 +39,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 fuzz-short:
 	./.ci/fuzz 200x
+
+couch-faults: ## kill, freeze, cut off and damage database nodes under load, ROUNDS (200) times
+	$(GO) run ./tests/couchfaults --rounds $(ROUNDS)
 
 bench: ## run the benchmarks and record the figures under tests/bench/results
 	$(GO) run ./tests/bench

@@ -107,14 +107,23 @@ func (s *Set) readIndex(shardNo uint16) (uint64, error) {
 	commit := g.raft.CommitIndex()
 	var l raft.Log
 	// A leader knows what was committed before it once something of its own
-	// term is: the entry by which it began.
-	if err := g.logs.GetLog(commit, &l); err == nil && l.Term != g.raft.CurrentTerm() {
+	// term is: the entry by which it began. Until then it may know of nothing,
+	// or of what it has from a snapshot.
+	err := g.logs.GetLog(commit, &l)
+	if errors.Is(err, raft.ErrLogNotFound) || err == nil && l.Term != g.raft.CurrentTerm() {
 		return 0, errBegins
+	}
+	if err != nil {
+		return 0, err
 	}
 	if err := g.raft.VerifyLeader().Error(); err != nil {
 		return 0, errNotLeader
 	}
-	return g.logs.reaches(commit)
+	index, err := g.logs.reaches(commit)
+	if err == nil && index == 0 { // What it is has been trimmed: the state here has it.
+		index = g.fsm.marks.now()
+	}
+	return index, err
 }
 
 // errBegins means that a leader has only just become one.

@@ -72,21 +72,23 @@ func Open(o Options) (*Store, error) {
 		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
 		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{},
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.FS, o.Dir); err != nil {
 		return nil, fmt.Errorf("making the directory of the store: %w", err)
 	}
 	if err := s.marked(); err != nil {
 		return nil, err
 	}
-	if err := checkRecords(o.FS, o.Dir); errors.Is(err, errRecord) {
+	err := errors.Join(checkRecords(o.FS, o.Dir), checkLogs(o.FS, o.Dir))
+	if errors.Is(err, errRecord) || errors.Is(err, errRotten) {
 		return nil, s.corrupt(err)
-	} else if err != nil {
+	}
+	if err != nil {
 		return nil, fmt.Errorf("looking for damage: %w", err)
 	}
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          witnessed{o.FS},
 		Cache:                       cache,
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                uint64(o.MemTableBytes),
@@ -114,6 +116,9 @@ func Open(o Options) (*Store, error) {
 	}
 	s.db = db
 	if err := errors.Join(s.sweep(), s.checkFormat()); err != nil {
+		if pebble.IsCorruptionError(err) {
+			err = s.corrupt(err)
+		}
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil

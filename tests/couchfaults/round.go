@@ -1,0 +1,182 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"leap.example/tests/couchfaults/audit"
+	"leap.example/tests/couchfaults/history"
+	"leap.example/tests/couchfaults/lab"
+	"leap.example/tests/couchfaults/load"
+)
+
+// A round is one fault under load, and the judgement after it. Each has a
+// database of its own.
+type round struct {
+	*plan
+	name string // Of its database.
+	n    int
+	rng  *rand.Rand
+
+	lab   *lab.Lab
+	load  *load.Load
+	audit *audit.Auditor
+
+	acknowledged, unknown, lost, rows int
+	broken, differ                    bool
+	gap                               time.Duration // 0: no leader died.
+	detected, harmless                int           // Nodes with flipped bits.
+	notes                             []string
+}
+
+// clients is how many there are, and hot how many documents they fight over.
+const (
+	clients = 8
+	hot     = 6
+)
+
+// play plays the round.
+func (r *round) play(ctx context.Context, f fault) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	r.audit = audit.New(r.lab.URLs(), lab.Admin, lab.Password)
+	defer r.audit.Close()
+	if err := r.create(ctx); err != nil {
+		return err
+	}
+	o := load.Options{
+		URLs: r.lab.URLs(), User: lab.Admin, Password: lab.Password, Database: r.name,
+		Seed: r.rng.Uint64(), Clients: clients, Hot: hot, Pace: 5 * time.Millisecond,
+	}
+	feed := load.Follow(ctx, o)
+	r.load = load.Start(ctx, o)
+	err := r.under(ctx, f)
+	err = errors.Join(err, r.load.Stop())
+	if err == nil {
+		err = r.settle(ctx)
+	}
+	if err == nil {
+		err = r.judge(ctx, feed)
+	}
+	return errors.Join(err, feed.Stop())
+}
+
+// create makes the round's database and drops one of earlier rounds.
+func (r *round) create(ctx context.Context) error {
+	a := r.audit
+	err := lab.Poll(ctx, "a new database", 30*time.Second, func() error {
+		status, err := a.Do(ctx, http.MethodPut, a.URLs[r.rng.IntN(len(a.URLs))], "/"+r.name, "", nil)
+		if status == http.StatusPreconditionFailed {
+			return nil // An earlier try made it, and its answer was lost.
+		}
+		return err
+	})
+	if err != nil || r.n <= 3 {
+		return err
+	}
+	_, err = a.Do(ctx, http.MethodDelete, a.URLs[r.rng.IntN(len(a.URLs))], fmt.Sprintf("/round-%d", r.n-3), "", nil)
+	return err
+}
+
+// under lets the fault happen under load, and wants to see writes go on.
+func (r *round) under(ctx context.Context, f fault) error {
+	if err := r.progress(ctx, "before the fault"); err != nil {
+		return err
+	}
+	if err := f.do(ctx, r); err != nil {
+		return err
+	}
+	r.lab.Heal()
+	if err := r.lab.Start(ctx); err != nil {
+		return err
+	}
+	return r.progress(ctx, "after the fault")
+}
+
+// progress returns when some more writes have been acknowledged.
+func (r *round) progress(ctx context.Context, when string) error {
+	start := history.Acknowledged(r.load.Log.Ops())
+	return lab.Poll(ctx, "writes "+when, time.Minute, func() error {
+		if n := history.Acknowledged(r.load.Log.Ops()) - start; n < 50 {
+			return fmt.Errorf("%d acknowledged", n)
+		}
+		return nil
+	})
+}
+
+// settle returns when the cluster is whole.
+func (r *round) settle(ctx context.Context) error {
+	for _, n := range r.lab.Nodes {
+		n.Resume()
+	}
+	return r.lab.Start(ctx)
+}
+
+// judge compares what clients were told with what is there.
+func (r *round) judge(ctx context.Context, feed *load.Follower) error {
+	ops := r.load.Log.Ops()
+	r.acknowledged = history.Acknowledged(ops)
+	for _, op := range ops {
+		if op.Outcome == history.Unknown {
+			r.unknown++
+		}
+	}
+	if err := history.Linearizable(ops, time.Minute); err != nil {
+		r.broken = true
+		return err
+	}
+	if made := history.MadeUp(ops); len(made) > 0 {
+		r.broken = true
+		return fmt.Errorf("%d reads of what nobody wrote, as %+v", len(made), made[0])
+	}
+	if r.nodes > 1 {
+		if err := r.placed(ctx); err != nil {
+			return err
+		}
+		if _, err := r.audit.Replicas(ctx, len(r.lab.Voters(0)), r.patience()); err != nil {
+			r.differ = true
+			return err
+		}
+	}
+	h, err := r.audit.Database(ctx, r.name, ops)
+	if lost, ok := errors.AsType[*audit.LostError](err); ok {
+		r.lost = len(lost.Ops)
+	}
+	if err != nil {
+		return err
+	}
+	return r.fed(ctx, feed, h)
+}
+
+// patience is how long a cluster may take to do what it does by itself.
+func (r *round) patience() time.Duration { return time.Minute }
+
+// fed returns when the feed has shown everything.
+func (r *round) fed(ctx context.Context, feed *load.Follower, h audit.Holdings) error {
+	err := lab.Poll(ctx, "the feed of changes", cmp.Or(r.feedPatience, 30*time.Second), func() error {
+		if missing := feed.Missing(h.Winners); len(missing) > 0 {
+			return fmt.Errorf("%d documents are not as the feed says: %s", len(missing), missing[0])
+		}
+		return nil
+	})
+	rows, _ := feed.Rows()
+	r.rows = rows
+	return err
+}
+
+// text is the round as part of a line.
+func (r *round) text() string {
+	s := fmt.Sprintf("%d acknowledged, %d unknown", r.acknowledged, r.unknown)
+	if r.gap > 0 {
+		s += fmt.Sprintf(", write gap %.1fs", r.gap.Seconds())
+	}
+	for _, note := range r.notes {
+		s += ", " + note
+	}
+	return s
+}
