@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"sync"
+	"time"
 
 	"leap.example/services/bigcouch/peer"
 )
@@ -109,16 +111,52 @@ func (c *call) passTo(node, as string) (failed error) {
 	if r.ContentLength == 0 {
 		r.Body = nil // What has no body may be sent again on another connection.
 	} else {
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{steady{c}, c.r.Body}
+		body := &passedBody{c: c}
+		r.Body = body
+		defer body.end()
 	}
 	if r.URL.RawPath == "" {
 		r.URL.RawPath = c.r.URL.EscapedPath()
 	}
 	p.ServeHTTP(passing{c}, r)
 	return failed
+}
+
+// passedBody is the body of a request on its way to another node, with a deadline
+// that each read renews. The transport may read on when the request is over; by
+// then the connection belongs to the client's next request, and its deadlines
+// are not touched.
+type passedBody struct {
+	c *call
+
+	mu   sync.Mutex // Guards over.
+	over bool
+}
+
+func (b *passedBody) Read(p []byte) (int, error) {
+	b.deadline(time.Now().Add(b.c.idle))
+	n, err := b.c.r.Body.Read(p)
+	if err == io.EOF {
+		b.deadline(time.Time{}) // What the server reads from here on is whether the client is still there.
+	}
+	return n, err
+}
+
+func (b *passedBody) deadline(t time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.c.readDeadline(t)
+	}
+}
+
+func (b *passedBody) Close() error { return b.c.r.Body.Close() }
+
+func (b *passedBody) end() {
+	b.deadline(time.Time{})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
 }
 
 // passing writes an answer of another node with deadlines that each write
