@@ -164,8 +164,9 @@ func (g *group) caughtUp() bool {
 	if g.leader() == "" {
 		return false
 	}
-	need, err := g.logs.reaches(g.raft.CommitIndex())
-	return err == nil && need > 0 && g.fsm.marks.now() >= need
+	commit := g.raft.CommitIndex() // 0 until the leader has said.
+	need, err := g.logs.reaches(commit)
+	return err == nil && commit > 0 && g.fsm.marks.now() >= need
 }
 
 var _ io.Writer = lines{}
