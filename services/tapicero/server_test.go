@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,12 +174,30 @@ func TestDatabaseAway(t *testing.T) {
 	})
 }
 
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu sync.Mutex // Guards b.
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // A database that is missing is worth a warning only when it stays so.
 func TestNotSetUpYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.setFail(func(string, string) error { return problem.NotExist.Errorf("no such database") })
-		var log strings.Builder // Read while all sleep.
+		var log lines
 		s, err := tapicero.New(tapicero.Config{}, users{w}, userDBs{w}, state{w}, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
