@@ -20,8 +20,8 @@ import (
 )
 
 // expectations are what kivik expects of CouchDB 3.3, from its files
-// couchdb/test/couchdb3x.go and couchdb33.go; only the addresses of the
-// replication tests are those of the server under test.
+// couchdb/test/couchdb3x.go and couchdb33.go; only the addresses and the
+// patience of the replication tests are those of a server on loopback.
 func expectations(url, adminURL string) kt.SuiteConfig {
 	return kt.SuiteConfig{
 		"AllDBs.expected":         []string{"_global_changes", "_replicator", "_users"},
@@ -283,7 +283,7 @@ func expectations(url, adminURL string) kt.SuiteConfig {
 		"GetReplications/NoAuth.status": http.StatusUnauthorized,
 
 		"Replicate.NotFoundDB":                            url + "/foo",
-		"Replicate.timeoutSeconds":                        60,
+		"Replicate.timeoutSeconds": 20,
 		"Replicate.prefix":                                url + "/",
 		"Replicate/RW/Admin.prefix":                       adminURL + "/",
 		"Replicate/RW/NoAuth.status":                      http.StatusUnauthorized,
