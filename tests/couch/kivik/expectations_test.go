@@ -283,7 +283,7 @@ func expectations(url, adminURL string) kt.SuiteConfig {
 		"GetReplications/NoAuth.status": http.StatusUnauthorized,
 
 		"Replicate.NotFoundDB":                            url + "/foo",
-		"Replicate.timeoutSeconds": 20,
+		"Replicate.timeoutSeconds":                        20,
 		"Replicate.prefix":                                url + "/",
 		"Replicate/RW/Admin.prefix":                       adminURL + "/",
 		"Replicate/RW/NoAuth.status":                      http.StatusUnauthorized,
