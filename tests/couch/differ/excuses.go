@@ -106,6 +106,10 @@ var excuses = []Excuse{
 		Of: kinds("over tombstone"), When: answered(http.StatusCreated), Blur: anything,
 	},
 	{
+		Row: "section 11, PUT over a tombstone", Why: "an attachment makes a document here, there is none there", Ends: true,
+		Of: kinds("attachment put"), When: answered(http.StatusNotFound), Blur: anything,
+	},
+	{
 		Row: "section 11, PUT over a tombstone", Why: "with a revision that is none of its: 409 here, an edit there", Ends: true,
 		Of: kinds("wrong rev"), When: answered(http.StatusCreated), Blur: anything,
 	},
