@@ -187,7 +187,10 @@ var documents = map[string]func(t *rapid.T) differ.Request{
 	"changes": func(t *rapid.T) differ.Request {
 		return differ.Request{Method: http.MethodGet, Path: differ.Query("/_changes", "since", maybe(t, "since", "<since>"),
 			"include_docs", maybe(t, "include_docs", "true"), "style", maybe(t, "style", "all_docs"), "conflicts", maybe(t, "conflicts", "true"),
-			"limit", maybe(t, "limit", "3"), "descending", pick(t, "descending", "", "", "", "true"))}
+			"descending", pick(t, "descending", "", "", "", "true"))}
+	},
+	"changes limited": func(t *rapid.T) differ.Request {
+		return differ.Request{Method: http.MethodGet, Path: differ.Query("/_changes", "limit", pick(t, "limit", "1", "2", "9"))}
 	},
 	"changes of ids": func(t *rapid.T) differ.Request {
 		list := rapid.SliceOfN(rapid.SampledFrom(allIDs), 1, 3).Draw(t, "doc_ids")

@@ -52,7 +52,7 @@ func selector(t *rapid.T, compound bool) map[string]any {
 	if compound {
 		switch pick(t, "compound", "", "", "", "$and", "$or", "$nor", "$not") {
 		case "$and":
-			return map[string]any{"$and": []any{selector(t, false), selector(t, false)}}
+			return map[string]any{"$and": []any{selector(t, false), map[string]any{"own": pick(t, "own", allIDs...)}}}
 		case "$or":
 			return map[string]any{"$or": []any{selector(t, false), selector(t, false)}}
 		case "$nor": // Only of a member that is always there.
