@@ -235,7 +235,9 @@ func (c *call) editOf(id, name string) (store.Doc, error) {
 		return store.Doc{}, store.ErrConflict
 	case err != nil:
 		return store.Doc{}, err
-	case d == nil && (rev != "" || c.r.Method == http.MethodDelete):
+	case d == nil && rev != "":
+		return store.Doc{}, store.ErrConflict
+	case d == nil && c.r.Method == http.MethodDelete:
 		return store.Doc{}, store.ErrMissing
 	case d == nil:
 		body.JSON = []byte("{}")

@@ -76,3 +76,32 @@ func (c *call) copyDocument(id string) error {
 	}
 	return c.writeOne(doc, false, http.StatusCreated)
 }
+
+// copyLocal makes a document of a local one.
+func (c *call) copyLocal(id string) error {
+	target, rev, err := c.destination()
+	if err != nil {
+		return err
+	}
+	v := c.view()
+	defer v.Close()
+	l, err := v.Local(c.db, strings.TrimPrefix(id, localPrefix))
+	if err != nil {
+		return err
+	}
+	if l == nil {
+		return store.ErrMissing
+	}
+	in := &document{id: target, rev: rev, body: bytes.Clone(l.Body)}
+	if strings.HasPrefix(target, localPrefix) {
+		return c.storeLocal(target, in)
+	}
+	if err := c.writable(); err != nil {
+		return err
+	}
+	doc, err := c.prepare(in, false)
+	if err != nil {
+		return err
+	}
+	return c.writeOne(doc, false, http.StatusCreated)
+}

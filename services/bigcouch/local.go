@@ -23,6 +23,7 @@ func (c *call) getLocal(id string) error {
 	if l == nil {
 		return store.ErrMissing
 	}
+	c.w.Header().Set("ETag", `"`+l.Rev+`"`)
 	c.replyRaw(http.StatusOK, appendLocal(nil, l))
 	return nil
 }
@@ -73,6 +74,7 @@ func (c *call) storeLocal(id string, d *document) error {
 	if d.deleted {
 		status = http.StatusOK
 	}
+	c.w.Header().Set("ETag", `"`+rev+`"`)
 	c.reply(status, written{true, id, rev})
 	return nil
 }

@@ -34,7 +34,8 @@ func TestNodeInfo(t *testing.T) {
 		{"", "GET", "/none/_shards", "", "", 404, noDatabase},
 		{"", "POST", "/db/_sync_shards", "", "", 202, okBody},
 		{"", "GET", "/db/_sync_shards", "", "", 405, `{"error":"method_not_allowed","reason":"Only POST allowed"}`},
-		{"nobody", "GET", "/_utils", "", "", 404, noDatabase},
+		{"nobody", "GET", "/_utils", "", "", 401, `{"error":"unauthorized","reason":"You are not a server admin."}`},
+		{"", "GET", "/_utils", "", "", 404, noDatabase},
 	})
 	n.admin(201, "PUT", "/db/a", `{}`)
 	n.admin(409, "PUT", "/db/a", `{}`)

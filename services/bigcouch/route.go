@@ -200,7 +200,8 @@ func (c *call) routeDocument() error {
 			return errNoHandler
 		}
 		return c.dispatch(
-			method{"GET", with((*call).getLocal)}, method{"PUT", with((*call).putLocal)}, method{"DELETE", with((*call).deleteLocal)})
+			method{"GET", with((*call).getLocal)}, method{"PUT", with((*call).putLocal)},
+			method{"DELETE", with((*call).deleteLocal)}, method{methodCopy, with((*call).copyLocal)})
 	case len(rest) == 0:
 		return c.dispatch(
 			method{"GET", with((*call).getDocument)}, method{"PUT", with((*call).putDocument)},

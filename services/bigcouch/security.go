@@ -2,7 +2,9 @@ package bigcouch
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 
 	"leap.example/services/bigcouch/store"
 )
@@ -66,6 +68,10 @@ func (c *call) wantAdmin() error {
 // member.
 func (c *call) openDatabase() error {
 	db, err := c.database(c.path[0])
+	if errors.Is(err, store.ErrNoDatabase) && strings.HasPrefix(c.path[0], "_") && !c.user.admin {
+		// What is below the root and begins with _ is for administrators.
+		return unauthorized("You are not a server admin.")
+	}
 	if err != nil {
 		return err
 	}

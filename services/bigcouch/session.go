@@ -135,12 +135,15 @@ func (c *call) postSession() error {
 // next returns the status of a success: a redirection if the query names the
 // path to go on with.
 func (c *call) next() (status int, err error) {
-	next := c.query.Get("next")
-	if next == "" {
+	if !c.query.Has("next") {
 		return http.StatusOK, nil
 	}
-	if next[0] != '/' || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
-		return 0, badRequest("path must begin with a /.") // Of this server, that is.
+	next := c.query.Get("next")
+	if !strings.HasPrefix(next, "/") || strings.ContainsAny(next, "\\\r\n") {
+		return 0, badRequest("path must begin with a /.")
+	}
+	if strings.HasPrefix(next, "//") {
+		next = "/." + next // A path of this server, and no name of another (RFC 3986, 4.2).
 	}
 	c.w.Header().Set("Location", next)
 	return http.StatusFound, nil
@@ -159,11 +162,22 @@ func (c *call) credentialsInBody() (name, password string, err error) {
 		if err != nil {
 			return "", "", badRequest("Request body is not a form")
 		}
+		if !form.Has("name") {
+			return "", "", badRequest("request body must contain a username")
+		}
 		return form.Get("name"), form.Get("password"), nil
 	case "application/json":
-		var body struct{ Name, Password string }
-		err := c.decode(&body)
-		return body.Name, body.Password, err
+		var body struct {
+			Name     *string
+			Password string
+		}
+		if err := c.decode(&body); err != nil {
+			return "", "", err
+		}
+		if body.Name == nil { // As CouchDB answers it.
+			return "", "", &wireError{http.StatusInternalServerError, "unknown_error", "request body must contain a username"}
+		}
+		return *body.Name, body.Password, nil
 	}
 	return "", "", errContentType
 }

@@ -245,7 +245,7 @@ func (c *call) putParsed(id string, d *document, status int) error {
 	if err != nil {
 		return err
 	}
-	if d.deleted && !replicated {
+	if d.deleted && !replicated && c.r.Method == http.MethodPut {
 		status = http.StatusOK
 	}
 	return c.writeOne(doc, replicated, status)

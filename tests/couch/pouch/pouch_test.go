@@ -1,0 +1,44 @@
+package pouch_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"leap.example/tests/couch/foreign"
+	"leap.example/tests/couch/node"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestClient(t *testing.T) {
+	t.Parallel()
+	judge(t, node.Single)
+}
+
+// programs are files of testdata and how many checks each has at least: one
+// that ends early has not judged.
+var programs = map[string]int{"documents.js": 25, "attachments.js": 11, "replication.js": 10}
+
+func judge(t *testing.T, start node.Starter) {
+	t.Helper()
+	foreign.Modules(t)
+	url := start(t).URL()
+	for program, least := range programs {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			checks := foreign.Run(t, filepath.Join("testdata", program), url)
+			if len(checks) < least {
+				t.Errorf("%d checks, want at least %d", len(checks), least)
+			}
+			for _, c := range checks {
+				t.Run(c.Name, func(t *testing.T) {
+					if !c.OK {
+						t.Error(c.Name)
+					}
+				})
+			}
+		})
+	}
+}
