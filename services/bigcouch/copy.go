@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"leap.example/services/bigcouch/store"
 )
 
 const methodCopy = "COPY"
