@@ -127,7 +127,7 @@ func (r *replicator) mark(ctx context.Context, id, rev, state, why string, stats
 }
 
 func (r *replicator) markOnce(ctx context.Context, id, rev, state, why string, stats any) error {
-	path := "/" + strings.ReplaceAll(url.QueryEscape(id), "+", "%20")
+	path := jobPath(id)
 	var doc map[string]json.RawMessage
 	if err := r.ask(ctx, http.MethodGet, path, nil, &doc); err != nil {
 		return err
@@ -153,6 +153,22 @@ func (r *replicator) markOnce(ctx context.Context, id, rev, state, why string, s
 	}
 	return r.ask(ctx, http.MethodPut, path, data, new(json.RawMessage))
 }
+
+// unseen returns what is shown of a document that was written a moment ago.
+func (r *replicator) unseen(ctx context.Context, id string) []docStatus {
+	var data json.RawMessage
+	if r.ask(ctx, http.MethodGet, jobPath(id), nil, &data) != nil {
+		return nil
+	}
+	d, err := newJobDoc(id, data)
+	if err != nil {
+		return nil
+	}
+	return []docStatus{d.status(r.n.name())}
+}
+
+// jobPath returns the path of a document in _replicator.
+func jobPath(id string) string { return "/" + strings.ReplaceAll(url.QueryEscape(id), "+", "%20") }
 
 // tasks returns the replications that run, as _active_tasks shows them.
 func (r *replicator) tasks() []map[string]any {

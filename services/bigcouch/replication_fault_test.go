@@ -223,7 +223,7 @@ func TestReplicationOfBrokenPeers(t *testing.T) {
 				ask["retries_per_request"] = 6
 			}
 			if tt.silent {
-				ask["connection_timeout"] = 4000
+				ask["connection_timeout"] = 3000
 			}
 			node := *dst
 			node.t = t

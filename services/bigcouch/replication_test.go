@@ -181,7 +181,7 @@ func TestReplicateErrors(t *testing.T) {
 		{400, body{"source": "db"}, "bad_request", "`target` is missing"},
 		{400, body{"source": "ftp://x/y", "target": "db"}, "bad_request", "`source` is neither"},
 		{404, body{"source": "db", "target": "db", "filter": "d/f"}, "filter_fetch_error", "d/f"},
-		{500, body{"source": "http://localhost:1/db", "target": "db"}, "replication_error", "refused"},
+		{500, body{"source": "http://localhost:1/db", "target": "db", "retries_per_request": 1}, "replication_error", "refused"},
 		{400, body{"source": "http://db.example/db", "target": "db"}, "replication_error", "no resolver"},
 		{404, body{"cancel": true, "source": "db", "target": "db"}, "not_found", "No replication"},
 	} {

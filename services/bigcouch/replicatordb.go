@@ -150,11 +150,10 @@ func (r *replicator) changed(ctx context.Context, row jobRow) {
 		r.drop(row.ID)
 		return
 	}
-	doc, err := parseDocument(row.Doc)
+	d, err := newJobDoc(row.ID, row.Doc)
 	if err != nil {
 		return // Stored documents can be read.
 	}
-	d := &jobDoc{id: row.ID, rev: doc.rev, body: doc.body, state: "initializing", time: wireTime(time.Now())}
 	r.mu.Lock()
 	old := r.docs[row.ID]
 	same := old != nil && bytes.Equal(old.body, d.body)
@@ -169,25 +168,35 @@ func (r *replicator) changed(ctx context.Context, row jobRow) {
 		return
 	}
 	r.drop(row.ID)
-	if d.req, err = replicate.ParseRequest(d.body); err != nil {
-		d.state, d.why = "failed", reasonOf(err)
+	if d.req == nil && r.owns(d.id) {
 		var kept struct {
 			State string `json:"_replication_state"`
 		}
 		if json.Unmarshal(d.body, &kept) != nil || kept.State != "failed" {
-			if r.owns(d.id) {
-				r.mark(ctx, d.id, d.rev, "failed", d.why, nil)
-			}
-		}
-	} else {
-		d.user = userOf(d.req.User)
-		if s := d.req.State; s == "completed" || s == "failed" {
-			d.state, d.why, d.time, d.stats = s, d.req.StateReason, d.req.StateTime, d.req.StateStatistic
+			r.mark(ctx, d.id, d.rev, "failed", d.why, nil)
 		}
 	}
 	r.mu.Lock()
 	r.docs[d.id] = d
 	r.mu.Unlock()
+}
+
+// newJobDoc reads a document.
+func newJobDoc(id string, data []byte) (*jobDoc, error) {
+	doc, err := parseDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	d := &jobDoc{id: id, rev: doc.rev, body: doc.body, state: "initializing", time: wireTime(time.Now())}
+	if d.req, err = replicate.ParseRequest(d.body); err != nil {
+		d.req, d.state, d.why = nil, "failed", reasonOf(err)
+		return d, nil
+	}
+	d.user = userOf(d.req.User)
+	if s := d.req.State; s == "completed" || s == "failed" {
+		d.state, d.why, d.time, d.stats = s, d.req.StateReason, d.req.StateTime, d.req.StateStatistic
+	}
+	return d, nil
 }
 
 // userOf returns whose rights a document has; nobody's if it does not say.

@@ -107,7 +107,8 @@ func (c *call) scheduler() error {
 		return replyPage(c, "docs", rows)
 	case len(rest) > 2 && rest[0] == "docs" && rest[1] == replicatorDatabase:
 		id := strings.Join(rest[2:], "/")
-		return replyRow(c, c.docRows(), func(s docStatus) bool { return s.DocID == id })
+		rows := append(c.docRows(), c.repl.unseen(c.ctx(), id)...)
+		return replyRow(c, rows, func(s docStatus) bool { return s.DocID == id })
 	}
 	return notFound("missing")
 }

@@ -61,7 +61,7 @@ func start(t testing.TB, dir string, change ...func(*bigcouch.Config)) *node {
 		t.Fatal(err)
 	}
 	s.SetSchedule(3, 50*time.Millisecond, 20*time.Millisecond)
-	ln, err := net.Listen("tcp", cfg.Listen)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
