@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"leap.example/tests/couchfaults/audit"
@@ -171,12 +172,13 @@ func (r *round) fed(ctx context.Context, feed *load.Follower, h audit.Holdings) 
 
 // text is the round as part of a line.
 func (r *round) text() string {
-	s := fmt.Sprintf("%d acknowledged, %d unknown", r.acknowledged, r.unknown)
+	var s strings.Builder
+	s.WriteString(fmt.Sprintf("%d acknowledged, %d unknown", r.acknowledged, r.unknown))
 	if r.gap > 0 {
-		s += fmt.Sprintf(", write gap %.1fs", r.gap.Seconds())
+		s.WriteString(fmt.Sprintf(", write gap %.1fs", r.gap.Seconds()))
 	}
 	for _, note := range r.notes {
-		s += ", " + note
+		s.WriteString(", " + note)
 	}
-	return s
+	return s.String()
 }

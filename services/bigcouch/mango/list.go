@@ -2,6 +2,7 @@ package mango
 
 import (
 	"bytes"
+	"slices"
 
 	"leap.example/services/bigcouch/order"
 )
@@ -14,12 +15,7 @@ func (t test) holdsForList(list []any) bool {
 	case "$all":
 		return t.allIn(list)
 	case "$elemMatch":
-		for _, e := range list {
-			if t.sub.match(e) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(list, t.sub.match)
 	case "$allMatch":
 		for _, e := range list {
 			if !t.sub.match(e) {
@@ -38,12 +34,7 @@ func (t test) in(v any) bool {
 	if !ok {
 		return t.hasKey(v)
 	}
-	for _, e := range list {
-		if t.hasKey(e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, t.hasKey)
 }
 
 func (t test) hasKey(v any) bool {

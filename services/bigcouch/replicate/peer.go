@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -81,9 +82,7 @@ func (p *Peer) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	u.RawQuery = query
 	req.URL, req.Host, req.ContentLength = &u, "", r.length
-	for name, values := range p.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, p.header)
 	req.Header.Set("User-Agent", "LEAP-Replicator/1.0")
 	req.Header.Set("Accept", "application/json")
 	if r.accept != "" {

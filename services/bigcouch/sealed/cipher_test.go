@@ -11,7 +11,7 @@ import (
 // BenchmarkCipher compares the cipher of the text with the other candidate, by
 // the sizes that Pebble reads and writes: a log record, a block, a buffer.
 func BenchmarkCipher(b *testing.B) {
-	k, err := parseKey([]byte(fmt.Sprintf("%064x", 1)))
+	k, err := parseKey(fmt.Appendf(nil, "%064x", 1))
 	if err != nil {
 		b.Fatal(err)
 	}

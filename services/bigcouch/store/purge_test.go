@@ -3,6 +3,7 @@ package store
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -145,15 +146,15 @@ func TestLocals(t *testing.T) {
 	}{
 		{Span{}, "abc"}, {Span{Descending: true}, "cba"}, {Span{Start: []byte("b")}, "bc"}, {Span{End: []byte("b")}, "a"}, {Span{Start: []byte("d")}, ""},
 	} {
-		got := ""
+		var got strings.Builder
 		for l, err := range v.Locals(testDB, tt.in) {
 			if err != nil || l.Rev != "0-1" || string(l.Body) != "{}" {
 				t.Fatalf("local document %+v, %v", l, err)
 			}
-			got += l.ID
+			got.WriteString(l.ID)
 		}
-		if got != tt.want {
-			t.Errorf("%+v: %q, want %q", tt.in, got, tt.want)
+		if got.String() != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.in, got.String(), tt.want)
 		}
 	}
 }

@@ -116,8 +116,8 @@ var anyDocument = rapid.Custom(func(t *rapid.T) string {
 	default:
 		members = append(members, `"type":"`+class+`"`)
 	}
-	fields := strings.Fields("login created_at updated_at address user_id destination last_seen_at invite_code invite_count braintree_customer_id created_by is_open " + warned + " expires keys cert_fingerprints user_ids_to_show comments")
-	for _, f := range fields {
+	fields := strings.FieldsSeq("login created_at updated_at address user_id destination last_seen_at invite_code invite_count braintree_customer_id created_by is_open " + warned + " expires keys cert_fingerprints user_ids_to_show comments")
+	for f := range fields {
 		switch rapid.IntRange(0, 3).Draw(t, f) {
 		case 0:
 			members = append(members, fmt.Sprintf("%q:%s", f, anyValue(2).Draw(t, f)))

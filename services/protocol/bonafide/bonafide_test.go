@@ -17,7 +17,8 @@ const jsonType = "application/json; charset=utf-8"
 
 func kdf() *srp.KDF { k := srp.DefaultKDF(); return &k }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 func verifier() string { return strings.Repeat("ab", 384) }
 
@@ -127,11 +128,11 @@ func TestUpdateUser(t *testing.T) {
 	key := "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc+/=\n-----END PGP PUBLIC KEY BLOCK-----\n"
 	for name, want := range map[string]bonafide.UpdateUserRequest{
 		"key":      {PublicKey: &key},
-		"login":    {Login: ptr("alice2")},
-		"no email": {ContactEmail: ptr("")},
-		"password": {PasswordSalt: ptr(strings.Repeat("1f", 16)), PasswordVerifier: ptr(verifier()), Suite: ptr(srp.SRP3072), KDF: kdf()},
-		"classic":  {PasswordSalt: ptr("1f"), PasswordVerifier: ptr("0123456789"), Suite: ptr(srp.LEAP1024)},
-		"recovery": {RecoveryCodeSalt: ptr("1f"), RecoveryCodeVerifier: ptr("0123456789")},
+		"login":    {Login: new("alice2")},
+		"no email": {ContactEmail: new("")},
+		"password": {PasswordSalt: new(strings.Repeat("1f", 16)), PasswordVerifier: new(verifier()), Suite: ptr(srp.SRP3072), KDF: kdf()},
+		"classic":  {PasswordSalt: new("1f"), PasswordVerifier: new("0123456789"), Suite: ptr(srp.LEAP1024)},
+		"recovery": {RecoveryCodeSalt: new("1f"), RecoveryCodeVerifier: new("0123456789")},
 	} {
 		got, err := bonafide.DecodeUpdateUser(bonafide.FormType, want.Encode())
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {

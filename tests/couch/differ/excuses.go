@@ -22,10 +22,8 @@ func kinds(list ...string) func(Request) bool {
 func without(names ...string) func(*Answer) {
 	return func(a *Answer) {
 		a.Body = walk(a.Body, func(name string, v any) any {
-			for _, n := range names {
-				if n == name {
-					return nil
-				}
+			if slices.Contains(names, name) {
+				return nil
 			}
 			return v
 		}, func(s string) string { return s })

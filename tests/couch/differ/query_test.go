@@ -2,6 +2,7 @@ package differ_test
 
 import (
 	"net/http"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -20,12 +21,13 @@ var queries = map[string]func(t *rapid.T) differ.Request{
 	},
 	"index": func(t *rapid.T) differ.Request {
 		fields := pick(t, "fields", []string{"n"}, []string{"s"}, []string{"s", "n"}, []string{"deep.er.n"})
-		name := "by"
+		var name strings.Builder
+		name.WriteString("by")
 		for _, f := range fields {
-			name += "-" + f
+			name.WriteString("-" + f)
 		}
 		return differ.Request{Method: http.MethodPost, Path: "/_index", Body: differ.Object(map[string]any{
-			"index": map[string]any{"fields": fields}, "ddoc": name, "name": name, "type": "json",
+			"index": map[string]any{"fields": fields}, "ddoc": name.String(), "name": name.String(), "type": "json",
 		})}
 	},
 	"find": func(t *rapid.T) differ.Request {
