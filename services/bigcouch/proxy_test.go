@@ -84,7 +84,7 @@ func TestSessionNext(t *testing.T) {
 		{"nobody", "POST", "/_session?next=/x", `{"name":"webapp","password":"no"}`, "", 401, wrongPassword},
 		{"nobody", "DELETE", "/_session?next=/x", "", "", 302, okBody},
 		{"webapp", "POST", "/_session", "", "", 200, in},
-		{"webapp", "POST", "/_session", `{}`, "", 500, `{"error":"unknown_error","reason":"request body must contain a username"}`},
+		{"webapp", "POST", "/_session", `{}`, "", 400, `{"error":"bad_request","reason":"request body must contain a username"}`},
 		{"webapp", "POST", "/_session", "ok=true", "Content-Type: application/x-www-form-urlencoded", 400, `{"error":"bad_request","reason":"request body must contain a username"}`},
 		{"nobody", "POST", "/_session", "", "", 400, badJSON},
 		{"nobody", "PUT", "/_session", "", "", 405, `{"error":"method_not_allowed","reason":"Only DELETE,GET,HEAD,POST allowed"}`},

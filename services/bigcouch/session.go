@@ -174,8 +174,8 @@ func (c *call) credentialsInBody() (name, password string, err error) {
 		if err := c.decode(&body); err != nil {
 			return "", "", err
 		}
-		if body.Name == nil { // As CouchDB answers it.
-			return "", "", &wireError{http.StatusInternalServerError, "unknown_error", "request body must contain a username"}
+		if body.Name == nil {
+			return "", "", badRequest("request body must contain a username")
 		}
 		return *body.Name, body.Password, nil
 	}
