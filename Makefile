@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story test unit check race fuzz fuzz-short couch-faults bench generate debian clean
+.PHONY: help build run story story-nodes test unit check race fuzz fuzz-short couch-faults bench generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -21,8 +21,12 @@ run: build ## start a whole provider on loopback, let two users live on it, stay
 story: build ## the same, in a scratch directory, and end
 	$(GO) run ./tests/story
 
+story-nodes: build ## the same on a database of three processes, one of them killed before each step
+	$(GO) run ./tests/story --nodes 3
+
 test: debian unit fuzz-short ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing
 	$(MAKE) story
+	$(MAKE) story-nodes
 
 unit: ## go vet and go test over all packages
 	$(GO) vet ./...
