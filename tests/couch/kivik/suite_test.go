@@ -3,7 +3,9 @@ package kivik_test
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-kivik/kivik/v4"
 	_ "github.com/go-kivik/kivik/v4/couchdb"          // The driver.
@@ -40,5 +42,24 @@ func TestSuite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { chatter(c.Admin.DB("_global_changes"), done) })
+	defer wg.Wait()
+	defer close(done)
 	kt.RunSubtests(t, c)
+}
+
+// chatter makes something happen now and then, as it does on a server with
+// users: the feed of updates is read alone, and its client says nothing before
+// the first one.
+func chatter(db *kivik.DB, done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(100 * time.Millisecond):
+			_, _, _ = db.CreateDoc(context.Background(), map[string]int{"n": 1}) // The next one will do.
+		}
+	}
 }
