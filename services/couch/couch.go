@@ -18,6 +18,7 @@ type DB struct {
 	client   *kivik.Client
 	balancer *balancer
 	external bool
+	q, n     int // Of new databases; 0 is not said.
 	now      func() time.Time
 }
 
@@ -43,7 +44,7 @@ func Open(cfg Config, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{client: client, balancer: b, external: cfg.External, now: time.Now}, nil
+	return &DB{client: client, balancer: b, external: cfg.External, q: cfg.Q, n: cfg.N, now: time.Now}, nil
 }
 
 // Close ends what the DB does in the background and its idle connections.
@@ -54,13 +55,7 @@ func (d *DB) Close() error {
 
 // Ping reports whether a node answers that it is up. It does not repeat.
 func (d *DB) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	up, err := d.client.Ping(ctx)
-	if err == nil && !up {
-		err = errNotUp
-	}
-	return failed("asking whether the database is up", "database", err)
+	return failed("asking whether the database is up", "database", d.balancer.ping(ctx))
 }
 
 // randomHex returns n random bytes in hex.
