@@ -109,25 +109,31 @@ func (p *powerless) round(n int) {
 		}
 		return nil
 	})
-	at := work.Log.Now()
+	begin := work.Log.Now()
+	// One after the other, but as if at once: no node hears of what another has
+	// done after its power failed.
+	p.lab.Partition(func(int, int) bool { return false }, true)
 	for i, d := range p.disks {
 		p.disks[i] = d.PowerCut([]int{0, 30, 100}[p.rng.IntN(3)], p.rng)
 	}
+	end := work.Log.Now()
 	err = errors.Join(err, work.Stop())
 	stop()
+	p.lab.Heal()
 	a.Close() // Its connections are of another life.
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.judge(ctx, a, db, before(work.Log.Ops(), at))
+	p.judge(ctx, a, db, before(work.Log.Ops(), begin, end))
 }
 
-// before returns operations as they were known at that moment.
-func before(ops []history.Op, at time.Duration) (known []history.Op) {
+// before returns operations as they were known when the power failed, which took
+// from begin to end.
+func before(ops []history.Op, begin, end time.Duration) (known []history.Op) {
 	for _, op := range ops {
 		switch {
-		case op.Return < at:
-		case op.Call < at && op.Kind == history.Write:
+		case op.Outcome != history.Unknown && op.Return < begin:
+		case op.Call < end && op.Kind == history.Write:
 			op.Outcome = history.Unknown
 		default:
 			continue

@@ -25,6 +25,9 @@ const (
 	witnessSuffix = ".synced"
 )
 
+// witnessHead begins a witness. It is as long as a record, and none.
+const witnessHead = "leap log witness"
+
 // witnessRecord is the length of a record: the length of the log, its checksum,
 // and the checksum of these two.
 const witnessRecord = 16
@@ -80,8 +83,11 @@ func (w witnessed) watch(f vfs.File, name string, category vfs.DiskWriteCategory
 		return f, err
 	}
 	witness, err := w.FS.Create(at, category)
-	if err == nil { // Once: a sealed file must begin with its header whatever becomes of the rest.
-		if err = witness.Sync(); err != nil {
+	if err == nil { // Once: what a file is, its beginning must say whatever a power cut makes of the rest.
+		if _, err = witness.Write([]byte(witnessHead)); err == nil {
+			err = witness.Sync()
+		}
+		if err != nil {
 			err = errors.Join(err, witness.Close())
 		}
 	}

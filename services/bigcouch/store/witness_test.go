@@ -135,6 +135,7 @@ func TestIncompleteWitness(t *testing.T) {
 	data := contents(t, disk, witnesses[0])
 	for name, left := range map[string][]byte{
 		"empty":       {},
+		"head":        []byte(witnessHead),
 		"torn":        data[:len(data)-5],
 		"hole":        append(make([]byte, 3*witnessRecord), data[3*witnessRecord:]...),
 		"zeros":       make([]byte, len(data)),
