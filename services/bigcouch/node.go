@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"leap.example/services/bigcouch/peer"
+	"leap.example/services/bigcouch/sealed"
 	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 	"leap.example/services/bigcouch/view"
@@ -26,6 +27,7 @@ type node struct {
 	store      *store.Store
 	engine     *engine
 	port       *peer.Port // Nil on a node by itself.
+	seal       *sealed.FS // Nil without keys.
 	auth       *auth
 	securities securities // Of databases.
 	metrics    *metrics
@@ -38,6 +40,9 @@ type node struct {
 	full       atomic.Bool     // The disk has less than MinFreeBytes.
 	stopping   <-chan struct{} // Closed when feeds must end.
 	gate       sync.RWMutex    // Held for reading by handlers, that use the store.
+
+	backingUp     sync.Mutex // Held while a backup is taken: one at a time.
+	checkpointing sync.Mutex // Held while checkpoints are made or removed.
 }
 
 // watch ends the node when the store is damaged, and refuses writes while the

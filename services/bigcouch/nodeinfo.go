@@ -13,6 +13,9 @@ import (
 // nodeInfo serves what is below /_node.
 func (c *call) nodeInfo() error {
 	if err := c.wantAdmin(); err != nil {
+		if len(c.path) == 3 && c.path[2] == "_page" { // A browser asks for the password.
+			c.w.Header().Set("WWW-Authenticate", `Basic realm="administrators", charset="UTF-8"`)
+		}
 		return err
 	}
 	if len(c.path) < 2 {
@@ -30,10 +33,20 @@ func (c *call) nodeInfo() error {
 		}})
 	case path[0] == "_stats":
 		return c.dispatch(method{"GET", func(c *call) error { return c.stats(path[1:]) }})
+	case len(path) == 1 && path[0] == "_backup":
+		return c.dispatch(method{"POST", (*call).backup})
+	case len(path) == 1 && path[0] == "_checkpoint":
+		return c.dispatch(method{"GET", (*call).checkpoints}, method{"POST", (*call).makeCheckpoint})
+	case len(path) == 2 && path[0] == "_checkpoint":
+		return c.dispatch(method{"DELETE", func(c *call) error { return c.dropCheckpoint(path[1]) }})
 	case len(path) == 1 && path[0] == "_digest":
 		return c.dispatch(method{"GET", (*call).digests}, method{"POST", (*call).compare})
 	case len(path) == 1 && path[0] == "_cluster":
 		return c.dispatch(method{"GET", (*call).clusterStatus})
+	case len(path) == 1 && path[0] == "_overview":
+		return c.dispatch(method{"GET", (*call).showOverview})
+	case len(path) == 1 && path[0] == "_page":
+		return c.dispatch(method{"GET", (*call).page})
 	case len(path) == 1 && path[0] == "_prometheus":
 		return c.dispatch(method{"GET", (*call).prometheus})
 	case len(path) == 1 && path[0] == "_system":

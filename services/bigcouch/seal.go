@@ -61,9 +61,9 @@ func Seal(ctx context.Context, cfg Config) (int, error) {
 
 // A KeyUse says how many files of a store are sealed under a key.
 type KeyUse struct {
-	ID      sealed.KeyID
-	Current bool // New files are.
-	Files   int
+	ID      sealed.KeyID `json:"id"`
+	Current bool         `json:"current"` // New files are.
+	Files   int          `json:"files"`
 }
 
 // KeysInUse returns which keys a node's store is sealed under, the current one
@@ -73,11 +73,15 @@ func KeysInUse(cfg Config) ([]KeyUse, error) {
 	if err != nil {
 		return nil, err
 	}
-	count, err := sealed.New(vfs.Default, keys).InUse(cfg.Dir)
+	return keysInUse(sealed.New(vfs.Default, keys), cfg.Dir)
+}
+
+func keysInUse(seal *sealed.FS, dir string) ([]KeyUse, error) {
+	count, err := seal.InUse(dir)
 	if err != nil {
 		return nil, err
 	}
-	current := keys.Current()
+	current := seal.Current()
 	list := []KeyUse{{ID: current, Current: true, Files: count[current]}}
 	for id, n := range count {
 		if id != current {

@@ -86,7 +86,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	parent := ctx
 	ctx, fail := context.WithCancelCause(ctx)
-	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, auth: auth, metrics: newMetrics(st), stopping: ctx.Done(), scripts: view.NewEngine(view.Limits{})}
+	n := &node{cfg: s.cfg, log: s.log, idle: s.idle, store: st, auth: auth, metrics: newMetrics(st), seal: seal, stopping: ctx.Done(), scripts: view.NewEngine(view.Limits{})}
 	n.names.begin()
 	replCtx, stopRepl := context.WithCancel(ctx)
 	var wg, repl sync.WaitGroup

@@ -6,28 +6,33 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/services/bigcouch"
-	"leap.example/services/daemon"
 )
 
 // couchCommand is what an operator does to the database of a node by hand.
 func couchCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "couch", Short: "Look after the database of this node", Args: args(cobra.NoArgs)}
-	cmd.AddCommand(couchSealCommand(), couchKeysCommand())
+	cmd := &cobra.Command{
+		Use: "couch", Short: "Look after the database of this node", Args: args(cobra.NoArgs),
+		Long: `Look after the database of this node.
+
+While it runs: status, digest, backup, checkpoint. While it is stopped: verify,
+restore, recover, seal. Exit status 0 done, 1 done and something is wrong, 125 not
+done: read the message.`,
+	}
+	cmd.AddCommand(
+		couchStatusCommand(), couchDigestCommand(), couchCheckpointCommand(),
+		couchBackupCommand(), couchBackupKeyCommand(), couchRestoreCommand(),
+		couchVerifyCommand(), couchRecoverCommand(), couchSealCommand(), couchKeysCommand())
 	return cmd
 }
 
 // withDatabase gives a command the flag --config, and the section of the
 // database that is there.
 func withDatabase(cmd *cobra.Command, run func(*cobra.Command, bigcouch.Config) error) *cobra.Command {
-	config := cmd.Flags().String("config", "/run/leap/bigcouch/config.json", "configuration `file` of the database")
+	config := cmd.Flags().String("config", defaultConfig, "configuration `file` of the database")
 	cmd.Args = args(cobra.NoArgs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := daemon.ReadConfig(*config)
+		cfg, err := readDatabase(*config)
 		if err != nil {
-			return err
-		}
-		var cfg bigcouch.Config
-		if err := c.Section("bigcouch", &cfg); err != nil {
 			return err
 		}
 		return run(cmd, cfg)

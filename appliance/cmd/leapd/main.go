@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -59,6 +60,9 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (status in
 	root.AddCommand(runCommand(&status), devCommand(), couchCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(errs, "leapd:", err)
+		if errors.Is(err, errUnwell) {
+			return 1
+		}
 		return daemon.ExitStay
 	}
 	return status

@@ -197,8 +197,9 @@ func (s *Set) adopt(ctx context.Context, n uint16) (*group, error) {
 
 // Refound makes what a store has of a shard the beginning of a new history that
 // this store alone holds: to grow from one node to several, after a restore, and
-// when a majority is lost for good. What the log has beyond the state is applied
-// first, whether or not it had a majority. cut says that the shard may have lost
+// when a majority is lost for good. Without a node's name the shard is then that
+// of a node by itself. What the log has beyond the state is applied first,
+// whether or not it had a majority. cut says that the shard may have lost
 // something that was acknowledged: followers of changes begin anew then. The
 // store must not be served meanwhile.
 func Refound(st *store.Store, shardNo uint16, node, incarnation string, cut bool) (applied uint64, err error) {
@@ -216,11 +217,19 @@ func Refound(st *store.Store, shardNo uint16, node, incarnation string, cut bool
 			return 0, errors.Join(err, b.Close())
 		}
 	}
+	epoch := b.Head().Epoch
+	if cut { // By the clock: two copies of one state that both go on are not of one epoch.
+		epoch = max(epoch+1, uint64(time.Now().Unix()))
+	}
+	if node == "" {
+		b.Refound(0, 0, nil, epoch)
+		return applied, b.Commit(true)
+	}
 	var history [8]byte
 	rand.Read(history[:])
 	self := serverID(node, incarnation)
 	members := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: self, Address: raft.ServerAddress(self)}}})
-	b.Refound(term, max(1, binary.BigEndian.Uint64(history[:])), members, cut)
+	b.Refound(term, max(1, binary.BigEndian.Uint64(history[:])), members, epoch)
 	b.SetValue([]byte("CurrentTerm"), binary.BigEndian.AppendUint64(nil, term))
 	return applied, b.Commit(true)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -142,6 +143,8 @@ type Status struct {
 	State   string   `json:"state"` // Of this node: Leader, Follower, Candidate, or "elsewhere".
 	Leader  string   `json:"leader"`
 	Applied uint64   `json:"applied"`
+	Lag     uint64   `json:"lag"`              // Entries that this node knows to be committed and has not applied.
+	Silent  float64  `json:"silent,omitempty"` // Seconds since this node last heard of the leader, if it is not that.
 	Ready   bool     `json:"ready"`
 	Voters  []string `json:"voters"`
 	Others  []string `json:"nonvoters,omitempty"`
@@ -159,6 +162,12 @@ func (s *Set) Statuses() []Status {
 		}
 		st := &list[i]
 		st.State, st.Leader, st.Applied, st.Ready = g.raft.State().String(), g.leader(), g.fsm.marks.now(), g.ready()
+		if need, err := g.logs.reaches(g.raft.CommitIndex()); err == nil && need > st.Applied {
+			st.Lag = need - st.Applied
+		}
+		if heard := g.raft.LastContact(); !heard.IsZero() && g.raft.State() != raft.Leader {
+			st.Silent = time.Since(heard).Seconds()
+		}
 		for _, m := range g.fsm.members.Load().Servers {
 			if m.Suffrage == raft.Voter {
 				st.Voters = append(st.Voters, nodeOf(m.ID))

@@ -25,6 +25,9 @@ var _ vfs.FS = (*FS)(nil)
 // New returns a sealed file system on base.
 func New(base vfs.FS, keys *Keys) *FS { return &FS{base: base, keys: keys} }
 
+// Current returns the id of the key that seals new files.
+func (s *FS) Current() KeyID { return s.keys.current.id }
+
 // Create implements vfs.FS.
 func (s *FS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := s.base.Create(name, category)

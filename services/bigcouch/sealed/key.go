@@ -81,3 +81,15 @@ func ReadKeys(files []string) (*Keys, error) {
 
 // Current returns the id of the key that seals new files.
 func (k *Keys) Current() KeyID { return k.current.id }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id KeyID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *KeyID) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(id)) {
+		return fmt.Errorf("id of a key: %d bytes", len(text))
+	}
+	_, err := hex.Decode(id[:], text)
+	return err
+}

@@ -162,13 +162,12 @@ func (b *Batch) delete(key []byte)     { _ = b.b.Delete(key, nil) }
 
 func (b *Batch) deleteRange(start, end []byte) { _ = b.b.DeleteRange(start, end, nil) }
 
-// Refound makes the shard the beginning of a new history that members hold. cut
-// says that the old one may have had more than this.
-func (b *Batch) Refound(term, history uint64, members []byte, cut bool) {
+// Refound makes the shard the beginning of a new history that members hold; of
+// none if that is 0, for a node by itself. epoch is that of the shard from now
+// on.
+func (b *Batch) Refound(term, history uint64, members []byte, epoch uint64) {
 	b.head.Term, b.head.History, b.head.Members, b.head.Since = term, history, members, b.head.Index
-	if cut {
-		b.head.Epoch++
-	}
+	b.head.Epoch = epoch
 	for _, kind := range []byte{kindLog, kindStable, kindDigest} {
 		b.deleteRange(shardSpan(kind, b.shard))
 	}

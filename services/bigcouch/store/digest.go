@@ -16,30 +16,46 @@ type Digest struct{ Nonce uint64 }
 func (Digest) apply(*Batch) (Result, error) { return Result{}, nil }
 
 // A Snapshot holds a shard as it was at one moment, to be hashed or sent to
-// another node. The caller closes it.
+// another place. The caller closes it, if it is not part of a Moment.
 type Snapshot struct {
+	source
 	Head  Head
 	shard uint16
-	snap  *pebble.Snapshot
 }
 
 // Snapshot takes one of now.
 func (s *Store) Snapshot(shard uint16) (*Snapshot, error) {
-	snap := s.db.NewSnapshot()
-	h, err := source{r: snap}.head(shard)
+	m := s.Moment()
+	snap, err := m.Shard(shard)
 	if err != nil {
-		return nil, errors.Join(err, snap.Close())
+		return nil, errors.Join(err, m.Close())
 	}
-	return &Snapshot{h, shard, snap}, nil
+	return snap, nil
 }
 
 // Close releases it.
-func (s *Snapshot) Close() error { return s.snap.Close() }
+func (s *Snapshot) Close() error { return s.r.Close() }
+
+// A Moment holds the whole store as it was at one moment.
+type Moment struct{ source }
+
+// Moment takes one of now. The caller closes it. When a shard is replaced as a
+// whole (Install), what was taken before answers service_unavailable.
+func (s *Store) Moment() *Moment { return &Moment{s.View().source} }
+
+// Close releases the moment, and with it the shards that were taken of it.
+func (m *Moment) Close() error { return m.r.Close() }
+
+// Shard returns a shard as it was at the moment.
+func (m *Moment) Shard(n uint16) (*Snapshot, error) {
+	h, err := m.head(n)
+	return &Snapshot{m.source, h, n}, err
+}
 
 // rows calls f for everything that is replicated in the shard, in order.
 func (s *Snapshot) rows(f func(key, value []byte) error) error {
 	start, end := shardSpan(kindData, s.shard)
-	return source{r: s.snap}.each(start, end, func(key, value []byte) (bool, error) { return true, f(key, value) })
+	return s.each(start, end, func(key, value []byte) (bool, error) { return true, f(key, value) })
 }
 
 // Sum hashes all keys and values in order: equal on equal replicas, also when

@@ -3,10 +3,13 @@ package store
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,13 +46,27 @@ func frame(b, key, value []byte) []byte {
 }
 
 // Send writes the shard.
-func (s *Snapshot) Send(w io.Writer) error {
+func (s *Snapshot) Send(w io.Writer) error { return s.send(w, nil) }
+
+// SendSum is Send, and Sum in the same pass.
+func (s *Snapshot) SendSum(w io.Writer) (sum [32]byte, err error) {
+	h := sha256.New()
+	err = s.send(w, h)
+	return [32]byte(h.Sum(nil)), err
+}
+
+// send writes the shard and hashes its rows, if h is not nil.
+func (s *Snapshot) send(w io.Writer, h hash.Hash) error {
 	bw := bufio.NewWriterSize(w, 256<<10)
 	bw.WriteString(streamMagic) // The writer keeps its error for Flush.
 	var b [2 * binary.MaxVarintLen64]byte
 	err := s.rows(func(key, value []byte) error {
 		bw.Write(frame(b[:0], key, value))
 		bw.Write(key[3:])
+		if h != nil {
+			hashPart(h, key)
+			hashPart(h, value)
+		}
 		_, err := bw.Write(value)
 		return err
 	})
@@ -198,14 +215,19 @@ func (in *Incoming) Drop() (err error) {
 	return err
 }
 
-// sweep removes what a crash has left of shards that were being received.
+// sweep removes what a crash has left of shards that were being received, and
+// witnesses of logs that are gone.
 func (s *Store) sweep() error {
+	if s.opts.ReadOnly {
+		return nil
+	}
 	names, err := s.opts.FS.List(s.opts.Dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, incomingPrefix) {
+		base, witness := strings.CutSuffix(name, witnessSuffix)
+		if strings.HasPrefix(name, incomingPrefix) || witness && !slices.Contains(names, base+logSuffix) {
 			err = errors.Join(err, s.opts.FS.Remove(s.opts.FS.PathJoin(s.opts.Dir, name)))
 		}
 	}

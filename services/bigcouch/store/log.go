@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -85,3 +86,28 @@ func (l *Log) SetValue(name, value []byte) error {
 
 // Head returns how far the shard has come.
 func (s *Store) Head(shard uint16) (Head, error) { return source{r: s.db}.head(shard) }
+
+// Shards returns the shards that something is kept of, in their order.
+func (s *Store) Shards() ([]uint16, error) { return source{r: s.db}.shards() }
+
+func (s source) shards() (list []uint16, err error) {
+	for _, kind := range []byte{kindData, kindLog} {
+		for start, end := []byte{kind}, []byte{kind + 1}; start != nil; {
+			from := start
+			start = nil
+			err = errors.Join(err, s.each(from, end, func(key, _ []byte) (bool, error) {
+				if len(key) < 3 {
+					return false, errRow
+				}
+				n := binary.BigEndian.Uint16(key[1:])
+				if !slices.Contains(list, n) {
+					list = append(list, n)
+				}
+				_, start = shardSpan(kind, n)
+				return false, nil
+			}))
+		}
+	}
+	slices.Sort(list)
+	return list, err
+}

@@ -133,6 +133,7 @@ func applyModel(t *testing.T, on func(vfs.FS) vfs.FS) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := openMem(t, on(vfs.NewMem()))
 		defer s.Close()
+		catalogued(t, s)
 		commit(t, s, Entry{Cmd: OpenDatabase{DB: testDB.ID}})
 		m := &model{docs: map[string]*modelDoc{}}
 		blob := byte(0)
@@ -148,6 +149,9 @@ func applyModel(t *testing.T, on func(vfs.FS) vfs.FS) {
 				t.Fatal(err)
 			}
 			m.check(t, s)
+		}
+		if found := verified(t, s); len(found) > 0 {
+			t.Fatalf("Verify: %q", found)
 		}
 	})
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -24,9 +22,6 @@ const Format = 1
 // below FormatWALSyncChunks, which tells a damaged log from the end of one.
 const pebbleFormat = pebble.FormatTableFormatV6
 
-// marker is the file that says that the store is damaged, and how.
-const marker = "DAMAGED"
-
 // ErrDamaged means that a checksum did not match, now or in an earlier run. An
 // operator must restore the store.
 var ErrDamaged = errors.New("the store is damaged")
@@ -41,6 +36,14 @@ type Options struct {
 	CacheBytes    int64  // Block cache.
 	MemTableBytes int64  // Each of two tables of recent writes.
 	Log           *slog.Logger
+
+	// ReadOnly changes nothing on the disk. A store that is marked as damaged
+	// opens, and Damage has what the mark says.
+	ReadOnly bool
+
+	// Restoring begins a store in an empty directory, which no other Open takes
+	// before Restored was called. One that was not finished is removed before.
+	Restoring bool
 }
 
 // A Store is an open store.
@@ -72,10 +75,12 @@ func Open(o Options) (*Store, error) {
 		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
 		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{},
 	}
-	if err := makeDir(o.FS, o.Dir); err != nil {
-		return nil, fmt.Errorf("making the directory of the store: %w", err)
+	if !o.ReadOnly {
+		if err := makeDir(o.FS, o.Dir); err != nil {
+			return nil, fmt.Errorf("making the directory of the store: %w", err)
+		}
 	}
-	if err := s.marked(); err != nil {
+	if err := s.prepare(); err != nil {
 		return nil, err
 	}
 	err := errors.Join(checkRecords(o.FS, o.Dir), checkLogs(o.FS, o.Dir))
@@ -89,6 +94,7 @@ func Open(o Options) (*Store, error) {
 	defer cache.Unref()
 	po := &pebble.Options{
 		FS:                          witnessed{o.FS},
+		ReadOnly:                    o.ReadOnly,
 		Cache:                       cache,
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                uint64(o.MemTableBytes),
@@ -146,7 +152,7 @@ func (s *Store) checkFormat() error {
 	if err != nil {
 		return fmt.Errorf("reading the format: %w", err)
 	}
-	if have == "" {
+	if have == "" && !s.opts.ReadOnly {
 		return s.db.Set(nodeKey("format"), []byte(strconv.Itoa(Format)), pebble.Sync)
 	}
 	if have != strconv.Itoa(Format) {
@@ -193,35 +199,16 @@ func (s *Store) corrupt(cause error) error {
 		defer s.mu.Unlock()
 		s.damage = fmt.Errorf("%w: %v", ErrDamaged, cause)
 		s.opts.Log.Error("database is damaged", "dir", s.opts.Dir, "err", cause)
-		if err := s.mark(cause); err != nil {
+		if s.opts.ReadOnly {
+			close(s.damaged)
+			return
+		}
+		if err := s.mark(marker, cause.Error()); err != nil {
 			s.opts.Log.Error("database marker not written", "err", err)
 		}
 		close(s.damaged)
 	})
 	return s.Damage()
-}
-
-func (s *Store) mark(cause error) (err error) {
-	f, err := s.opts.FS.Create(s.opts.FS.PathJoin(s.opts.Dir, marker), vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "%v\n", cause)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// marked returns ErrDamaged if an earlier run has left the marker.
-func (s *Store) marked() error {
-	path := s.opts.FS.PathJoin(s.opts.Dir, marker)
-	f, err := s.opts.FS.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking for the marker of damage: %w", err)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 4096))
-	return fmt.Errorf("%w: %s says: %s", ErrDamaged, path, errors.Join(errors.New(string(text)), err, f.Close()))
 }
 
 // Free returns how many bytes the file system of the store has left.

@@ -58,6 +58,14 @@ func (v *View) Databases() iter.Seq2[*Database, error] {
 	})
 }
 
+// CountDatabases returns how many there are, also such that are being made or
+// dropped.
+func (v *View) CountDatabases() (n int, err error) {
+	start := catalogueKey("")
+	err = v.each(start, after(start), func([]byte, []byte) (bool, error) { n++; return true, nil })
+	return n, err
+}
+
 // Info are the counters of a database.
 type Info struct {
 	Docs, Deleted uint64

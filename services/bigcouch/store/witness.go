@@ -73,7 +73,7 @@ func (w witnessed) Remove(name string) error {
 // forget removes the witness of a log, if there is one.
 func (w witnessed) forget(name string) {
 	if at := witnessOf(name); at != "" {
-		_ = w.FS.Remove(at) // One that stays is removed by the next check.
+		_ = w.FS.Remove(at) // One that stays is removed by the next Open.
 	}
 }
 
@@ -161,10 +161,7 @@ func checkLogs(fs vfs.FS, dir string) error {
 			continue
 		}
 		if !slices.Contains(names, base+logSuffix) {
-			if err := fs.Remove(fs.PathJoin(dir, name)); err != nil {
-				return err
-			}
-			continue
+			continue // Removed once the store is open.
 		}
 		if err := checkLog(fs, fs.PathJoin(dir, base+logSuffix), fs.PathJoin(dir, name)); err != nil {
 			return err
