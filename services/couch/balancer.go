@@ -3,7 +3,6 @@ package couch
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -16,7 +15,7 @@ import (
 // A balancer sends all requests to one node, chosen at random, so that what
 // was written is read back; it moves to another one when the node cannot be
 // dialled, answers 503, or says of itself that it is not up (database.md
-// section 13). It repeats nothing: see attempts.
+// section 13), or is slow (see hedged). It repeats nothing: see attempts.
 type balancer struct {
 	next  http.RoundTripper
 	log   *slog.Logger
@@ -30,6 +29,8 @@ type balancer struct {
 	closed  bool
 	nodes   []*node
 	current *node
+	credit  float64 // How many reads may be hedged now.
+	counts  HedgeCounts
 }
 
 // times are the intervals of the probes.
@@ -38,18 +39,20 @@ type times struct {
 	first  time.Duration // A node that was left is asked again after this,
 	last   time.Duration // then at doubling intervals up to this.
 	spread time.Duration // A recovered node is moved to within this time.
+	hedge  time.Duration // A read without an answer for so long is sent to a second node.
 }
 
-var usual = times{check: 10 * time.Second, first: 250 * time.Millisecond, last: 15 * time.Second, spread: time.Minute}
+var usual = times{check: 10 * time.Second, first: 250 * time.Millisecond, last: 15 * time.Second, spread: time.Minute, hedge: 400 * time.Millisecond}
 
 type node struct {
 	url     *url.URL
 	down    bool
 	checked time.Time // Of the last _up that was asked for while in use.
+	slow    int       // How often in a row another node was faster.
 }
 
 func newBalancer(urls []string, next http.RoundTripper, log *slog.Logger) (*balancer, error) {
-	b := &balancer{next: next, log: log, times: usual}
+	b := &balancer{next: next, log: log, times: usual, credit: maxCredit}
 	for _, s := range urls {
 		u, err := url.Parse(s)
 		if err != nil {
@@ -76,8 +79,17 @@ func (b *balancer) close() {
 // RoundTrip implements http.RoundTripper.
 func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
 	n := b.choose()
+	if reads(req) {
+		return b.hedged(req, n)
+	}
+	return b.ask(req, n)
+}
+
+// ask sends a request to n and judges n by what comes back.
+func (b *balancer) ask(req *http.Request, n *node) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(aimed(req, n.url))
 	switch {
+	case req.Context().Err() != nil: // Says nothing of the node.
 	case err != nil && dialling(err):
 		b.leave(n, "cannot be reached")
 	case err == nil && resp.StatusCode == http.StatusServiceUnavailable:
@@ -110,7 +122,7 @@ func (b *balancer) choose() *node {
 	if len(b.nodes) > 1 && !n.down && !b.closed && time.Since(n.checked) > b.times.check {
 		n.checked = time.Now()
 		b.wg.Go(func() {
-			if !b.up(n) {
+			if b.up(b.ctx, n) != nil {
 				b.leave(n, "is not up")
 			}
 		})
@@ -157,59 +169,4 @@ func (b *balancer) works(n *node) {
 	if n.down && b.current.down {
 		b.current = n
 	}
-}
-
-// probe asks n until it is up, and then moves to it with a chance that spreads
-// the processes over the nodes again.
-func (b *balancer) probe(n *node) {
-	for wait := b.times.first; ; wait = min(2*wait, b.times.last) {
-		if !b.sleep(wait/2 + rand.N(wait)) {
-			return
-		}
-		if b.up(n) {
-			break
-		}
-	}
-	b.mu.Lock()
-	n.down, n.checked = false, time.Now()
-	if b.current.down {
-		b.current = n
-	}
-	b.mu.Unlock()
-	b.log.Info("a database node is back", "node", n.url.Host)
-	if rand.IntN(len(b.nodes)) != 0 || !b.sleep(rand.N(b.times.spread)) {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !n.down {
-		b.current = n
-	}
-}
-
-// sleep reports whether the time passed before the balancer was closed.
-func (b *balancer) sleep(d time.Duration) bool {
-	select {
-	case <-b.ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
-
-// up asks n whether it is up.
-func (b *balancer) up(n *node) bool {
-	ctx, cancel := context.WithTimeout(b.ctx, pingTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url.JoinPath("_up").String(), nil)
-	if err != nil {
-		return false
-	}
-	resp, err := b.next.RoundTrip(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
-	return err == nil && resp.StatusCode == http.StatusOK
 }

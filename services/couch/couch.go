@@ -54,13 +54,7 @@ func (d *DB) Close() error {
 
 // Ping reports whether a node answers that it is up. It does not repeat.
 func (d *DB) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	up, err := d.client.Ping(ctx)
-	if err == nil && !up {
-		err = errNotUp
-	}
-	return failed("asking whether the database is up", "database", err)
+	return failed("asking whether the database is up", "database", d.balancer.ping(ctx))
 }
 
 // randomHex returns n random bytes in hex.

@@ -178,19 +178,24 @@ type result struct {
 	refused error // The database does not take it: as a rule it is too large.
 }
 
-// bulk stores several documents, each for itself. The results are in the order
-// of docs. With an error of its own none or some were stored.
+// bulk stores several documents, each for itself and none twice. The results are
+// in the order of docs. With an error of its own none or some were stored.
 func (d database) bulk(ctx context.Context, docs []any) ([]result, error) {
 	if len(docs) == 0 {
 		return nil, nil
 	}
 	bodies := make([]json.RawMessage, len(docs))
+	place := make(map[string]int, len(docs)) // By id: some databases answer in another order.
 	for i, doc := range docs {
 		b, err := json.Marshal(doc)
 		if err != nil {
 			return nil, err
 		}
-		bodies[i] = b
+		var m meta
+		if err := json.Unmarshal(b, &m); err != nil {
+			return nil, err
+		}
+		bodies[i], place[m.ID] = b, i
 	}
 	var out []result
 	err := attempts(ctx, func(ctx context.Context, unclear bool) error {
@@ -202,11 +207,14 @@ func (d database) bulk(ctx context.Context, docs []any) ([]result, error) {
 		if err != nil {
 			return err
 		}
-		if len(rows) != len(docs) {
-			return errRefused
-		}
-		out = make([]result, len(rows))
-		for i, row := range rows {
+		out = make([]result, len(docs))
+		seen := map[int]bool{}
+		for _, row := range rows {
+			i, known := place[row.ID]
+			if !known {
+				return errRefused
+			}
+			seen[i] = true
 			switch {
 			case row.Error == nil:
 				out[i].rev = row.Rev
@@ -218,6 +226,9 @@ func (d database) bulk(ctx context.Context, docs []any) ([]result, error) {
 			default:
 				out[i].stale = true
 			}
+		}
+		if len(seen) != len(docs) {
+			return errRefused
 		}
 		return nil
 	})

@@ -45,8 +45,16 @@ func Count(ctx context.Context, db *DB, name string) int {
 
 // QuickProbes makes the balancer of db look every few milliseconds.
 func QuickProbes(db *DB) {
-	db.balancer.times = times{check: time.Millisecond, first: time.Millisecond, last: 10 * time.Millisecond, spread: 10 * time.Millisecond}
+	db.balancer.times = times{check: time.Millisecond, first: time.Millisecond, last: 10 * time.Millisecond, spread: 10 * time.Millisecond, hedge: time.Minute}
 }
+
+// QuickHedges makes the balancer of db hedge a read after d, and look for nothing.
+func QuickHedges(db *DB, d time.Duration) {
+	db.balancer.times = times{check: time.Hour, first: time.Millisecond, last: 10 * time.Millisecond, spread: time.Hour, hedge: d}
+}
+
+// MaxCredit is how many reads may be hedged at once.
+const MaxCredit = maxCredit
 
 // A Writer is an Append that stops where a crash may stop it.
 type Writer struct {

@@ -31,7 +31,9 @@ func (d database) find(ctx context.Context, q query, index string, f func(doc js
 			if err := rows.ScanDoc(&doc); err != nil {
 				return err
 			}
-			docs = append(docs, doc)
+			if string(doc) != "null" { // Else it was deleted since the index was read.
+				docs = append(docs, doc)
+			}
 		}
 		return rows.Err()
 	})

@@ -22,6 +22,7 @@ type proxy struct {
 	mu    sync.Mutex
 	fault func(r *http.Request) fault // Guarded by mu.
 	seen  atomic.Int64                // Requests.
+	quick chan struct{}
 }
 
 type fault int
@@ -32,6 +33,7 @@ const (
 	early       // The node does not get the request, the client gets no answer.
 	busy        // 503.
 	sick        // 404, as _up answers when a node is starting or draining.
+	slow        // Nothing, until quick is closed.
 )
 
 func newProxy(t testing.TB, n *node) *proxy {
@@ -41,7 +43,7 @@ func newProxy(t testing.TB, n *node) *proxy {
 		t.Fatal(err)
 	}
 	tr := &http.Transport{MaxIdleConnsPerHost: 16}
-	p := &proxy{t: t, addr: "127.0.0.1:0", to: &httputil.ReverseProxy{
+	p := &proxy{t: t, addr: "127.0.0.1:0", quick: make(chan struct{}), to: &httputil.ReverseProxy{
 		Transport:     tr,
 		FlushInterval: -1,
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
@@ -106,6 +108,13 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case sick:
 		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"status":"stopping"}`)) // To a client that may have gone.
+	case slow:
+		select { // Until the client has had enough.
+		case <-r.Context().Done():
+		case <-p.quick:
+			p.to.ServeHTTP(w, r)
+		}
 	}
 }
 

@@ -106,26 +106,38 @@ func title(name string) string {
 	return "database " + name
 }
 
-// secure writes the security object if it differs.
-func (d database) secure(ctx context.Context, m members) error {
+// secure writes the security object if it differs, also when another process is
+// about to do the same: some databases then answer one of them with a conflict.
+func (d database) secure(ctx context.Context, m members) (err error) {
+	want := &kivik.Security{
+		Admins:  kivik.Members{Roles: []string{"_admin"}},
+		Members: kivik.Members{Names: m.names, Roles: m.roles},
+	}
+	for range maxAttempts {
+		var same bool
+		if same, err = d.secured(ctx, m); err != nil || same {
+			return err
+		}
+		err = attempts(ctx, func(ctx context.Context, _ bool) error { return d.kivik.SetSecurity(ctx, want) })
+		if !isStatus(err, http.StatusConflict) {
+			break
+		}
+	}
+	return d.failed("securing", err)
+}
+
+// secured reports whether the security object is what it shall be.
+func (d database) secured(ctx context.Context, m members) (bool, error) {
 	var have *kivik.Security
 	err := read(ctx, func(ctx context.Context) (err error) {
 		have, err = d.kivik.Security(ctx)
 		return err
 	})
 	if err != nil {
-		return d.failed("reading the security object of", err)
+		return false, d.failed("reading the security object of", err)
 	}
-	if len(have.Admins.Names) == 0 && slices.Equal(have.Admins.Roles, []string{"_admin"}) &&
-		slices.Equal(have.Members.Names, m.names) && slices.Equal(have.Members.Roles, m.roles) {
-		return nil
-	}
-	want := &kivik.Security{
-		Admins:  kivik.Members{Roles: []string{"_admin"}},
-		Members: kivik.Members{Names: m.names, Roles: m.roles},
-	}
-	err = attempts(ctx, func(ctx context.Context, _ bool) error { return d.kivik.SetSecurity(ctx, want) })
-	return d.failed("securing", err)
+	return len(have.Admins.Names) == 0 && slices.Equal(have.Admins.Roles, []string{"_admin"}) &&
+		slices.Equal(have.Members.Names, m.names) && slices.Equal(have.Members.Roles, m.roles), nil
 }
 
 // index creates the indexes that are missing or of another definition.

@@ -123,12 +123,27 @@ func (s Server) followUsers(t *testing.T) {
 	until(second.ID, false)
 	until(first.ID, true)
 	ok(t, "creating and deleting meanwhile", <-made)
-	since = "not-a-sequence"
-	until(second.ID, false) // From the beginning.
+	t.Run("from an unknown sequence", func(t *testing.T) { s.followUnknown(t, second.ID) })
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	if err := tapicero.Follow(short, since, func(string, bool, string) error { return nil }); short.Err() == nil {
 		t.Errorf("following ended with %v before its context", err)
+	}
+}
+
+// followUnknown follows from a sequence that the database does not know: from
+// the beginning.
+func (s Server) followUnknown(t *testing.T, id string) {
+	ctx, cancel := context.WithTimeout(t.Context(), timeout/2)
+	defer cancel()
+	err := s.DB(t, "tapicero").Users().Follow(ctx, "not-a-sequence", func(got string, _ bool, _ string) error {
+		if got == id {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		t.Fatalf("an account that is there does not come: %v", err)
 	}
 }
 

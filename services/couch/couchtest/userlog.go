@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"leap.example/services/couch"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 	"leap.example/services/protocol/u1db"
@@ -81,10 +82,16 @@ func (s Server) manyDocuments(t *testing.T) {
 	back, err := db.GetMany(ctx, ids)
 	ok(t, "reading many", err)
 	same(t, "the documents", back, docs)
+	t.Run("a huge document", func(t *testing.T) { s.hugeDocument(t, db) })
+}
+
+// hugeDocument is refused, and not in the way of others.
+func (s Server) hugeDocument(t *testing.T, db *couch.UserDB) {
+	ctx := limited(t)
 	huge := newDocument("huge", "r:1")
 	huge.Content = strings.Repeat("z", 9_000_000)
 	is(t, "a huge document", second(db.Append(ctx, []u1db.Document{huge}, []string{""})), problem.Limit)
-	changes, err = db.Append(ctx, []u1db.Document{newDocument("after", "r:1")}, []string{""})
+	changes, err := db.Append(ctx, []u1db.Document{newDocument("after", "r:1")}, []string{""})
 	ok(t, "appending after a huge document", err)
 	_, gen, _, err := db.Info(ctx)
 	ok(t, "information", err)
