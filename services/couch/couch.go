@@ -18,6 +18,7 @@ type DB struct {
 	client   *kivik.Client
 	balancer *balancer
 	external bool
+	q, n     int // Of new databases; 0 is not said.
 	now      func() time.Time
 }
 
@@ -43,7 +44,7 @@ func Open(cfg Config, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{client: client, balancer: b, external: cfg.External, now: time.Now}, nil
+	return &DB{client: client, balancer: b, external: cfg.External, q: cfg.Q, n: cfg.N, now: time.Now}, nil
 }
 
 // Close ends what the DB does in the background and its idle connections.

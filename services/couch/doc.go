@@ -22,6 +22,13 @@
 // Every request has a deadline; a feed has none, but a node that says nothing
 // for half a minute, not even its heartbeat, has failed.
 //
+// A read that has no answer for a while is sent to a second node, and the first
+// answer counts (DB.Hedges): at most one in ten, never a write or a feed. No
+// service has its own writes taken back by that: nodes of ours catch up before
+// they answer, and Apache CouchDB reads documents from a majority. Its lists and
+// queries are of any copy, whichever node is asked; what has to be seen at once
+// is read by its id.
+//
 // Errors are kinds (package problem): NotExist, Exist (an id is claimed), Stale
 // (a document was changed since it was read), Limit, Unavailable (the node is
 // away, or the context is done), Internal (the database refused what only our
@@ -41,7 +48,8 @@
 // of hex digits; ids are made of [A-Za-z0-9_.:-]; bodies are attachments of type
 // application/octet-stream with a checksum of our own. On Apache CouchDB two
 // nodes may accept different edits of one revision: with Config.External every
-// write is read back from a quorum, and the edit that lost is withdrawn.
+// write is read back from a quorum, and the edit that lost is withdrawn. Nothing
+// is used that Apache CouchDB 3.3 has not.
 //
 // # A user's database
 //

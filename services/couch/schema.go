@@ -79,7 +79,7 @@ func indexDoc(index string) string { return "leap-" + index }
 // differs, and may run in several processes at once.
 func (d *DB) build(ctx context.Context, name string, l layout) error {
 	err := attempts(ctx, func(ctx context.Context, _ bool) error {
-		err := d.client.CreateDB(ctx, name)
+		err := d.client.CreateDB(ctx, name, d.placement(name))
 		if isStatus(err, http.StatusPreconditionFailed) {
 			return nil
 		}
@@ -96,6 +96,18 @@ func (d *DB) build(ctx context.Context, name string, l layout) error {
 		return nil
 	}
 	return db.index(ctx, l.indexes)
+}
+
+// placement is what a new database is made with. One of a user is small.
+func (d *DB) placement(name string) kivik.Option {
+	params := map[string]any{}
+	if d.q > 0 && !strings.HasPrefix(name, userDBPrefix) {
+		params["q"] = d.q
+	}
+	if d.n > 0 {
+		params["n"] = d.n
+	}
+	return kivik.Params(params)
 }
 
 // title names a database in errors: of users, without saying of whom.

@@ -134,7 +134,7 @@ func (s Server) followUsers(t *testing.T) {
 // followUnknown follows from a sequence that the database does not know: from
 // the beginning.
 func (s Server) followUnknown(t *testing.T, id string) {
-	ctx, cancel := context.WithTimeout(t.Context(), timeout/2)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout/4)
 	defer cancel()
 	err := s.DB(t, "tapicero").Users().Follow(ctx, "not-a-sequence", func(got string, _ bool, _ string) error {
 		if got == id {

@@ -22,7 +22,8 @@ import (
 type Server struct {
 	URLs         []string // Of its nodes.
 	PasswordFile string   // Of all accounts.
-	External     bool     // See couch.Config.
+	External     bool     // See couch.Config, and of what follows.
+	Q, N         int
 }
 
 // timeout is the limit of one test: generous, machines are loaded.
@@ -32,7 +33,7 @@ const timeout = 60 * time.Second
 func (s Server) DB(t testing.TB, user string) *couch.DB {
 	t.Helper()
 	db, err := couch.Open(couch.Config{
-		URLs: s.URLs, User: user, PasswordFile: s.PasswordFile, External: s.External,
+		URLs: s.URLs, User: user, PasswordFile: s.PasswordFile, External: s.External, Q: s.Q, N: s.N,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func TestSuite(t *testing.T) {
 func TestOurs(t *testing.T) {
 	t.Parallel()
 	d := node.Single(t)
-	judge(t, d.URLs[0], d.PasswordFile, nil)
+	judge(t, proxy(t, d.URLs[0], func(*http.Request) {}), d.PasswordFile, nil)
 }
 
 // known is what pouchdb-server cannot do.
@@ -48,36 +48,45 @@ var known = map[string]string{
 	"many_documents/a_huge_document":        "it takes documents of any size",
 }
 
+// TestPouchDBServer takes the passwords away: a pouchdb-server where everyone is
+// administrator knows none, and refuses them.
 func TestPouchDBServer(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	judge(t, withoutAccounts(t, foreign.Serve(t).URL), file, known)
+	judge(t, proxy(t, foreign.Serve(t).URL, func(r *http.Request) { r.Header.Del("Authorization") }), file, known)
 }
 
-func judge(t *testing.T, url, passwordFile string, known map[string]string) {
+func judge(t *testing.T, p *proxied, passwordFile string, known map[string]string) {
 	t.Helper()
 	suite.Suite{
-		Test: "TestSuite", Env: []string{urlVar + "=" + url, passwordVar + "=" + passwordFile}, Least: 25, Known: known,
+		Test: "TestSuite", Env: []string{urlVar + "=" + p.url, passwordVar + "=" + passwordFile}, Least: 25, Known: known,
 	}.Judge(t)
+	p.recorder.judge(t)
 }
 
-// withoutAccounts returns the URL of a proxy that takes passwords away: a
-// pouchdb-server where everyone is administrator knows none, and refuses them.
-func withoutAccounts(t *testing.T, to string) string {
+// proxied is a server behind a proxy that notes what it is asked for.
+type proxied struct {
+	url string
+	recorder
+}
+
+func proxy(t *testing.T, to string, change func(*http.Request)) *proxied {
 	t.Helper()
 	u, err := url.Parse(to)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := &proxied{recorder: recorder{seen: map[string]map[string]bool{}}}
 	tr := &http.Transport{MaxIdleConnsPerHost: 16}
 	srv := httptest.NewServer(&httputil.ReverseProxy{
 		Transport: tr, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
+			p.note(r.In)
 			r.SetURL(u)
-			r.Out.Header.Del("Authorization")
+			change(r.Out)
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	})
@@ -85,5 +94,6 @@ func withoutAccounts(t *testing.T, to string) string {
 		srv.Close()
 		tr.CloseIdleConnections()
 	})
-	return srv.URL
+	p.url = srv.URL
+	return p
 }
