@@ -140,13 +140,11 @@ var excuses = []Excuse{
 		Row: "_bulk_get, missing document", Why: "anything without ok is missing, and what is deleted is there without ok",
 		Of: kinds("bulk_get"), Blur: rows("results", func(row map[string]any) {
 			docs, _ := row["docs"].([]any)
-			for i, doc := range docs {
+			row["docs"] = slices.DeleteFunc(docs, func(doc any) bool {
 				m, _ := doc.(map[string]any)
 				found, _ := m["ok"].(map[string]any)
-				if found == nil || found["_deleted"] == true {
-					docs[i] = "missing"
-				}
-			}
+				return found == nil || found["_deleted"] == true
+			})
 		}),
 	},
 	{
@@ -201,6 +199,17 @@ var excuses = []Excuse{
 		}),
 	},
 	{
+		Row: "section 11, conflicts", Why: "in the order of winning here, in that of arrival there",
+		Of: kinds("get", "all_docs", "changes", "bulk_get"), Blur: func(a *Answer) {
+			a.Body = walk(a.Body, func(name string, v any) any {
+				if name == "_conflicts" || name == "_deleted_conflicts" {
+					sorted(&Answer{Body: v})
+				}
+				return v
+			}, func(s string) string { return s })
+		},
+	},
+	{
 		Row: "section 11, GET /db", Why: "other members there",
 		Of: kinds("info"), Blur: func(a *Answer) {
 			if m, ok := a.Body.(map[string]any); ok {
@@ -216,6 +225,11 @@ var excuses = []Excuse{
 		Row: "section 11, _find", Why: "an $or over several fields may be refused there",
 		Of:   func(r Request) bool { return r.Kind == "find" && strings.Contains(r.Body, `"$or"`) },
 		When: answered(http.StatusBadRequest), Blur: anything,
+	},
+	{
+		Row: `{"f":null}, $ne, on a missing field`, Why: "an index is asked for what is not in it there",
+		Of:   func(r Request) bool { return r.Kind == "find" && strings.Contains(r.Body, `"$exists":false`) },
+		Blur: func(a *Answer) { dropped("docs", "warning")(a) },
 	},
 	{
 		Row: "bookmark, execution_stats", Why: "absent there",

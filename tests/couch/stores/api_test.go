@@ -26,7 +26,6 @@ var api = map[string]string{
 	"GET /db/_all_docs":     "descending endkey include_docs limit startkey",
 	"POST /db/_all_docs":    "include_docs",
 	"POST /db/_bulk_docs":   "",
-	"GET /db/_changes":      "feed heartbeat limit since timeout",
 	"POST /db/_changes":     "feed filter heartbeat limit since timeout",
 	"GET /db/_local/id":     "conflicts r",
 	"PUT /db/_local/id":     "",
