@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes test unit check race fuzz fuzz-short couch-faults bench generate debian clean
+.PHONY: help build run story story-nodes test unit check race fuzz fuzz-short couch-faults couch-conformance bench generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 fuzz-short:
 	./.ci/fuzz 200x
+
+couch-conformance: debian ## let kivik, pouchdb and pouchdb-server judge the database, and print one line
+	@$(GO) run ./tests/couch/conformance
 
 couch-faults: ## kill, freeze, cut off and damage database nodes under load, ROUNDS (200) times
 	$(GO) run ./tests/couchfaults --rounds $(ROUNDS)

@@ -39,6 +39,6 @@ func judge(t *testing.T, start node.Starter) {
 	t.Helper()
 	d := start(t)
 	suite.Suite{
-		Test: "TestSuite", Env: []string{urlVar + "=" + d.URLs[0], adminURLVar + "=" + d.URL()}, Least: 350, Known: known, Unsure: unsure,
+		Name: "kiviktest", Test: "TestSuite", Env: []string{urlVar + "=" + d.URLs[0], adminURLVar + "=" + d.URL()}, Least: 350, Known: known, Unsure: unsure,
 	}.Judge(t)
 }

@@ -8,6 +8,7 @@ import (
 
 	"leap.example/tests/couch/foreign"
 	"leap.example/tests/couch/node"
+	"leap.example/tests/couch/suite"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,6 +33,7 @@ func judge(t *testing.T, start node.Starter) {
 			if len(checks) < least {
 				t.Errorf("%d checks, want at least %d", len(checks), least)
 			}
+			t.Logf(suite.Counted+"pouchdb %s: %d checks", program, len(checks))
 			for _, c := range checks {
 				t.Run(c.Name, func(t *testing.T) {
 					if !c.OK {
