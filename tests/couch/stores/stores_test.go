@@ -41,6 +41,13 @@ func TestOurs(t *testing.T) {
 	judge(t, proxy(t, "bigcouch", d.URLs[0], func(*http.Request) {}), d.PasswordFile, nil, nil)
 }
 
+func TestThreeNodes(t *testing.T) {
+	foreign.OnlyLong(t)
+	t.Parallel()
+	d := node.Three(t)
+	judge(t, proxy(t, "three nodes", d.URLs[0], func(*http.Request) {}), d.PasswordFile, nil, nil)
+}
+
 // known is what pouchdb-server cannot do.
 var known = map[string]string{
 	"accounts":                              "everyone is administrator",
