@@ -44,6 +44,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 fuzz-short:
 	./.ci/fuzz 200x
 
+couch-conformance: debian ## let kivik, pouchdb and pouchdb-server judge the database, and print one line
+	@$(GO) run ./tests/couch/conformance
+
 couch-faults: ## kill, freeze, cut off and damage database nodes under load, ROUNDS (200) times
 	$(GO) run ./tests/couchfaults --rounds $(ROUNDS)
 

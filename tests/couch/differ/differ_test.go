@@ -12,6 +12,7 @@ import (
 	"leap.example/tests/couch/differ"
 	"leap.example/tests/couch/foreign"
 	"leap.example/tests/couch/node"
+	"leap.example/tests/couch/suite"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,7 +56,7 @@ func TestDiffer(t *testing.T) {
 			})
 		})
 	}
-	t.Logf("differ: %d histories, %d answers compared, %d excuses", histories+histories/4, total, len(differ.Excuses()))
+	t.Logf(suite.Counted+"differ: %d histories, %d answers compared, %d excuses", histories+histories/4, total, len(differ.Excuses()))
 	for _, e := range judge.Unneeded() {
 		if foreign.Long() {
 			t.Errorf("an excuse was never needed: %s: %s", e.Row, e.Why)

@@ -148,6 +148,13 @@ var excuses = []Excuse{
 		}),
 	},
 	{
+		Row: "section 11, _bulk_get", Why: "without rev all leaves here, the winner there",
+		Of: kinds("bulk_get"), Blur: rows("results", func(row map[string]any) {
+			docs, _ := row["docs"].([]any)
+			row["docs"] = docs[:min(1, len(docs))]
+		}),
+	},
+	{
 		Row: "possible_ancestors, _missing_revs", Why: "there are none there",
 		Of: kinds("revs_diff"), Blur: func(a *Answer) {
 			m, _ := a.Body.(map[string]any)

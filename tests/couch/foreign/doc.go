@@ -17,6 +17,14 @@ import (
 // Long reports whether tests shall take their time: "make couch-conformance".
 func Long() bool { return os.Getenv("LEAP_COUCH_LONG") != "" }
 
+// OnlyLong skips the test unless tests shall take their time.
+func OnlyLong(t testing.TB) {
+	t.Helper()
+	if !Long() {
+		t.Skip("only in make couch-conformance")
+	}
+}
+
 // lacks ends the test because something of others is missing.
 func lacks(t testing.TB, format string, args ...any) {
 	t.Helper()

@@ -3,6 +3,7 @@ package kivik_test
 import (
 	"testing"
 
+	"leap.example/tests/couch/foreign"
 	"leap.example/tests/couch/node"
 	"leap.example/tests/couch/suite"
 )
@@ -32,13 +33,19 @@ var unsure = map[string]string{
 // TestKivik runs the suite and compares what failed with what is known.
 func TestKivik(t *testing.T) {
 	t.Parallel()
-	judge(t, node.Single)
+	judge(t, "one node", node.Single)
 }
 
-func judge(t *testing.T, start node.Starter) {
+func TestKivikOnThreeNodes(t *testing.T) {
+	foreign.OnlyLong(t)
+	t.Parallel()
+	judge(t, "three nodes", node.Three)
+}
+
+func judge(t *testing.T, on string, start node.Starter) {
 	t.Helper()
 	d := start(t)
 	suite.Suite{
-		Test: "TestSuite", Env: []string{urlVar + "=" + d.URLs[0], adminURLVar + "=" + d.URL()}, Least: 350, Known: known, Unsure: unsure,
+		Name: "kiviktest on " + on, Test: "TestSuite", Env: []string{urlVar + "=" + d.URLs[0], adminURLVar + "=" + d.URL()}, Least: 350, Known: known, Unsure: unsure,
 	}.Judge(t)
 }

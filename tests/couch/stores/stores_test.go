@@ -38,7 +38,14 @@ func TestSuite(t *testing.T) {
 func TestOurs(t *testing.T) {
 	t.Parallel()
 	d := node.Single(t)
-	judge(t, proxy(t, d.URLs[0], func(*http.Request) {}), d.PasswordFile, nil)
+	judge(t, proxy(t, "bigcouch", d.URLs[0], func(*http.Request) {}), d.PasswordFile, nil, nil)
+}
+
+func TestThreeNodes(t *testing.T) {
+	foreign.OnlyLong(t)
+	t.Parallel()
+	d := node.Three(t)
+	judge(t, proxy(t, "three nodes", d.URLs[0], func(*http.Request) {}), d.PasswordFile, nil, nil)
 }
 
 // known is what pouchdb-server cannot do.
@@ -46,6 +53,11 @@ var known = map[string]string{
 	"accounts":                              "everyone is administrator",
 	"follow_users/from_an_unknown_sequence": "it waits for what comes after a since that it does not understand",
 	"many_documents/a_huge_document":        "it takes documents of any size",
+}
+
+// unsure is what goes wrong there when two come at the wrong moment.
+var unsure = map[string]string{
+	"pool": "an edit of an old revision succeeds when the document was deleted since: a certificate may be taken twice",
 }
 
 // TestPouchDBServer takes the passwords away: a pouchdb-server where everyone is
@@ -56,30 +68,30 @@ func TestPouchDBServer(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	judge(t, proxy(t, foreign.Serve(t).URL, func(r *http.Request) { r.Header.Del("Authorization") }), file, known)
+	judge(t, proxy(t, "pouchdb-server", foreign.Serve(t).URL, func(r *http.Request) { r.Header.Del("Authorization") }), file, known, unsure)
 }
 
-func judge(t *testing.T, p *proxied, passwordFile string, known map[string]string) {
+func judge(t *testing.T, p *proxied, passwordFile string, known, unsure map[string]string) {
 	t.Helper()
 	suite.Suite{
-		Test: "TestSuite", Env: []string{urlVar + "=" + p.url, passwordVar + "=" + passwordFile}, Least: 25, Known: known,
+		Name: "stores on " + p.name, Test: "TestSuite", Env: []string{urlVar + "=" + p.url, passwordVar + "=" + passwordFile}, Least: 25, Known: known, Unsure: unsure,
 	}.Judge(t)
 	p.recorder.judge(t)
 }
 
 // proxied is a server behind a proxy that notes what it is asked for.
 type proxied struct {
-	url string
+	name, url string
 	recorder
 }
 
-func proxy(t *testing.T, to string, change func(*http.Request)) *proxied {
+func proxy(t *testing.T, name, to string, change func(*http.Request)) *proxied {
 	t.Helper()
 	u, err := url.Parse(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxied{recorder: recorder{seen: map[string]map[string]bool{}}}
+	p := &proxied{name: name, recorder: recorder{seen: map[string]map[string]bool{}}}
 	tr := &http.Transport{MaxIdleConnsPerHost: 16}
 	srv := httptest.NewServer(&httputil.ReverseProxy{
 		Transport: tr, FlushInterval: -1,

@@ -15,8 +15,13 @@ import (
 	"time"
 )
 
+// Counted begins a line of a test's log with what it has counted, for the last
+// line of "make couch-conformance".
+const Counted = "counted: "
+
 // A Suite is a test and what its process is given.
 type Suite struct {
+	Name  string   // Whose it is.
 	Test  string   // Its name, "TestSuite".
 	Env   []string // "NAME=value".
 	Least int      // With fewer results it has ended early.
@@ -63,7 +68,7 @@ func (s Suite) Judge(t *testing.T) {
 			t.Errorf("%s: %q now, so it need not be known (%s)", name, got[name], s.Known[name])
 		}
 	}
-	t.Logf("%d passed, %d known to fail, %d skipped", count["PASS"], len(s.Known), count["SKIP"])
+	t.Logf(Counted+"%s: %d passed, %d known to fail, %d skipped", s.Name, count["PASS"], len(s.Known), count["SKIP"])
 }
 
 // hasChild reports whether a test failed because one of its subtests did.
