@@ -104,7 +104,7 @@ func (c *call) route() error {
 		}
 	}
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
-		return c.sure(c.db.Shard, c.routeInDatabase)
+		return c.sureOfDatabase(c.sure(c.db.Shard, c.routeInDatabase))
 	}
 	return c.routeInDatabase()
 }

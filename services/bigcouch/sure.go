@@ -1,6 +1,10 @@
 package bigcouch
 
-import "net/http"
+import (
+	"net/http"
+
+	"leap.example/services/bigcouch/store"
+)
 
 // sure calls f, which reads this node's copy of a shard. When it finds that
 // something is not there, or not allowed, and the node is one of several, that
@@ -26,4 +30,27 @@ func (c *call) sure(shardNo uint16, f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// sureOfDatabase looks again when nothing was found in a database that may have
+// been dropped and made anew through another node.
+func (c *call) sureOfDatabase(err error) error {
+	e, known := asWire(err)
+	if err == nil || !known || e.status != http.StatusNotFound || c.sent || c.engine.set == nil {
+		return err
+	}
+	if err := c.engine.log.Barrier(c.ctx(), store.CatalogueShard); err != nil {
+		return err
+	}
+	before := c.db.ID
+	if err := c.openDatabase(); err != nil {
+		return err
+	}
+	if c.db.ID == before {
+		return err
+	}
+	if c.elsewhere() {
+		return c.pass()
+	}
+	return c.sure(c.db.Shard, c.routeInDatabase)
 }

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"leap.example/services/bigcouch/store"
 )
 
@@ -34,8 +36,9 @@ type Comparison struct {
 	Equal   bool              `json:"equal"`             // All that answered.
 }
 
-// Compare has the digest of every replica of a shard taken at one index. A
-// replica that is not what a majority is is condemned: its node stops.
+// Compare has the digest of every replica of a shard taken at one index. Where a
+// majority of the voters is the same, a replica that is not is condemned: its
+// node stops.
 func (s *Set) Compare(ctx context.Context, n uint16) (c Comparison, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sumTimeout)
 	defer cancel()
@@ -48,25 +51,40 @@ func (s *Set) Compare(ctx context.Context, n uint16) (c Comparison, err error) {
 	if err != nil {
 		return c, err
 	}
-	for _, node := range members {
-		if sum, err := s.digestAt(ctx, node, n, index); err == nil {
-			c.Digests[node] = sum
-		} else {
-			c.Missing = append(c.Missing, node)
+	voters, votes, count := 0, map[string]int{}, map[string]int{}
+	for _, m := range members {
+		node := nodeOf(m.ID)
+		sum, err := s.digestAt(ctx, node, n, index)
+		if m.Suffrage == raft.Voter {
+			voters++
 		}
-	}
-	count := map[string]int{}
-	for _, sum := range c.Digests {
+		if err != nil {
+			c.Missing = append(c.Missing, node)
+			continue
+		}
+		c.Digests[node] = sum
 		count[sum]++
+		if m.Suffrage == raft.Voter {
+			votes[sum]++
+		}
 	}
 	c.Equal = len(count) == 1
 	if len(count) < 2 {
 		return c, nil
 	}
 	s.log.Error("replicas of a shard differ", "shard", n, "index", index, "digests", c.Digests)
-	for _, node := range members {
-		sum, ok := c.Digests[node]
-		if ok && 2*count[sum] < len(c.Digests) {
+	right := ""
+	for sum, v := range votes {
+		if 2*v > voters {
+			right = sum
+		}
+	}
+	if right == "" { // Nobody can tell who is right: a person has to look.
+		return c, nil
+	}
+	for _, m := range members {
+		node := nodeOf(m.ID)
+		if sum, ok := c.Digests[node]; ok && sum != right {
 			c.Differ = append(c.Differ, node)
 			err = errors.Join(err, s.condemn(ctx, node, n, index, sum))
 		}
@@ -74,8 +92,8 @@ func (s *Set) Compare(ctx context.Context, n uint16) (c Comparison, err error) {
 	return c, err
 }
 
-// membersOf returns the nodes that hold a shard, as its leader knows them.
-func (s *Set) membersOf(ctx context.Context, n uint16) (nodes []string, err error) {
+// membersOf returns who holds a shard, as its leader knows it.
+func (s *Set) membersOf(ctx context.Context, n uint16) (members []raft.Server, err error) {
 	err = s.atLeader(ctx, n, quorumTimeout, func(ctx context.Context, node string) error {
 		st, err := s.askStatus(ctx, node, n)
 		if err != nil {
@@ -84,13 +102,10 @@ func (s *Set) membersOf(ctx context.Context, n uint16) (nodes []string, err erro
 		if len(st.Members.Servers) == 0 {
 			return errNotLeader
 		}
-		nodes = nil
-		for _, m := range st.Members.Servers {
-			nodes = append(nodes, nodeOf(m.ID))
-		}
+		members = st.Members.Servers
 		return nil
 	})
-	return nodes, err
+	return members, err
 }
 
 // digestAt waits for the digest of a node at an index. A node that cannot be

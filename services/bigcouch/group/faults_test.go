@@ -238,3 +238,54 @@ func TestDivergence(t *testing.T) {
 		t.Error("the store of b is not damaged")
 	}
 }
+
+// Where no majority of the voters is the same, nobody is condemned.
+func TestNobodyIsRight(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, abc(), "a", "b", "c")
+	c.start("a", "b", "c")
+	c.open("a")
+	c.write("a", "d")
+	c.equal("a", 3)
+	for _, n := range []string{"a", "b", "c"} {
+		b, err := c.nodes[n].store.Batch(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Apply(b.Head().Position, store.Entry{Cmd: store.WriteLocal{DB: dbID, ID: "evil-" + n, Body: []byte("{}")}})
+		if err = errors.Join(err, b.Commit(true)); err != nil || r.Err != nil {
+			t.Fatal(err, r.Err)
+		}
+	}
+	got, err := c.nodes["a"].set.Compare(t.Context(), 1)
+	if err != nil || got.Equal || len(got.Differ) > 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, n := range c.names {
+		if err := c.nodes[n].store.Damage(); err != nil {
+			t.Errorf("%s: %v", n, err)
+		}
+	}
+}
+
+// A founder that crashes between the library's first term and its first entry
+// founds the shard when it is back.
+func TestFoundingCutShort(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, abc(), "a", "b", "c")
+	c.offline("a", func(st *store.Store) {
+		if err := st.Renew("1"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint16(2) {
+			l := st.Log(i)
+			if err := errors.Join(l.SetValue([]byte("CurrentTerm"), []byte{0, 0, 0, 0, 0, 0, 0, 1}), l.SetValue([]byte("Promise"), []byte("a@1"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	c.start("a", "b", "c")
+	c.open("a")
+	c.write("b", "d")
+	c.equal("c", 3)
+}

@@ -230,7 +230,7 @@ func Refound(st *store.Store, shardNo uint16, node, incarnation string, cut bool
 	self := serverID(node, incarnation)
 	members := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: self, Address: raft.ServerAddress(self)}}})
 	b.Refound(term, max(1, binary.BigEndian.Uint64(history[:])), members, epoch)
-	b.SetValue([]byte("CurrentTerm"), binary.BigEndian.AppendUint64(nil, term))
+	b.SetValue(termKey, binary.BigEndian.AppendUint64(nil, term))
 	return applied, b.Commit(true)
 }
 
@@ -248,6 +248,9 @@ func replay(st *store.Store, shardNo uint16, b *store.Batch) (term uint64, err e
 		if err := l.GetLog(i, &e); err != nil {
 			return 0, fmt.Errorf("entry %d: %w", i, err)
 		}
+		if e.Term < b.Head().Term {
+			break // Of a history that the state, which came from a leader, does not have.
+		}
 		term = max(term, e.Term)
 		if e.Type == raft.LogCommand {
 			if _, _, err := f.apply(b, &e); err != nil {
@@ -255,7 +258,7 @@ func replay(st *store.Store, shardNo uint16, b *store.Batch) (term uint64, err e
 			}
 		}
 	}
-	seen, err := l.GetUint64([]byte("CurrentTerm"))
+	seen, err := l.GetUint64(termKey)
 	if err != nil && !errors.Is(err, errNotFound) {
 		return 0, err
 	}

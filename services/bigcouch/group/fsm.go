@@ -160,7 +160,12 @@ func (f *fsm) sum() error {
 }
 
 // Snapshot implements raft.FSM.
-func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return nothing{}, f.broken }
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.snaps.sends() {
+		return nil, raft.ErrNothingNewToSnapshot
+	}
+	return nothing{}, f.broken
+}
 
 // nothing is a snapshot of what is durable already.
 type nothing struct{}

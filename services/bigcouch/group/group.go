@@ -74,6 +74,10 @@ func raftConfig(c Config, self raft.ServerID, log *slog.Logger) *raft.Config {
 	return r
 }
 
+// cached is how many entries of a log are kept in memory, which may be chunks of
+// attachments, or documents of some megabytes.
+const cached = 64
+
 // open starts this node's part of a shard.
 func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.ServerID, log *slog.Logger, fail func(error)) (*group, error) {
 	f, err := newFSM(st, shard, log, fail)
@@ -81,12 +85,15 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 		return nil, err
 	}
 	g := &group{shard: shard, self: self, fsm: f, logs: &logs{log: st.Log(shard)}, began: time.Now()}
+	if err := g.mend(); err != nil {
+		return nil, err
+	}
 	streams := port.Streams(shard, string(self), f.history.Load)
 	conf := raftConfig(c, self, log.With("shard", shard))
 	g.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 3, Timeout: 10 * time.Second, Logger: conf.Logger,
 	})
-	cache, err := raft.NewLogCache(512, g.logs)
+	cache, err := raft.NewLogCache(cached, g.logs)
 	if err != nil {
 		return nil, errors.Join(err, g.trans.Close())
 	}
@@ -95,6 +102,29 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 	}
 	return g, nil
 }
+
+// mend undoes a founding that a crash has cut short: the library had noted its
+// first term and not yet written the entry by which the shard begins. Nobody has
+// been asked for a vote, so that nothing is forgotten by beginning anew.
+func (g *group) mend() error {
+	last, err := g.logs.LastIndex()
+	if err != nil || last > 0 || g.fsm.marks.now() > 0 {
+		return err
+	}
+	term, err := g.logs.GetUint64(termKey)
+	if errors.Is(err, errNotFound) || err == nil && term > 1 {
+		return nil
+	}
+	voted, err2 := g.logs.log.Value([]byte("LastVoteTerm"))
+	promised, err3 := g.logs.log.Value(promiseKey)
+	if err := errors.Join(err, err2, err3); err != nil || voted != "" || promised != string(g.self) {
+		return err
+	}
+	return g.logs.Set(termKey, nil)
+}
+
+// termKey is the library's key of the current term.
+var termKey = []byte("CurrentTerm")
 
 // close ends it. A leader hands over first, if there is time.
 func (g *group) close(handOver bool) error {
@@ -129,7 +159,7 @@ func (g *group) empty() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	term, err := g.logs.GetUint64([]byte("CurrentTerm"))
+	term, err := g.logs.GetUint64(termKey)
 	if err != nil && !errors.Is(err, errNotFound) {
 		return false, err
 	}

@@ -85,7 +85,7 @@ func (s *Set) change(ctx context.Context, g *group) error {
 	ids := map[string]raft.ServerID{} // Of nodes that answer.
 	for _, node := range s.cfg.Nodes {
 		if s.cfg.holds(g.shard, node) || slices.ContainsFunc(have, func(m raft.Server) bool { return nodeOf(m.ID) == node }) {
-			if o, err := s.askServer(ctx, node); err == nil && o.Entry >= 0 {
+			if o, err := s.askServer(ctx, node); err == nil && o.Entry >= store.EntryVersion && nodeOf(o.Server) == node {
 				ids[node] = o.Server
 			}
 		}

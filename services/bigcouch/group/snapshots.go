@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -20,8 +21,29 @@ type snapshots struct {
 	store *store.Store
 	shard uint16
 
-	mu       sync.Mutex // Guards received.
+	mu       sync.Mutex // Guards what follows.
 	received *received
+	out      int       // States on their way to followers.
+	sent     time.Time // When the last one ended.
+}
+
+// calm is for how long after a state was sent the log is not trimmed: the
+// follower needs what came meanwhile, or it would be sent the state again.
+const calm = time.Minute
+
+// sends reports whether a follower may be in need of the log as it is.
+func (s *snapshots) sends() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out > 0 || time.Since(s.sent) < calm
+}
+
+func (s *snapshots) count(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out += n; n < 0 {
+		s.sent = time.Now()
+	}
 }
 
 var _ raft.SnapshotStore = (*snapshots)(nil)
@@ -67,18 +89,20 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, snap.Close())
 	}
+	s.count(1)
 	r, w := io.Pipe()
 	done := make(chan struct{})
 	go func() { // Ends when all is read, or the reader is closed.
 		defer close(done)
 		_ = w.CloseWithError(snap.Send(w)) // Never fails.
 	}()
-	return metaOf(snap.Head, size), &sending{r, snap, done}, nil
+	return metaOf(snap.Head, size), &sending{r, s, snap, done}, nil
 }
 
 // sending is a state on its way to a follower.
 type sending struct {
 	*io.PipeReader
+	from *snapshots
 	snap *store.Snapshot
 	done chan struct{}
 }
@@ -86,6 +110,7 @@ type sending struct {
 func (s *sending) Close() error {
 	err := s.PipeReader.Close()
 	<-s.done
+	s.from.count(-1)
 	return errors.Join(err, s.snap.Close())
 }
 

@@ -45,6 +45,7 @@ const (
 const (
 	dialTimeout  = 3 * time.Second
 	helloTimeout = 5 * time.Second
+	silence      = 20 * time.Second // Of a raft stream.
 )
 
 // A Port is the peer port of a node.
@@ -262,6 +263,15 @@ func (p *Port) stream(shard uint16, history uint64, target string, t net.Conn) e
 type tracked struct {
 	net.Conn
 	port *Port
+}
+
+// Read has a deadline: a leader says something all the time, and one that falls
+// silent in the middle of a state must not hold up elections.
+func (c *tracked) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
 }
 
 func (c *tracked) Close() error {

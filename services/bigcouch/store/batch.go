@@ -55,14 +55,15 @@ func (h Head) encode() []byte {
 // used by one goroutine, and a shard has one batch at a time.
 type Batch struct {
 	source
-	s     *Store
-	b     *pebble.Batch
-	shard uint16
-	head  Head
-	open  []openDB
-	named []Update    // Databases that were made or dropped.
-	views bool        // It drops rows of views.
-	owner *sync.Mutex // Of the shard, held until the batch ends.
+	s         *Store
+	b         *pebble.Batch
+	shard     uint16
+	head      Head
+	open      []openDB
+	named     []Update    // Databases that were made or dropped.
+	views     bool        // It drops rows of views.
+	forgotten []byte      // The last row of table p that is gone with this batch.
+	owner     *sync.Mutex // Of the shard, held until the batch ends.
 }
 
 // An openDB is a database that the batch has changed.
@@ -130,12 +131,16 @@ func (b *Batch) SetMembers(at Position, members []byte) {
 // expire forgets answers that are older than OpLife, a few at a time.
 func (b *Batch) expire() error {
 	start := b.global().key(kindData, tabOpExpiry)
+	if after := b.s.expired(b.shard); after != nil {
+		start = append(after, 0) // What lies before is gone: not to be walked over again and again.
+	}
 	end := b.global().key(kindData, tabOpExpiry, u64(uint64(max(0, b.head.Time-OpLife))))
 	n := 0
 	return b.each(start, end, func(key, _ []byte) (bool, error) {
 		op := key[len(key)-len(OpID{}):]
 		b.delete(b.global().key(kindData, tabOp, op))
-		b.delete(append([]byte(nil), key...))
+		b.forgotten = append([]byte(nil), key...)
+		b.delete(b.forgotten)
 		n++
 		return n < 32, nil
 	})
@@ -145,7 +150,7 @@ func (b *Batch) expire() error {
 // not open in this shard.
 func (b *Batch) database(p place) (*counters, error) {
 	for _, o := range b.open {
-		if o.p == p {
+		if o.p == p && o.c != nil { // One that was dropped may have been opened again since.
 			return o.c, nil
 		}
 	}
@@ -210,6 +215,9 @@ func (b *Batch) commit(durable bool) error {
 	}
 	if err := b.b.Commit(how); err != nil {
 		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
+	}
+	if b.forgotten != nil {
+		b.s.setExpired(b.shard, b.forgotten)
 	}
 	for _, o := range b.open {
 		b.s.wakers.wake(o.p.db)

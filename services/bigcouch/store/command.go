@@ -130,5 +130,27 @@ func DecodeEntry(data []byte) (e Entry, err error) {
 	if e.Cmd, err = read(codec.NewDecoderBytes(data[entryHead:], msgpack)); err != nil {
 		return e, fmt.Errorf("%w: %w", ErrEntry, err)
 	}
+	if w, ok := e.Cmd.(WriteDocs); ok && !w.valid() {
+		return e, fmt.Errorf("%w: documents that cannot be", ErrEntry)
+	}
 	return e, nil
 }
+
+// valid reports whether applying w makes sense: what comes from another node is
+// looked at before it is in the log for good.
+func (w WriteDocs) valid() bool {
+	for _, d := range w.Docs {
+		if w.Replicated && len(d.Path) == 0 {
+			return false
+		}
+		for _, a := range d.Atts {
+			if a.Length < 0 || a.Length > maxAttachment {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// maxAttachment bounds what an entry may say of an attachment, in bytes.
+const maxAttachment = 1 << 40

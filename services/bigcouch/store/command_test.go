@@ -27,7 +27,7 @@ func entries(t testing.TB) []Entry {
 			{ID: "a\xff\x00", Rev: rev, Path: []Rev{rev, odd}, Deleted: true, MustExist: true, Body: []byte(`{"x":"\u00e9"}`), Atts: []NewAtt{
 				{Att: att, Stub: true}, {Att: att, Data: []byte{}}, {Att: att, Data: []byte{0, 1, 255}}, {Att: att, Blob: BlobID{9}},
 			}},
-			{},
+			{Path: []Rev{odd}},
 		}},
 		WriteChunk{DB: 1, Blob: BlobID{1}, N: 2, Data: bytes.Repeat([]byte{0xc1}, 300)},
 		DropUpload{DB: 1, Blob: BlobID{1}},
@@ -76,7 +76,12 @@ func TestDecodeEntryRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pathless, err := Entry{Cmd: WriteDocs{Replicated: true, Docs: []Doc{{ID: "a"}}}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, bad := range map[string][]byte{
+		"no path": pathless,
 		"nothing": nil,
 		"short":   data[:entryHead-1],
 		"version": append([]byte{EntryVersion + 1}, data[1:]...),

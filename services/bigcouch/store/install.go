@@ -201,6 +201,7 @@ func (in *Incoming) Install() error {
 		return fmt.Errorf("installing shard %d: %w", in.shard, err)
 	}
 	s.installs.Add(1) // For views that began in between.
+	s.setExpired(in.shard, nil)
 	s.wakers.wakeAll()
 	return nil
 }
@@ -249,5 +250,10 @@ func (s *Store) DropShard(shard uint16) error {
 			return err
 		}
 	}
-	return b.Commit(pebble.Sync)
+	s.installs.Add(1)
+	err := b.Commit(pebble.Sync)
+	s.installs.Add(1)
+	s.setExpired(shard, nil)
+	s.wakers.wakeAll() // Feeds of the shard end.
+	return err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ type Store struct {
 	installs atomic.Uint64 // How often a shard was replaced as a whole.
 	ownersMu sync.Mutex    // Guards owners.
 	owners   map[uint16]*sync.Mutex
+	gone     map[uint16][]byte // Last row of table p of each shard that was removed.
 
 	damaged chan struct{}
 	once    sync.Once
@@ -73,7 +75,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
-		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{},
+		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{}, gone: map[uint16][]byte{},
 	}
 	if !o.ReadOnly {
 		if err := makeDir(o.FS, o.Dir); err != nil {
@@ -140,6 +142,20 @@ func (s *Store) owner(shard uint16) *sync.Mutex {
 		s.owners[shard] = m
 	}
 	return m
+}
+
+// expired returns a copy of the last row of table p that is gone, nil if it is
+// not known.
+func (s *Store) expired(shard uint16) []byte {
+	s.ownersMu.Lock()
+	defer s.ownersMu.Unlock()
+	return bytes.Clone(s.gone[shard])
+}
+
+func (s *Store) setExpired(shard uint16, key []byte) {
+	s.ownersMu.Lock()
+	defer s.ownersMu.Unlock()
+	s.gone[shard] = key
 }
 
 // Close closes the store. Views, batches and iterators must be closed before.
