@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes test unit check race fuzz fuzz-short couch-faults bench generate debian clean
+.PHONY: help build run story story-nodes test unit check race fuzz fuzz-short couch-faults bench bench-couch generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -49,6 +49,9 @@ couch-faults: ## kill, freeze, cut off and damage database nodes under load, ROU
 
 bench: ## run the benchmarks and record the figures under tests/bench/results
 	$(GO) run ./tests/bench
+
+bench-couch: ## measure the database beside pouchdb-server and the bare disk, and record the figures
+	$(GO) run ./tests/bench -couch
 
 generate: ## rewrite generated files
 	$(GO) generate ./...

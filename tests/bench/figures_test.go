@@ -36,7 +36,7 @@ func TestFigures(t *testing.T) {
 		t.Error("exceeds is wrong about 1.299 or 1.500")
 	}
 	var out strings.Builder
-	m.summary(&out)
+	summary(&out, m.figures())
 	if !strings.Contains(out.String(), "2.50 x       ≤ 3        met") {
 		t.Errorf("the summary is\n%s", &out)
 	}

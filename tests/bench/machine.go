@@ -40,6 +40,16 @@ func head(ctx context.Context, out io.Writer) {
 	}
 }
 
+// load returns how many processes wanted to run in the last 1, 5 and 15 minutes.
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	words := strings.Fields(string(data))
+	if err != nil || len(words) < 3 {
+		return unknown
+	}
+	return strings.Join(words[:3], " ")
+}
+
 // field returns the value of the first "name : value" line of a file of /proc.
 func field(path, name string) string {
 	data, err := os.ReadFile(path)

@@ -1,6 +1,7 @@
 // Command bench measures the figures that the project promises, and records
 // them in tests/bench/results/<date>-<machine>.txt: first each figure with its
-// target, then what the programs said that measured it.
+// target, then what the programs said that measured it. With -couch it measures
+// those of the database instead, and what comes after "--" goes to package couch.
 //
 // It records and never fails on a figure: a figure that is missed, or could
 // not be measured, says so. Figures of different machines are compared as
@@ -11,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,8 +28,10 @@ import (
 const results = "tests/bench/results"
 
 func main() {
+	couch := flag.Bool("couch", false, "measure the database")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	err := run(ctx, *couch)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -47,7 +51,7 @@ var benchmarks = [][]string{
 
 // run measures everything and writes the results. A part that fails does not
 // keep the others from being measured.
-func run(ctx context.Context) error {
+func run(ctx context.Context, couch bool) error {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return fmt.Errorf("run from the module's root: %w", err)
 	}
@@ -56,8 +60,15 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	r := &recorder{ctx: ctx, scratch: scratch, found: measured{}}
+	r := &recorder{ctx: ctx, scratch: scratch, found: measured{}, load: load()}
 	r.out = io.MultiWriter(os.Stdout, &r.details)
+	if couch {
+		failed := r.couch(flag.Args())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return r.write("couch-"+machine(), r.found.couchFigures(), failed)
+	}
 	if err := r.build(); err != nil {
 		return err
 	}
@@ -72,7 +83,7 @@ func run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return r.write(failed)
+	return r.write(machine(), r.found.figures(), failed)
 }
 
 // A recorder measures, and remembers what it found.
@@ -82,6 +93,7 @@ type recorder struct {
 	out     io.Writer // Standard output and details.
 	details bytes.Buffer
 	found   measured
+	load    string // Of the machine, before anything was measured.
 }
 
 // build builds the programs with the settings of "make build", and once
@@ -144,10 +156,11 @@ func (r *recorder) command(name string, args ...string) (string, error) {
 }
 
 // write writes the results: what they depend on, the figures, the details.
-func (r *recorder) write(failed error) error {
+func (r *recorder) write(name string, list []figure, failed error) error {
 	var text bytes.Buffer
 	head(r.ctx, &text)
-	r.found.summary(&text)
+	fmt.Fprintf(&text, "# load average at the beginning %s, at the end %s: what else ran took its share, so trust ratios\n", r.load, load())
+	summary(&text, list)
 	if failed != nil {
 		fmt.Fprintf(&text, "\n# not everything could be measured:\n%v\n", failed)
 	}
@@ -155,7 +168,7 @@ func (r *recorder) write(failed error) error {
 	if err := os.MkdirAll(results, 0o755); err != nil {
 		return err
 	}
-	path := filepath.Join(results, fmt.Sprintf("%s-%s.txt", time.Now().UTC().Format(time.DateOnly), machine()))
+	path := filepath.Join(results, fmt.Sprintf("%s-%s.txt", time.Now().UTC().Format(time.DateOnly), name))
 	if err := os.WriteFile(path, append(text.Bytes(), r.details.Bytes()...), 0o644); err != nil {
 		return err
 	}

@@ -27,9 +27,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // beat makes elections quick.
 const beat = 200 * time.Millisecond
 
-// A cluster is nodes in one process, each with a disk in memory.
+// A cluster is nodes in one process, each with a disk in memory, unless options
+// says otherwise.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
 	ca    *peertest.Authority
 	names []string
 	addrs map[string]string
@@ -37,6 +38,9 @@ type cluster struct {
 	nodes map[string]*node
 
 	trailing, threshold uint64
+	heartbeat           time.Duration
+
+	options func(name string) store.Options
 }
 
 // A node is a node that runs, or has run.
@@ -49,8 +53,11 @@ type node struct {
 	ended error
 }
 
-func newCluster(t *testing.T, place [][]string, names ...string) *cluster {
-	c := &cluster{t: t, ca: peertest.New(t), names: names, addrs: map[string]string{}, place: place, nodes: map[string]*node{}}
+func newCluster(t testing.TB, place [][]string, names ...string) *cluster {
+	c := &cluster{t: t, ca: peertest.New(t), names: names, addrs: map[string]string{}, place: place, nodes: map[string]*node{}, heartbeat: beat}
+	c.options = func(name string) store.Options {
+		return store.Options{Dir: "db", FS: c.nodes[name].fs, CacheBytes: 4 << 20, MemTableBytes: 1 << 20}
+	}
 	for _, n := range names {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -74,7 +81,9 @@ func (c *cluster) start(names ...string) {
 		n := c.nodes[name]
 		log := quiet().With("node", name)
 		var err error
-		n.store, err = store.Open(store.Options{Dir: "db", FS: n.fs, CacheBytes: 4 << 20, MemTableBytes: 1 << 20, Log: log})
+		options := c.options(name)
+		options.Log = log
+		n.store, err = store.Open(options)
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -83,7 +92,7 @@ func (c *cluster) start(names ...string) {
 			c.t.Fatal(err)
 		}
 		n.set, err = group.New(group.Config{
-			Self: name, Nodes: c.names, Voters: c.place, Heartbeat: beat, TrailingLogs: c.trailing, SnapshotThreshold: c.threshold,
+			Self: name, Nodes: c.names, Voters: c.place, Heartbeat: c.heartbeat, TrailingLogs: c.trailing, SnapshotThreshold: c.threshold,
 		}, n.store, port, log, func(context.Context, uint16) {})
 		if err != nil {
 			c.t.Fatal(err)

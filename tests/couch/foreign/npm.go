@@ -23,18 +23,29 @@ var lock []byte
 // installed is done once in a process.
 var installed = sync.OnceValues(install)
 
+// Lacking says what is missing to run anything here; nil if nothing is.
+func Lacking() error {
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("there is no %s; Debian's packages nodejs and npm have it", program)
+		}
+	}
+	if _, err := installed(); err != nil {
+		return fmt.Errorf("npm could not install pouchdb-server: %w", err)
+	}
+	return nil
+}
+
 // Modules returns the directory node_modules with what package-lock.json
 // names, or ends the test.
 func Modules(t testing.TB) string {
 	t.Helper()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			lacks(t, "there is no %s; Debian's packages nodejs and npm have it", program)
-		}
+	if err := Lacking(); err != nil {
+		lacks(t, "%v", err)
 	}
 	dir, err := installed()
 	if err != nil {
-		lacks(t, "npm could not install pouchdb-server: %v", err)
+		t.Fatal(err)
 	}
 	return dir
 }

@@ -1,0 +1,85 @@
+package group_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"leap.example/services/bigcouch/sealed"
+	"leap.example/services/bigcouch/store"
+)
+
+// BenchmarkPropose writes new documents of 1 KB into a group of three nodes with
+// the settings and the disk of production, but no HTTP before them: what a
+// cluster of processes is compared with. One writer stays with a node, many
+// are spread over all three.
+func BenchmarkPropose(b *testing.B) {
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			c := newCluster(b, abc(), "a", "b", "c")
+			c.heartbeat = 0
+			c.options = func(name string) store.Options {
+				return store.Options{Dir: filepath.Join(b.TempDir(), name), FS: underSeal(b), CacheBytes: 8 << 20, MemTableBytes: 4 << 20}
+			}
+			c.start("a", "b", "c")
+			c.open("a")
+			nodes := c.names
+			if writers == 1 {
+				nodes = nodes[:1]
+			}
+			took := make([]time.Duration, b.N)
+			next := make(chan int)
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range writers {
+				wg.Go(func() {
+					for i := range next {
+						doc := store.Doc{ID: fmt.Sprintf("%08d", i), Body: kilobyte(i)}
+						begun := time.Now()
+						r, err := c.propose(nodes[i%len(nodes)], 1, store.WriteDocs{DB: dbID, RevsLimit: 1000, Docs: []store.Doc{doc}})
+						if err != nil || r.Err != nil || r.Docs[0].Err != nil {
+							b.Error(err, r)
+						}
+						took[i] = time.Since(begun)
+					}
+				})
+			}
+			for i := range b.N {
+				next <- i
+			}
+			close(next)
+			wg.Wait()
+			b.StopTimer()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+		})
+	}
+}
+
+// kilobyte returns the body of a document.
+func kilobyte(i int) []byte {
+	return fmt.Appendf(nil, `{"type":"message","n":%d,"text":%q}`, i, strings.Repeat(fmt.Sprintf("%x", i*7919), 1000)[:960])
+}
+
+// underSeal returns the operating system's file system under a key.
+func underSeal(b *testing.B) vfs.FS {
+	b.Helper()
+	file := filepath.Join(b.TempDir(), "key")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%064x\n", 1), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	keys, err := sealed.ReadKeys([]string{file})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return sealed.New(vfs.Default, keys)
+}
