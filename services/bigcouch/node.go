@@ -20,23 +20,24 @@ import (
 
 // A node is a server while it runs: the open store and what serves it.
 type node struct {
-	cfg       Config
-	log       *slog.Logger
-	idle      time.Duration
-	store     *store.Store
-	engine    *engine
-	port      *peer.Port // Nil on a node by itself.
-	auth      *auth
-	metrics   *metrics
-	tasks     tasks
-	scripts   *view.Engine
-	builders  builders  // Of rows of views.
-	functions functions // Of design documents.
-	names     names     // Of databases, for _db_updates.
-	repl      *replicator
-	full      atomic.Bool     // The disk has less than MinFreeBytes.
-	stopping  <-chan struct{} // Closed when feeds must end.
-	gate      sync.RWMutex    // Held for reading by handlers, that use the store.
+	cfg        Config
+	log        *slog.Logger
+	idle       time.Duration
+	store      *store.Store
+	engine     *engine
+	port       *peer.Port // Nil on a node by itself.
+	auth       *auth
+	securities securities // Of databases.
+	metrics    *metrics
+	tasks      tasks
+	scripts    *view.Engine
+	builders   builders  // Of rows of views.
+	functions  functions // Of design documents.
+	names      names     // Of databases, for _db_updates.
+	repl       *replicator
+	full       atomic.Bool     // The disk has less than MinFreeBytes.
+	stopping   <-chan struct{} // Closed when feeds must end.
+	gate       sync.RWMutex    // Held for reading by handlers, that use the store.
 }
 
 // watch ends the node when the store is damaged, and refuses writes while the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 
 	"leap.example/services/bigcouch/store"
 )
@@ -47,6 +48,41 @@ func parseSecurity(data []byte) (security, error) {
 	return s, nil
 }
 
+// securities remembers what security objects say: each request needs one, and
+// many databases have the same.
+type securities struct {
+	mu    sync.Mutex // Guards known.
+	known map[string]security
+}
+
+// maxSecurities is how many are remembered, and maxKnown how long one of them
+// may be.
+const (
+	maxSecurities = 1024
+	maxKnown      = 4 << 10
+)
+
+// parse is parseSecurity. Nobody changes what it returns.
+func (m *securities) parse(data []byte) (security, error) {
+	m.mu.Lock()
+	s, ok := m.known[string(data)]
+	m.mu.Unlock()
+	if ok {
+		return s, nil
+	}
+	s, err := parseSecurity(data)
+	if err != nil || len(data) > maxKnown {
+		return s, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil || len(m.known) >= maxSecurities {
+		m.known = map[string]security{}
+	}
+	m.known[string(data)] = s
+	return s, nil
+}
+
 func (s security) admin(u user) bool { return u.admin || u.is(s.Admins.Names, s.Admins.Roles) }
 
 // member reports whether u may read and write. A database without members is
@@ -76,7 +112,7 @@ func (c *call) openDatabase() error {
 		return err
 	}
 	c.db = db
-	s, err := parseSecurity(db.Security)
+	s, err := c.securities.parse(db.Security)
 	if err != nil {
 		return err
 	}
@@ -116,7 +152,7 @@ func (c *call) guardUsersDatabase() error {
 
 // wantDatabaseAdmin refuses all but administrators of the database.
 func (c *call) wantDatabaseAdmin() error {
-	s, err := parseSecurity(c.db.Security)
+	s, err := c.securities.parse(c.db.Security)
 	if err == nil && !s.admin(c.user) {
 		err = forbidden("You are not a db or server admin.")
 	}
