@@ -19,7 +19,7 @@ var (
 	rows      = flag.Int("couch.rows", 20_000, "rows of the feed that is read")
 	databases = flag.Int("couch.databases", 10_000, "databases of a hundred documents; ten times as many empty ones")
 	rest      = flag.Duration("couch.rest", 10*time.Second, "how long a node is left alone before its memory is read")
-	part      = flag.Duration("couch.part", 3*time.Minute, "how long each part of the filling of databases may take; then there are fewer")
+	part      = flag.Duration("couch.part", 10*time.Minute, "how long each part of the filling of databases may take; then there are fewer")
 )
 
 // ctx ends when the benchmark does.
