@@ -23,33 +23,77 @@ type bulkResult struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-func (c *call) bulkDocs() error {
-	var body struct {
-		Docs         json.RawMessage `json:"docs"`
-		NewEdits     json.RawMessage `json:"new_edits"`
-		AllOrNothing bool            `json:"all_or_nothing"`
+// A bulk is the body of _bulk_docs. It is taken apart by hand: it is JSON
+// already, and large.
+type bulk struct {
+	docs         [][]byte // Nil: not an array.
+	given        bool     // There are docs.
+	edits        bool
+	allOrNothing bool
+}
+
+// parseBulk reads an object of compact, valid JSON.
+func parseBulk(data []byte) (bulk, error) {
+	b := bulk{edits: true}
+	err := members(data, func(key string, value []byte) error {
+		switch key {
+		case "docs":
+			b.given, b.docs = true, elements(value)
+		case "new_edits":
+			if json.Unmarshal(value, &b.edits) != nil {
+				return badRequest("`new_edits` parameter must be a boolean.")
+			}
+		case "all_or_nothing":
+			if json.Unmarshal(value, &b.allOrNothing) != nil {
+				return badRequest("Request body has a member of the wrong type")
+			}
+		}
+		return nil
+	})
+	return b, err
+}
+
+// elements returns the elements of an array of compact, valid JSON; nil if it
+// is something else.
+func elements(data []byte) [][]byte {
+	if data[0] != '[' {
+		return nil
 	}
-	if err := c.decode(&body); err != nil {
+	list := [][]byte{}
+	for i := 1; i < len(data)-1; {
+		n := valueEnd(data[i:])
+		list = append(list, data[i:i+n])
+		i += n + 1
+	}
+	return list
+}
+
+func (c *call) bulkDocs() error {
+	data, err := c.postJSON()
+	if err != nil {
 		return err
 	}
-	if body.Docs == nil {
+	if data[0] != '{' {
+		return errNotObject
+	}
+	body, err := parseBulk(data)
+	if err != nil {
+		return err
+	}
+	if !body.given {
 		return badRequest("POST body must include `docs` parameter.")
 	}
-	var list []json.RawMessage
-	if json.Unmarshal(body.Docs, &list) != nil || list == nil {
+	list := body.docs
+	if list == nil {
 		return badRequest("`docs` parameter must be an array.")
 	}
-	edits := true
-	if body.NewEdits != nil && json.Unmarshal(body.NewEdits, &edits) != nil {
-		return badRequest("`new_edits` parameter must be a boolean.")
-	}
-	if body.AllOrNothing {
+	if body.allOrNothing {
 		return &wireError{http.StatusExpectationFailed, "not_implemented", "all_or_nothing is not supported"}
 	}
 	if len(list) > maxBulk {
 		return &wireError{http.StatusRequestEntityTooLarge, "max_bulk_docs_count_exceeded", strconv.Itoa(maxBulk)}
 	}
-	replicated := !edits
+	replicated := !body.edits
 	parsed := make([]*document, len(list))
 	for i, data := range list {
 		var err error

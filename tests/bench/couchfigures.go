@@ -68,18 +68,25 @@ func (m measured) clusterFigures() []figure {
 	}
 }
 
+// million is how many documents the figures of a large store are promised for.
+const million = 1_000_000
+
 // sizeFigures returns those of many documents, and of many databases.
 func (m measured) sizeFigures() []figure {
 	const scene = "million"
 	v := m["BenchmarkCouch/"+scene]
+	full, what := 1.0, "a million documents: memory"
+	if v["docs"] < million { // There was no time for more: what is found says nothing about the targets.
+		full, what = 0, fmt.Sprintf("ONLY %.0f documents: memory", v["docs"])
+	}
 	list := []figure{
 		{
-			what: "a million documents: memory", value: v["rss-MB"], unit: "MB", most: 250, scene: scene,
+			what: what, value: v["rss-MB"], unit: "MB", most: 250 * full, scene: scene,
 			remark: fmt.Sprintf("VmRSS; %.0f documents in %.0f databases; at most %.0f MB, after a restart %.0f MB", v["docs"], v["databases"], v["rss-peak-MB"], v["rss-restarted-MB"]),
 		},
-		{what: "  a database of 100 listed, p50", value: v["list-p50-ms"], unit: "ms", most: 2, scene: scene, remark: fmt.Sprintf("p99 %.2f ms", v["list-p99-ms"])},
-		{what: "  a database of 100 dropped, p50", value: v["drop-p50-ms"], unit: "ms", most: 10, scene: scene, remark: fmt.Sprintf("p99 %.2f ms", v["drop-p99-ms"])},
-		{what: "  restart", value: v["restart-s"], unit: "s", most: 3, scene: scene},
+		{what: "  a database of 100 listed, p50", value: v["list-p50-ms"], unit: "ms", most: 2 * full, scene: scene, remark: fmt.Sprintf("p99 %.2f ms", v["list-p99-ms"])},
+		{what: "  a database of 100 dropped, p50", value: v["drop-p50-ms"], unit: "ms", most: 10 * full, scene: scene, remark: fmt.Sprintf("p99 %.2f ms", v["drop-p99-ms"])},
+		{what: "  restart", value: v["restart-s"], unit: "s", most: 3 * full, scene: scene},
 	}
 	v = m["BenchmarkCouch/databases"]
 	for _, times := range []string{"1x-", "5x-", "10x-"} {

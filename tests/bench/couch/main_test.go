@@ -14,12 +14,13 @@ import (
 var (
 	leapd     = flag.String("couch.leapd", "", "`path` of leapd; built if it is empty")
 	profiles  = flag.String("couch.profiles", "", "`directory` for profiles; leapd is then the program ./node")
+	peer      = flag.Bool("couch.peer", true, "compare with pouchdb-server, if it can be had")
 	turns     = flag.Int("couch.turns", 10, "how often each who is compared has its turn")
 	turnTime  = flag.Duration("couch.turn", 500*time.Millisecond, "how long a turn takes")
 	rows      = flag.Int("couch.rows", 20_000, "rows of the feed that is read")
 	databases = flag.Int("couch.databases", 10_000, "databases of a hundred documents; ten times as many empty ones")
 	rest      = flag.Duration("couch.rest", 10*time.Second, "how long a node is left alone before its memory is read")
-	part      = flag.Duration("couch.part", 3*time.Minute, "how long each part of the filling of databases may take; then there are fewer")
+	part      = flag.Duration("couch.part", 10*time.Minute, "how long each part of the filling of databases may take; then there are fewer")
 )
 
 // ctx ends when the benchmark does.
@@ -91,6 +92,7 @@ func TestScenes(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			found := map[string]float64{}
 			s.run(t, func(v float64, unit string) { found[unit] = v })
+			*peer = false // Once is enough: it takes long to start.
 			for _, unit := range s.units {
 				if found[unit] <= 0 {
 					t.Errorf("%s is %v", unit, found[unit])
