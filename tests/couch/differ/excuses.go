@@ -91,19 +91,6 @@ var excuses = []Excuse{
 		Of: kinds("changes", "info"), Blur: without("seq", "last_seq", "update_seq"),
 	},
 	{
-		Row: "seq", Why: "documents of one _bulk_docs may come in another order",
-		Of: kinds("changes"), Blur: func(a *Answer) { sortedRows(a, "results") },
-	},
-	{
-		Row: "seq", Why: "the same, so that other documents lie before the limit",
-		Of: kinds("changes limited"), Blur: func(a *Answer) {
-			if m, ok := a.Body.(map[string]any); ok {
-				all, _ := m["results"].([]any)
-				a.Body = len(all)
-			}
-		},
-	},
-	{
 		Row: "eventsource, seq_interval, pending", Why: "there is none there",
 		Of: kinds("changes"), Blur: dropped("pending"),
 	},
@@ -214,6 +201,19 @@ var excuses = []Excuse{
 				}
 				return v
 			}, func(s string) string { return s })
+		},
+	},
+	{
+		Row: "seq", Why: "documents of one _bulk_docs may come in another order",
+		Of: kinds("changes"), Blur: func(a *Answer) { sortedRows(a, "results") },
+	},
+	{
+		Row: "seq", Why: "the same, so that other documents lie before the limit",
+		Of: kinds("changes limited"), Blur: func(a *Answer) {
+			if m, ok := a.Body.(map[string]any); ok {
+				all, _ := m["results"].([]any)
+				a.Body = len(all)
+			}
 		},
 	},
 	{
