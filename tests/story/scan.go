@@ -212,6 +212,7 @@ func (db database) ask(url string) (status int, body []byte, err error) {
 		return 0, nil, err
 	}
 	req.SetBasicAuth("admin", db.password)
+	req.Header.Set("X-Leap-Fresh", "1") // Another node may have just been told.
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, err
