@@ -18,7 +18,7 @@ type Config struct {
 	// KeyFiles name the files of the keys that seal the store on disk, each 64
 	// hex digits: the first seals what is written, the others still open what
 	// was. To change the key, put a new file first; an old one may go when
-	// "leapd couch keys" no longer lists its key, nor a backup needs it. Empty:
+	// "leapd couch keys" no longer lists its key, nor a copy of Dir needs it. Empty:
 	// the store lies on the disk in the clear.
 	KeyFiles []string `json:"key_files,omitempty"`
 

@@ -56,7 +56,8 @@
 //
 //	/  /_up  /_uuids  /_all_dbs  /_session
 //	/_dbs_info  /_db_updates  /_active_tasks  /_membership
-//	/_node/{_local,name}             _stats, _prometheus, _system
+//	/_node/{_local,name}             _stats, _prometheus, _system; of ours _overview, _page, _digest,
+//	                                 _cluster, _backup, _checkpoint
 //	/db                              PUT GET HEAD POST DELETE
 //	/db/id                           GET HEAD PUT DELETE COPY; rev, revs, revs_info, conflicts,
 //	                                 deleted_conflicts, meta, local_seq, open_revs, latest,

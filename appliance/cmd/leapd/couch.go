@@ -63,7 +63,7 @@ func couchKeysCommand() *cobra.Command {
 		Use:   "keys",
 		Short: "List the keys that files of the database are sealed under",
 		Long: `List the keys that files of the database are sealed under, the current one
-first. An old key that is not listed is needed only for older backups.`,
+first. An old key that is not listed is needed only for copies of the directory that are older.`,
 	}, func(cmd *cobra.Command, cfg bigcouch.Config) error {
 		list, err := bigcouch.KeysInUse(cfg)
 		if err != nil {

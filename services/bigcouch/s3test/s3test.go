@@ -190,7 +190,11 @@ func (s *Server) list(w http.ResponseWriter, prefix string) {
 }
 
 func (s *Server) listUploads(w http.ResponseWriter) {
-	type one struct{ Key, UploadId, Initiated string }
+	type one struct {
+		Key       string
+		ID        string `xml:"UploadId"`
+		Initiated string
+	}
 	var out struct {
 		XMLName xml.Name `xml:"ListMultipartUploadsResult"`
 		Upload  []one
