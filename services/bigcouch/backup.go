@@ -57,7 +57,7 @@ func (c *call) backup() error {
 // known before the moment that it is of.
 func (c *call) manifest() backup.Manifest {
 	m := backup.Manifest{Format: store.Format, Total: c.engine.shards + 1}
-	m.Node, m.Time = c.name(), time.Now().UTC().Truncate(time.Second)
+	m.Node, m.Time = c.name(), time.Now().UTC().Truncate(time.Millisecond)
 	if c.cfg.Cluster != nil {
 		for _, n := range c.cfg.Cluster.Nodes {
 			m.Cluster = append(m.Cluster, n.Name)

@@ -39,7 +39,7 @@ var ErrIdentity = errors.New("none of the identities opens the backup")
 // A Header is what everybody may know of a backup.
 type Header struct {
 	Node  string    `json:"node"`
-	Time  time.Time `json:"time"`            // When it was begun, UTC, in seconds.
+	Time  time.Time `json:"time"`            // When it was begun, UTC, in milliseconds.
 	Stale []uint16  `json:"stale,omitempty"` // Shards that no majority has confirmed: what was written last may not be in it.
 }
 

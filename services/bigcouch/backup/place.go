@@ -84,10 +84,10 @@ func (l Location) Find(ctx context.Context, where string) (Place, []string, erro
 }
 
 // nameTime is how a name says the time.
-const nameTime = "20060102T150405Z"
+const nameTime = "20060102T150405.000Z"
 
 var (
-	nameForm = regexp.MustCompile(`^couch-([A-Za-z0-9.-]+)-(\d{8}T\d{6}Z)\.backup$`)
+	nameForm = regexp.MustCompile(`^couch-([A-Za-z0-9.-]+)-(\d{8}T\d{6}\.\d{3}Z)\.backup$`)
 	unsafe   = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 )
 

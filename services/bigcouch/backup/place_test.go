@@ -173,7 +173,7 @@ func TestLocations(t *testing.T) {
 		}
 	}
 	for node, want := range map[string]string{"bigcouch@db1.example": "db1.example", "bigcouch@::1": "1", "bigcouch@": "node", "bigcouch@127.0.0.1": "127.0.0.1"} {
-		if got := name(node, 1); got != fmt.Sprintf("couch-%s-20260101T020304Z.backup", want) {
+		if got := name(node, 1); got != fmt.Sprintf("couch-%s-20260101T020304.000Z.backup", want) {
 			t.Errorf("%s: %s", node, got)
 		}
 	}
