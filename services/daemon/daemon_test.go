@@ -225,3 +225,34 @@ func TestServeWaitsForRequests(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 }
+
+// A request that outlives the grace is cut, also when it has left its body
+// unread: then the end of its connection goes unnoticed.
+func TestServeCutsRequests(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	hs := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		cancel()
+		<-r.Context().Done()
+	})}
+	served := make(chan error, 1)
+	go func() { served <- daemon.Serve(ctx, ln, hs) }()
+	resp, err := http.Post("http://"+ln.Addr().String(), "text/plain", strings.NewReader("unread"))
+	if err == nil {
+		resp.Body.Close()
+		t.Errorf("status %d from a request that was cut", resp.StatusCode)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the request goes on")
+	}
+}

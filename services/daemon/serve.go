@@ -15,7 +15,11 @@ func Serve(ctx context.Context, ln net.Listener, hs *http.Server) error {
 	if hs.ReadHeaderTimeout == 0 {
 		hs.ReadHeaderTimeout = 5 * time.Second
 	}
-	hs.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
+	// Cutting a connection does not end the context of a request whose body
+	// nobody has read: this does.
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	hs.BaseContext = func(net.Listener) context.Context { return base }
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
