@@ -57,8 +57,8 @@ func rot(t *testing.T, kind string, seed uint64) {
 		reread(t, a, written)
 	}
 	status, err := n.Wait(t.Context(), 20*time.Second)
-	if err != nil || status != daemon.ExitStay || !marked(t, n) {
-		t.Fatalf("seed %d, bits of %s flipped: status %d, want %d; marked %v; %v", seed, file, status, daemon.ExitStay, marked(t, n), err)
+	if err != nil || status != daemon.ExitStay || !n.Marked() {
+		t.Fatalf("seed %d, bits of %s flipped: status %d, want %d; marked %v; %v", seed, file, status, daemon.ExitStay, n.Marked(), err)
 	}
 	if err := n.Launch(); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -68,6 +69,12 @@ func diskFull(ctx context.Context, r *round) error {
 func flipBits(ctx context.Context, r *round) error {
 	n := r.lab.Nodes[r.any()]
 	n.Kill()
+	if r.rng.IntN(2) == 0 { // A start turns its log into tables.
+		if err := errors.Join(n.Launch(), n.Ready(ctx)); err != nil {
+			return err
+		}
+		n.Kill()
+	}
 	where, err := n.FlipAny(r.rng, 1)
 	if err != nil {
 		return err
@@ -78,6 +85,12 @@ func flipBits(ctx context.Context, r *round) error {
 	r.hold(ctx)
 	r.scrub(ctx, n) // Whatever it answers: the node ends when it finds damage.
 	status, err := n.Wait(ctx, 3*time.Second)
+	if err != nil && n.Marked() { // It has noticed: it is ending.
+		status, err = n.Wait(ctx, 30*time.Second)
+		if err != nil {
+			return fmt.Errorf("%s flipped and noticed: %w", where, err)
+		}
+	}
 	if err != nil {
 		r.harmless++
 		r.notes = append(r.notes, where+" flipped unnoticed")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -84,13 +83,6 @@ func do(t *testing.T, a *audit.Auditor, method, path, body string, out any) {
 	if _, err := a.Do(t.Context(), method, a.URLs[0], path, body, out); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// exists reports whether the store of a node is marked as damaged.
-func marked(t *testing.T, n *lab.Node) bool {
-	t.Helper()
-	_, err := os.Stat(filepath.Join(n.Dir, "DAMAGED"))
-	return err == nil
 }
 
 const put, post, get = http.MethodPut, http.MethodPost, http.MethodGet

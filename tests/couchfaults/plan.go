@@ -64,7 +64,11 @@ func (p *plan) run(ctx context.Context, out io.Writer, s *summary) (err error) {
 		err = r.play(ctx, f)
 		s.add(r)
 		if err != nil {
-			return fmt.Errorf("round %d of %d nodes (%s, seed %d): %w\n%s", n, p.nodes, f.name, p.seed, err, l.Logs(20))
+			err = fmt.Errorf("round %d of %d nodes (%s, seed %d): %w\n%s", n, p.nodes, f.name, p.seed, err, l.Logs(20))
+			for _, n := range l.Nodes {
+				n.Dump()
+			}
+			return err
 		}
 		fmt.Fprintf(out, "round %d of %d nodes, %s: %s, %.1fs\n", n, p.nodes, f.name, r.text(), time.Since(began).Seconds())
 	}

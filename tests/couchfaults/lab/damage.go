@@ -27,6 +27,12 @@ func (n *Node) Files(kind string) (files []string, err error) {
 	return files, err
 }
 
+// Marked reports whether the node has found its store damaged.
+func (n *Node) Marked() bool {
+	_, err := os.Stat(filepath.Join(n.Dir, "DAMAGED"))
+	return err == nil
+}
+
 // Flip inverts some bits of one file, where it is not empty space.
 func Flip(rng *rand.Rand, file string, bits int) error {
 	data, err := os.ReadFile(file)

@@ -151,6 +151,19 @@ func (n *Node) Stop(ctx context.Context) error {
 	return err
 }
 
+// Dump ends the process with a trace of all it was doing in its log.
+func (n *Node) Dump() {
+	if !n.Running() {
+		return
+	}
+	n.Resume()
+	n.cmd.Process.Signal(syscall.SIGQUIT) // It may have ended by itself.
+	select {
+	case <-n.ended:
+	case <-time.After(10 * time.Second):
+	}
+}
+
 // Pause stops the process in its tracks: it keeps its connections and says
 // nothing.
 func (n *Node) Pause() { n.paused = n.Running() && n.cmd.Process.Signal(syscall.SIGSTOP) == nil }
