@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -229,7 +230,10 @@ func (s *Store) sweep() error {
 	for _, name := range names {
 		base, witness := strings.CutSuffix(name, witnessSuffix)
 		if strings.HasPrefix(name, incomingPrefix) || witness && !slices.Contains(names, base+logSuffix) {
-			err = errors.Join(err, s.opts.FS.Remove(s.opts.FS.PathJoin(s.opts.Dir, name)))
+			gone := s.opts.FS.Remove(s.opts.FS.PathJoin(s.opts.Dir, name))
+			if gone != nil && !errors.Is(gone, fs.ErrNotExist) { // Pebble clears up at the same time.
+				err = errors.Join(err, gone)
+			}
 		}
 	}
 	return err
