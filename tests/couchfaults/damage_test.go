@@ -19,6 +19,7 @@ var flips = flag.Int("flips", 2, "how often a node's files of each kind are dama
 // A node by itself whose files rot stops with the status that says that a
 // restart cannot help, and stays down. Until then it serves nothing wrong.
 func TestFlippedBits(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{".sst", ".log"} {
 		t.Run(kind[1:], func(t *testing.T) {
 			t.Parallel()

@@ -148,6 +148,7 @@ func (h *hiding) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
 // Each broken promise is noticed, and a kept one is not called broken.
 func TestLiars(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, lab.Options{Nodes: 1})
 	start(t, l)
 	for _, tt := range []struct {

@@ -25,6 +25,7 @@ var cuts = flag.Int("cuts", 2, "how often the power of all nodes fails")
 // The power of all nodes fails at once, under load. Of what was not synced some
 // is lost. What clients were told before is there, however often that happens.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for _, nodes := range powered {
 		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
 			t.Parallel()
