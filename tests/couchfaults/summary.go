@@ -51,7 +51,7 @@ func (s *summary) text() string {
 		fmt.Sprintf("%d unknown outcomes", s.unknown),
 		fmt.Sprintf("histories not linearizable %d", s.broken),
 		fmt.Sprintf("digest differences %d", s.differing),
-		fmt.Sprintf("flipped bits detected %d, in dead bytes %d, served 0", s.detected, s.harmless),
+		fmt.Sprintf("nodes with a flipped bit that noticed %d, in dead bytes %d", s.detected, s.harmless),
 		fmt.Sprintf("%d feed rows", s.rows))
 	return "couch-faults: " + strings.Join(parts, ", ")
 }
