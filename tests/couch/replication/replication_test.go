@@ -1,4 +1,4 @@
-package couch
+package replication
 
 import (
 	"crypto/md5"
