@@ -5,6 +5,9 @@ type Excuse struct {
 	Row  string // Of the table in database.md section 12.
 	Why  string
 	Ends bool // The servers hold different things afterwards: the history ends.
+	// Timing says that it comes and goes with the timing of theirs: it need not
+	// be needed.
+	Timing bool
 
 	Of   func(r Request) bool     // To which requests it applies,
 	When func(theirs Answer) bool // and to which answers of theirs. Nil: to all.
@@ -54,11 +57,11 @@ func (j *Judge) Compare(r Request, ours, theirs Answer) (same, ends bool) {
 	return true, ends
 }
 
-// Unneeded returns the excuses that were never needed.
+// Unneeded returns the excuses that were never needed, and should have been.
 func (j *Judge) Unneeded() []Excuse {
 	var out []Excuse
 	for i, e := range j.excuses {
-		if j.needed[i] == 0 {
+		if j.needed[i] == 0 && !e.Timing {
 			out = append(out, e)
 		}
 	}

@@ -87,7 +87,7 @@ var documents = map[string]func(t *rapid.T) differ.Request{
 		return differ.Request{Method: http.MethodPut, Path: "/" + id, Body: differ.Object(fields(t, id))}
 	},
 	"update": func(t *rapid.T) differ.Request {
-		id := pick(t, "id", append(pushIDs, ids...)...)
+		id := pick(t, "id", slices.Concat(pushIDs, pushIDs, ids)...)
 		return differ.Request{Method: http.MethodPut, Path: "/" + id + "?rev=<cur " + id + ">", Body: differ.Object(fields(t, id))}
 	},
 	"malformed": func(t *rapid.T) differ.Request {
@@ -126,6 +126,9 @@ var documents = map[string]func(t *rapid.T) differ.Request{
 			"deleted_conflicts", maybe(t, "deleted_conflicts", "true"),
 			"attachments", maybe(t, "attachments", "true"))}
 	},
+	"get conflicts": func(t *rapid.T) differ.Request {
+		return differ.Request{Method: http.MethodGet, Path: "/" + pick(t, "id", pushIDs...) + "?conflicts=true&deleted_conflicts=true"}
+	},
 	"old revision": func(t *rapid.T) differ.Request {
 		id := id(t)
 		return pick(t, "old",
@@ -159,10 +162,13 @@ var documents = map[string]func(t *rapid.T) differ.Request{
 		id := pick(t, "id", pushIDs...)
 		doc := fields(t, id)
 		doc["_id"] = id
-		generation := rapid.IntRange(1, 3).Draw(t, "generation")
+		generation := pick(t, "generation", 1, 1, 1, 2, 3)
 		var hashes []string
-		for g := generation; g > 0; g-- {
-			hashes = append(hashes, hash(pick(t, "side", '0', 'f'), g, rapid.IntRange(0, 2).Draw(t, "branch")))
+		way := 0 // The branches that led to a revision: it has one history.
+		for g := 1; g <= generation; g++ {
+			branch := rapid.IntRange(0, 3).Draw(t, "branch")
+			way = 10*way + branch
+			hashes = slices.Insert(hashes, 0, hash(rune("00ff"[branch]), g, way))
 		}
 		doc["_rev"] = fmt.Sprintf("%d-%s", generation, hashes[0])
 		doc["_revisions"] = map[string]any{"start": generation, "ids": hashes}
@@ -250,9 +256,24 @@ var documents = map[string]func(t *rapid.T) differ.Request{
 	"info": func(*rapid.T) differ.Request { return differ.Request{Method: http.MethodGet} },
 }
 
+// weight is how often a kind is drawn: less often if a history may end with it,
+// more often if others need what it makes.
+func weight(kind string) int {
+	switch kind {
+	case "local", "wrong rev", "malformed":
+		return 1
+	case "push", "bulk", "delete", "over tombstone":
+		return 8
+	}
+	return 4
+}
+
 // requests generates a request of one of the kinds.
 func requests(of map[string]func(t *rapid.T) differ.Request) *rapid.Generator[differ.Request] {
-	names := slices.Sorted(maps.Keys(of))
+	var names []string
+	for _, kind := range slices.Sorted(maps.Keys(of)) {
+		names = append(names, slices.Repeat([]string{kind}, weight(kind))...)
+	}
 	return rapid.Custom(func(t *rapid.T) differ.Request {
 		kind := pick(t, "kind", names...)
 		r := of[kind](t)
@@ -263,5 +284,5 @@ func requests(of map[string]func(t *rapid.T) differ.Request) *rapid.Generator[di
 
 // hash is the hash of a revision of our own.
 func hash(side rune, generation, branch int) string {
-	return fmt.Sprintf("%s%08d", strings.Repeat(string(side), 24), 10*generation+branch)
+	return fmt.Sprintf("%s%d%07d", strings.Repeat(string(side), 24), generation, branch)
 }
