@@ -28,8 +28,10 @@ type Status struct {
 	Now        time.Time                `json:"now"`         // By the node's clock.
 	ClockKnown bool                     `json:"clock_known"` // It was set by a time server.
 	Current    Generation               `json:"current,omitzero"`
-	Good       uint64                   `json:"good"`     // Newest generation that was good. 0: none.
-	MeshKey    string                   `json:"mesh_key"` // Public key that the node made for the mesh, base64.
+	Good       uint64                   `json:"good"`              // Newest generation that was good. 0: none.
+	Highest    uint64                   `json:"highest"`           // Greatest number ever given to it: the next one is greater.
+	Secrets    []string                 `json:"secrets,omitempty"` // Digests of the secrets that it holds.
+	MeshKey    string                   `json:"mesh_key"`          // Public key that the node made for the mesh, base64.
 	Disk       Disk                     `json:"disk"`
 	Memory     Memory                   `json:"memory"`
 	Trouble    []string                 `json:"trouble,omitempty"` // What needs an operator.
@@ -75,7 +77,11 @@ type Memory struct {
 
 // An Event is a step of applying a document, or, with a verdict, its end.
 type Event struct {
-	Text    string      `json:"text"`
+	Text string `json:"text"`
+	// Contact says that the node's place in the network has changed, and that it
+	// waits for a request over a new connection: without one it goes back.
+	Contact bool        `json:"contact,omitempty"`
+	Error   string      `json:"error,omitempty"` // It could not even go back: an operator must look.
 	Verdict *Generation `json:"verdict,omitempty"`
 }
 

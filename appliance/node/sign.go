@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // What a signature is for. It is signed with the text, so that a text of one
@@ -51,21 +53,21 @@ type Bundle struct {
 	Secrets  map[string][]byte `json:"secrets,omitempty"`
 }
 
-// Missing returns the names of the secrets that d needs and that neither the
-// bundle nor has, the digests of what the node holds, provides; and an error if
-// a value in the bundle is not the one that d means.
-func (b Bundle) Missing(d Document, has map[string]string) (missing []string, err error) {
-	for name, value := range b.Secrets {
+// Missing returns the names of the secrets that d needs and that are neither in
+// the bundle nor, by their digests, held by the node; and an error if a value in
+// the bundle is not one that d means.
+func (b Bundle) Missing(d Document, held func(digest string) bool) (missing []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(b.Secrets)) {
 		want, ok := d.Secrets[name]
 		if !ok {
 			return nil, fmt.Errorf("secret %q is pushed, but the document does not name it", name)
 		}
-		if SecretDigest(value) != want {
+		if SecretDigest(b.Secrets[name]) != want {
 			return nil, fmt.Errorf("secret %q is not the one that the document means: compile and deploy again", name)
 		}
 	}
-	for name, want := range d.Secrets {
-		if _, pushed := b.Secrets[name]; !pushed && has[name] != want {
+	for _, name := range slices.Sorted(maps.Keys(d.Secrets)) {
+		if _, pushed := b.Secrets[name]; !pushed && !held(d.Secrets[name]) {
 			missing = append(missing, name)
 		}
 	}
