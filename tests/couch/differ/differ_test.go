@@ -40,6 +40,13 @@ func TestDiffer(t *testing.T) {
 	}
 	setFlag(t, "rapid.nofailfile", "true")
 	total := 0
+	for _, h := range known {
+		n, err := pair.Play(t.Context(), h)
+		total += n
+		if err != nil {
+			t.Errorf("%v\nafter:%s", err, told(h[:min(n+1, len(h))]))
+		}
+	}
 	for _, part := range []struct {
 		name      string
 		of        map[string]func(*rapid.T) differ.Request
