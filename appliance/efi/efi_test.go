@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"debug/pe"
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
@@ -22,51 +21,12 @@ import (
 	"time"
 
 	"leap.example/appliance/efi"
+	"leap.example/appliance/efi/efitest"
 )
 
-const peAt = 0x80 // Where the PE header of program stands.
+const peAt = efitest.HeaderAt
 
-// program returns a small program with these sections: name, content, ….
-func program(t testing.TB, sections ...string) []byte {
-	t.Helper()
-	const headers = 0x400
-	var out, body bytes.Buffer
-	out.WriteString("MZ")
-	out.Write(make([]byte, 0x3c-2))
-	write := func(v any) {
-		if err := binary.Write(&out, binary.LittleEndian, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(uint32(peAt))
-	out.Write(make([]byte, peAt-out.Len()))
-	out.WriteString("PE\x00\x00")
-	write(pe.FileHeader{
-		Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: uint16(len(sections) / 2),
-		SizeOfOptionalHeader: uint16(binary.Size(pe.OptionalHeader64{})), Characteristics: 0x22e,
-	})
-	write(pe.OptionalHeader64{
-		Magic: 0x20b, SectionAlignment: 0x1000, FileAlignment: 0x200, SizeOfHeaders: headers,
-		SizeOfImage: 0x10000, Subsystem: 10, NumberOfRvaAndSizes: 16,
-	})
-	for i := 0; i < len(sections); i += 2 {
-		h := pe.SectionHeader32{
-			VirtualSize: uint32(len(sections[i+1])), VirtualAddress: uint32(0x1000 * (i/2 + 1)),
-			SizeOfRawData: uint32(len(sections[i+1])+0x1ff) &^ 0x1ff, PointerToRawData: uint32(headers + body.Len()),
-		}
-		copy(h.Name[:], sections[i])
-		write(h)
-		body.WriteString(sections[i+1])
-		body.Write(make([]byte, int(h.SizeOfRawData)-len(sections[i+1])))
-	}
-	out.Write(make([]byte, headers-out.Len()))
-	return append(out.Bytes(), body.Bytes()...)
-}
-
-func uki(t testing.TB, version string) []byte {
-	return program(t, ".text", "code", efi.SectionRelease, efi.OSRelease(version),
-		efi.SectionCmdline, "quiet", efi.SectionInitrd, "files", efi.SectionKernel, "kernel")
-}
+func uki(version string) []byte { return efitest.UKI(version, "kernel", "files") }
 
 // vendor makes a key and a certificate that differ on each call.
 func vendor() (*rsa.PrivateKey, *x509.Certificate) {
@@ -112,7 +72,7 @@ func sign(t testing.TB, data []byte) []byte {
 }
 
 func TestUKI(t *testing.T) {
-	data := uki(t, "1.4.0~rc1")
+	data := uki("1.4.0~rc1")
 	u, err := efi.OpenUKI(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +98,7 @@ func TestUKI(t *testing.T) {
 
 func TestSign(t *testing.T) {
 	_, cert := ours()
-	data := uki(t, "1.0.0")
+	data := uki("1.0.0")
 	signed := sign(t, data)
 	m := open(t, signed)
 	if err := m.Verify(cert); err != nil {
@@ -165,7 +125,7 @@ func TestSign(t *testing.T) {
 
 // TestStrip holds that trailing symbols, as Debian's boot loader has them, go.
 func TestStrip(t *testing.T) {
-	data := program(t, ".text", "code")
+	data := efitest.Program(".text", "code")
 	clean := slices.Clone(data)
 	binary.LittleEndian.PutUint32(data[peAt+12:], uint32(len(data)))
 	binary.LittleEndian.PutUint32(data[peAt+16:], 1)
@@ -178,7 +138,7 @@ func TestStrip(t *testing.T) {
 func TestBadSignatures(t *testing.T) {
 	_, cert := ours()
 	_, other := vendor()
-	signed := sign(t, uki(t, "1.0.0"))
+	signed := sign(t, uki("1.0.0"))
 	// A certificate that says it is ours, with another key.
 	forged := *other
 	forged.RawIssuer, forged.SerialNumber = cert.RawIssuer, cert.SerialNumber
@@ -187,8 +147,8 @@ func TestBadSignatures(t *testing.T) {
 		data[at] ^= 1
 		return data
 	}
-	end := len(uki(t, "1.0.0"))
-	moved := append(uki(t, "1.0.1"), signed[end:]...) // The table of one program on another.
+	end := len(uki("1.0.0"))
+	moved := append(uki("1.0.1"), signed[end:]...) // The table of one program on another.
 	copy(moved[peAt+24+144:peAt+24+152], signed[peAt+24+144:])
 	for _, tt := range []struct {
 		name string
@@ -196,7 +156,7 @@ func TestBadSignatures(t *testing.T) {
 		cert *x509.Certificate
 		want string
 	}{
-		{"unsigned", uki(t, "1.0.0"), cert, "there is none"},
+		{"unsigned", uki("1.0.0"), cert, "there is none"},
 		{"another vendor", signed, other, "by another certificate"},
 		{"another key", signed, &forged, "verification error"},
 		{"changed code", flip(0x400), cert, "of another program"},
@@ -220,7 +180,7 @@ func TestBadSignatures(t *testing.T) {
 // lies in the message for information.
 func TestEveryByte(t *testing.T) {
 	_, cert := ours()
-	signed := sign(t, uki(t, "1.0.0"))
+	signed := sign(t, uki("1.0.0"))
 	lies := bytes.Index(signed, cert.Raw)
 	for i := range signed {
 		if i >= peAt+24+64 && i < peAt+24+68 || i >= lies && i < lies+len(cert.Raw) {
@@ -240,7 +200,7 @@ func TestEveryByte(t *testing.T) {
 // TestCut holds that no cut file is taken for a whole one.
 func TestCut(t *testing.T) {
 	_, cert := ours()
-	signed := sign(t, uki(t, "1.0.0"))
+	signed := sign(t, uki("1.0.0"))
 	for n := range signed {
 		m, err := efi.Open(bytes.NewReader(signed[:n]), int64(n))
 		if err == nil && m.Verify(cert) == nil {
@@ -257,14 +217,14 @@ func TestBadReleases(t *testing.T) {
 	}{
 		{"empty", nil, "MZ"},
 		{"text", []byte(strings.Repeat("text", 100)), "MZ"},
-		{"no sections", program(t), "0 sections"},
-		{"no release", program(t, ".text", "x"), "no section .osrel"},
-		{"another system", program(t, efi.SectionRelease, "ID=debian\n"), "another system"},
-		{"bad version", uki(t, "1.0+3"), "version"},
-		{"two releases", program(t, efi.SectionRelease, "ID=a\n", efi.SectionRelease, "ID=leap\n"), "two sections"},
-		{"no kernel", program(t, efi.SectionRelease, efi.OSRelease("1"), efi.SectionCmdline, "", efi.SectionInitrd, "x"), "no section .linux"},
-		{"empty kernel", program(t, efi.SectionRelease, efi.OSRelease("1"), efi.SectionCmdline, "", efi.SectionInitrd, "x", efi.SectionKernel, ""), "is empty"},
-		{"long command line", program(t, efi.SectionRelease, efi.OSRelease("1"), efi.SectionCmdline, strings.Repeat("x", 1<<13)), "8192 bytes"},
+		{"no sections", efitest.Program(), "0 sections"},
+		{"no release", efitest.Program(".text", "x"), "no section .osrel"},
+		{"another system", efitest.Program(efi.SectionRelease, "ID=debian\n"), "another system"},
+		{"bad version", uki("1.0+3"), "version"},
+		{"two releases", efitest.Program(efi.SectionRelease, "ID=a\n", efi.SectionRelease, "ID=leap\n"), "two sections"},
+		{"no kernel", efitest.Program(efi.SectionRelease, efi.OSRelease("1"), efi.SectionCmdline, "", efi.SectionInitrd, "x"), "no section .linux"},
+		{"empty kernel", efitest.Program(efi.SectionRelease, efi.OSRelease("1"), efi.SectionCmdline, "", efi.SectionInitrd, "x", efi.SectionKernel, ""), "is empty"},
+		{"long command line", efitest.Program(efi.SectionRelease, efi.OSRelease("1"), efi.SectionCmdline, strings.Repeat("x", 1<<13)), "8192 bytes"},
 	} {
 		_, err := efi.OpenUKI(bytes.NewReader(tt.data), int64(len(tt.data)))
 		if !errors.Is(err, efi.ErrFormat) || !strings.Contains(err.Error(), tt.want) {
@@ -307,8 +267,8 @@ func TestForeign(t *testing.T) {
 	}
 	certPath := put("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
 	keyPath := put("key.pem", pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
-	unsigned := put("unsigned.efi", uki(t, "1.0.0"))
-	signed := put("signed.efi", sign(t, uki(t, "1.0.0")))
+	unsigned := put("unsigned.efi", uki("1.0.0"))
+	signed := put("signed.efi", sign(t, uki("1.0.0")))
 	run := func(args ...string) string {
 		out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
 		if err != nil {

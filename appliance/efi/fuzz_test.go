@@ -8,14 +8,15 @@ import (
 	"testing"
 
 	"leap.example/appliance/efi"
+	"leap.example/appliance/efi/efitest"
 )
 
 // FuzzOpenUKI holds that whatever is taken can be read, stripped, signed and
 // verified.
 func FuzzOpenUKI(f *testing.F) {
-	f.Add(uki(f, "1.0.0"))
-	f.Add(sign(f, uki(f, "1.0.0")))
-	f.Add(program(f, ".text", "code"))
+	f.Add(uki("1.0.0"))
+	f.Add(sign(f, uki("1.0.0")))
+	f.Add(efitest.Program(".text", "code"))
 	key, cert := ours()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		u, err := efi.OpenUKI(bytes.NewReader(data), int64(len(data)))
@@ -46,13 +47,13 @@ func FuzzOpenUKI(f *testing.F) {
 // FuzzVerify holds that no message makes a program good that was not signed.
 func FuzzVerify(f *testing.F) {
 	_, cert := ours()
-	signed := sign(f, uki(f, "1.0.0"))
-	end := len(uki(f, "1.0.0"))
+	signed := sign(f, uki("1.0.0"))
+	end := len(uki("1.0.0"))
 	f.Add(signed[end+8:])
 	f.Fuzz(func(t *testing.T, message []byte) {
 		message = message[:len(message)&^7]
 		le := binary.LittleEndian
-		other := uki(t, "1.0.1")
+		other := uki("1.0.1")
 		le.PutUint32(other[peAt+24+144:], uint32(end))
 		le.PutUint32(other[peAt+24+148:], uint32(8+len(message)))
 		other = le.AppendUint32(other, uint32(8+len(message)))

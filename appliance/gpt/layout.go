@@ -35,6 +35,10 @@ const (
 	sectorAlign = alignment / SectorSize
 )
 
+// DiskSize is the size of a disk whose perm has at least so many bytes, a
+// multiple of 1 MiB.
+func DiskSize(perm int64) int64 { return permStart + perm + alignment }
+
 // Layout is the table of a node's disk with so many bytes.
 func Layout(size int64) (Table, error) {
 	if size < LeastDisk {
