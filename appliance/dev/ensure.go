@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"leap.example/appliance/durable"
 	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/envelope"
 	"leap.example/services/protocol/provider"
@@ -91,30 +92,8 @@ func (p Provider) once(f func() ([]byte, error), elem ...string) error {
 	return write(path, data)
 }
 
-// write writes a file durably: temporary, fsync, rename, fsync of the directory.
-func write(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // After the rename there is nothing to remove.
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+// write writes a file that its owner alone reads.
+func write(path string, data []byte) error { return durable.WriteFile(path, data, 0o600) }
 
 // writeJSON writes v as a document.
 func writeJSON(path string, v any) error {

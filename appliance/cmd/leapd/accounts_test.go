@@ -97,14 +97,14 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 }
 
-// A node is a database node of dev, set up, with the database of one user.
-type node struct {
+// A oneNode is a node of the database of dev, set up, with the database of one user.
+type oneNode struct {
 	p  dev.Provider
 	hc *http.Client
 	db *couch.DB
 }
 
-func newNode(t *testing.T) node {
+func newNode(t *testing.T) oneNode {
 	t.Helper()
 	p := newProvider(t)
 	check(t, p.Ensure())
@@ -123,7 +123,7 @@ func newNode(t *testing.T) node {
 	stop := background(t, g.Run)
 	db, err := couch.Open(devCouch(p, "admin"), slog.New(slog.DiscardHandler))
 	check(t, err)
-	n := node{p, &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}, db}
+	n := oneNode{p, &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}, db}
 	t.Cleanup(func() {
 		n.hc.CloseIdleConnections()
 		check(t, db.Close())
@@ -135,13 +135,13 @@ func newNode(t *testing.T) node {
 }
 
 // secure brings every database back to its layout.
-func (n node) secure(t *testing.T) {
+func (n oneNode) secure(t *testing.T) {
 	t.Helper()
 	check(t, n.db.Setup(t.Context()))
 	check(t, n.db.UserDBs().Create(t.Context(), strings.Repeat("0", 32)))
 }
 
-func (n node) databases(t *testing.T) []string {
+func (n oneNode) databases(t *testing.T) []string {
 	t.Helper()
 	status, body := n.do(t, "admin", "GET", "/_all_dbs", "")
 	var names []string
@@ -152,7 +152,7 @@ func (n node) databases(t *testing.T) []string {
 }
 
 // do makes a request with an account of the database; "" is nobody.
-func (n node) do(t *testing.T, account, method, path, body string) (int, string) {
+func (n oneNode) do(t *testing.T, account, method, path, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, "http://"+n.p.Addr(dev.PortCouch)+path, strings.NewReader(body))
 	check(t, err)
@@ -171,7 +171,7 @@ func (n node) do(t *testing.T, account, method, path, body string) (int, string)
 }
 
 // wants checks whether an account may do something.
-func (n node) wants(t *testing.T, account, method, path, body string, allowed bool) {
+func (n oneNode) wants(t *testing.T, account, method, path, body string, allowed bool) {
 	t.Helper()
 	status, text := n.do(t, account, method, path, body)
 	refused := status == http.StatusForbidden || status == http.StatusUnauthorized

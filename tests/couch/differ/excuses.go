@@ -197,17 +197,6 @@ var excuses = []Excuse{
 		Of: func(r Request) bool { return r.has("deleted_conflicts") }, Blur: dropped("_deleted_conflicts"),
 	},
 	{
-		Row: "section 11, conflicts", Why: "in the order of winning here, in that of arrival there",
-		Of: kinds("get", "all_docs", "changes", "bulk_get"), Blur: func(a *Answer) {
-			a.Body = walk(a.Body, func(name string, v any) any {
-				if name == "_conflicts" {
-					sorted(&Answer{Body: v})
-				}
-				return v
-			}, func(s string) string { return s })
-		},
-	},
-	{
 		Row: "seq", Why: "documents of one _bulk_docs may come in another order", Timing: true,
 		Of: kinds("changes"), Blur: func(a *Answer) { sortedRows(a, "results") },
 	},
@@ -227,10 +216,6 @@ var excuses = []Excuse{
 				a.Body = m["doc_count"]
 			}
 		},
-	},
-	{
-		Row: "view and mango strings", Why: "a query has the rows of an index in its order, and without one of the ids in theirs",
-		Of: func(r Request) bool { return r.Kind == "find" && !strings.Contains(r.Body, `"sort"`) }, Blur: func(a *Answer) { sortedRows(a, "docs") },
 	},
 	{
 		Row: "section 11, _find", Why: "an $or over several fields may be refused there",

@@ -1,0 +1,188 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/semver"
+
+	"leap.example/appliance/health"
+	"leap.example/appliance/node"
+	"leap.example/services/protocol/problem"
+)
+
+// Defaults of [node.Gate].
+const (
+	readyFor = 2 * time.Minute
+	watchFor = 5 * time.Minute
+	busyFor  = 3 * time.Second // How long a document waits for another one.
+)
+
+// verify returns the document in signed, if it is one for this node that this
+// release can apply.
+func (a *Agent) verify(signed node.Signed) (node.Document, error) {
+	text, err := signed.Open(a.cfg.Identity.Signer, node.ForDocument)
+	if err != nil {
+		return node.Document{}, problem.Permission.Errorf("%w: deploy from the instance that this node was made by", err)
+	}
+	d, err := node.ParseDocument(text)
+	if err != nil {
+		return node.Document{}, problem.Invalid.Errorf("%w", err)
+	}
+	if id := a.cfg.Identity; d.Node != id.Node || d.Provider != id.Provider {
+		return node.Document{}, problem.Invalid.Errorf("this document is for %s of %s, and this is %s of %s", d.Node, d.Provider, id.Node, id.Provider)
+	}
+	if d.LeastImage != "" && semver.Compare("v"+a.cfg.Release, "v"+d.LeastImage) < 0 {
+		return node.Document{}, problem.Invalid.Errorf("this document needs release %s, and this node runs %s: update it first", d.LeastImage, a.cfg.Release)
+	}
+	return d, nil
+}
+
+// errBusy is that one document is being judged while another one comes.
+var errBusy = problem.Unavailable.Errorf("another document is being applied: wait for its verdict")
+
+// Apply takes a document, makes the node what it says, and returns the verdict.
+// An error is that it was refused and that nothing was changed; a bad verdict,
+// that the node is what it was before again. told hears of each step. It goes on
+// if the connection that asked for it breaks: ctx is the agent's.
+func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event)) (node.Generation, error) {
+	select {
+	case a.applying <- struct{}{}:
+		defer func() { <-a.applying }()
+	case <-ctx.Done():
+		return node.Generation{}, ctx.Err()
+	case <-time.After(busyFor):
+		return node.Generation{}, errBusy
+	}
+	d, err := a.verify(b.Document)
+	if err != nil {
+		return node.Generation{}, err
+	}
+	before, state := a.now()
+	if state.State == node.StateGood && d.Digest() == state.Digest {
+		told(node.Event{Text: "nothing to do: the node is what this document says"})
+		return state, nil
+	}
+	if err := a.accept(d, b); err != nil {
+		return node.Generation{}, err
+	}
+	trial := node.Generation{Number: d.Generation, Digest: d.Digest(), State: node.StateTrial}
+	err = errors.Join(a.gens.add(b.Document, trial), a.gens.setCurrent(trial.Number))
+	if err != nil {
+		return node.Generation{}, problem.Unavailable.Errorf("the document cannot be kept: %w", err)
+	}
+	a.set(d, trial)
+	err = a.install(ctx, d, func(s string) { told(node.Event{Text: s}) })
+	if err == nil {
+		err = a.judge(ctx, d, &before, told)
+	}
+	kept := a.conclude(ctx, trial, err)
+	a.setTrouble(kept)
+	if kept != nil {
+		return node.Generation{}, problem.Internal.Errorf("%w", kept)
+	}
+	_, verdict, readErr := a.gens.read(trial.Number)
+	return verdict, readErr
+}
+
+// accept checks all of a document that can be checked without applying it, and
+// keeps its secrets.
+func (a *Agent) accept(d node.Document, b node.Bundle) error {
+	highest, _, err := a.gens.summary(0)
+	if err != nil {
+		return err
+	}
+	if d.Generation <= highest {
+		return problem.Stale.Errorf("generation %d is not newer than %d, which this node has seen: deploy again", d.Generation, highest)
+	}
+	var broken error
+	missing, err := b.Missing(d, func(digest string) bool {
+		_, err := a.keys.Get(digest)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			broken = err
+		}
+		return err == nil
+	})
+	switch {
+	case broken != nil:
+		return broken
+	case err != nil:
+		return problem.Invalid.Errorf("%w", err)
+	case len(missing) > 0:
+		return problem.Invalid.Errorf("the node lacks the secrets %s: deploy again", strings.Join(missing, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
+		text, err := config(a.cfg.RunDir, name, d.Services[name])
+		if err == nil {
+			err = a.parts.Check(name, text)
+		}
+		if err != nil {
+			return problem.Invalid.Errorf("service %s: %w", name, err)
+		}
+	}
+	for _, value := range b.Secrets {
+		if err := a.keys.Put(node.SecretDigest(value), value); err != nil {
+			return problem.Unavailable.Errorf("the secrets cannot be kept: %w", err)
+		}
+	}
+	return nil
+}
+
+// judge decides whether a document that is applied is good. before is what was
+// applied before it, if that is known.
+func (a *Agent) judge(ctx context.Context, d node.Document, before *node.Document, told func(node.Event)) error {
+	ready := d.Gate.Ready.Or(readyFor)
+	contacts := a.contacts.Load()
+	if err := (health.Gate{
+		Ready: ready, Watch: d.Gate.Watch.Or(watchFor),
+		Probe: func(ctx context.Context) map[string]health.Report { return a.probe(ctx, d) },
+		Told:  func(s string) { told(node.Event{Text: s}) },
+	}).Wait(ctx); err != nil {
+		return err
+	}
+	if before == nil || (reflect.DeepEqual(before.Network, d.Network) && reflect.DeepEqual(before.Agent, d.Agent)) {
+		return nil
+	}
+	told(node.Event{Text: "the network has changed: waiting to be reached by a new connection", Contact: true})
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(ready); a.contacts.Load() == contacts; {
+		if time.Now().After(end) {
+			return fmt.Errorf("no operator has reached the node within %v of the change of its network", ready)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// probe asks all services of d how they are.
+func (a *Agent) probe(ctx context.Context, d node.Document) map[string]health.Report {
+	all := make(map[string]health.Report, len(d.Services))
+	processes, err := a.parts.Supervisor.Processes(ctx)
+	for name := range d.Services {
+		p := processes[name]
+		r := health.Report{Restarts: p.Restarts, Err: err}
+		switch {
+		case err != nil:
+		case !p.Running && p.Error != "":
+			r.Err = fmt.Errorf("does not run: %s", p.Error)
+		case !p.Running:
+			r.Err = errors.New("does not run")
+		default:
+			r.Err = health.Ask(ctx, a.socket(name))
+		}
+		all[name] = r
+	}
+	return all
+}

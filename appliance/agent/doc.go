@@ -1,0 +1,36 @@
+// Package agent is the operator's hand on a node: it takes node documents,
+// makes the node what they say, judges whether that is good, and takes it back
+// if not. It is the only process beside init that runs as root.
+//
+// # Generations
+//
+// A document becomes a numbered directory on the writable partition before
+// anything is done with it. Numbers only grow, also past documents that were
+// refused by the gate, so that an old document can never be played again. The
+// generation on trial is the current one; if it is found bad, the newest good
+// one becomes current again and the bad one stays, with the reason, for people
+// to read. What a crash or a power cut leaves behind is a whole generation on
+// trial, which is judged at the next start.
+//
+// # Applying
+//
+// Firewall, addresses, mesh, then services, each to the state that the document
+// wants: what is so already is left alone, and a service whose part of the
+// document is the same is not restarted. The gate of package health then
+// decides. If the node's place in the network changed, an operator must also
+// have reached it by a new connection: who cuts himself off gets the node back
+// by waiting.
+//
+// # Who may talk to it
+//
+// TLS 1.3 with certificates on both sides. The node's own comes from its
+// identity; an operator's is signed by the operators' authority, which the
+// document (before it, the identity) names, and says the role as organizational
+// unit. There are no passwords.
+//
+// # Secrets
+//
+// They come beside the document, are checked against the digests in it, kept
+// under these digests by package keystore, and given to services as copies in
+// memory. They are removed when no kept generation names them.
+package agent

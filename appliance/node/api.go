@@ -1,0 +1,93 @@
+package node
+
+import "time"
+
+// The agent's API: JSON over HTTPS with certificates on both sides. An
+// operator's certificate is signed by the operators' authority and has its role
+// as organizational unit.
+const (
+	RoleDeploy = "deploy"    // May do everything.
+	RoleRead   = "read-only" // May look.
+)
+
+// Paths of the API.
+const (
+	PathStatus  = "/v1/status"  // GET: [Status].
+	PathApply   = "/v1/apply"   // POST [Bundle]: lines of [Event]; the last one has a verdict.
+	PathLogs    = "/v1/logs"    // GET ?service=&follow=1&lines=: lines of [LogLine].
+	PathMetrics = "/v1/metrics" // GET: of all services, in Prometheus' format.
+	PathReboot  = "/v1/reboot"  // POST: answers, then restarts the machine.
+)
+
+// Status is how a node is.
+type Status struct {
+	Provider   string                   `json:"provider"`
+	Node       string                   `json:"node"`
+	Release    string                   `json:"release"`
+	Booted     time.Time                `json:"booted"`
+	Now        time.Time                `json:"now"`         // By the node's clock.
+	ClockKnown bool                     `json:"clock_known"` // It was set by a time server.
+	Current    Generation               `json:"current,omitzero"`
+	Good       uint64                   `json:"good"`              // Newest generation that was good. 0: none.
+	Highest    uint64                   `json:"highest"`           // Greatest number ever given to it: the next one is greater.
+	Secrets    []string                 `json:"secrets,omitempty"` // Digests of the secrets that it holds.
+	MeshKey    string                   `json:"mesh_key"`          // Public key that the node made for the mesh, base64.
+	Disk       Disk                     `json:"disk"`
+	Memory     Memory                   `json:"memory"`
+	Trouble    []string                 `json:"trouble,omitempty"` // What needs an operator.
+	Services   map[string]ServiceStatus `json:"services,omitempty"`
+}
+
+// A Generation is one document that a node was given.
+type Generation struct {
+	Number uint64 `json:"number"`
+	Digest string `json:"digest"`           // [Document.Digest].
+	State  string `json:"state"`            // [StateTrial], [StateGood] or [StateBad].
+	Reason string `json:"reason,omitempty"` // Why it is bad.
+}
+
+// States of a generation.
+const (
+	StateTrial = "trial"
+	StateGood  = "good"
+	StateBad   = "bad"
+)
+
+// ServiceStatus is how a service is.
+type ServiceStatus struct {
+	Running  bool      `json:"running"`
+	Healthy  bool      `json:"healthy"`
+	PID      int       `json:"pid,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Restarts int       `json:"restarts"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// Disk is the writable partition, in bytes.
+type Disk struct {
+	Size int64 `json:"size"`
+	Free int64 `json:"free"`
+}
+
+// Memory is the machine's, in bytes.
+type Memory struct {
+	Size      int64 `json:"size"`
+	Available int64 `json:"available"`
+}
+
+// An Event is a step of applying a document, or, with a verdict, its end.
+type Event struct {
+	Text string `json:"text"`
+	// Contact says that the node's place in the network has changed, and that it
+	// waits for a request over a new connection: without one it goes back.
+	Contact bool        `json:"contact,omitempty"`
+	Error   string      `json:"error,omitempty"` // It could not even go back: an operator must look.
+	Verdict *Generation `json:"verdict,omitempty"`
+}
+
+// A LogLine is one line that a service wrote.
+type LogLine struct {
+	Time    time.Time `json:"time"`
+	Service string    `json:"service"`
+	Text    string    `json:"text"`
+}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// An Identity is what a node knows before it is given a document: who it is,
+// whom it obeys, and how it is reached. It is read once, from a small disk that
+// is attached to the machine, and kept. It holds the node's own key and no
+// other secret.
+type Identity struct {
+	Schema    int       `json:"schema"`   // Required: [Schema].
+	Provider  string    `json:"provider"` // Domain. Required.
+	Node      string    `json:"node"`     // Name. Required.
+	Signer    []byte    `json:"signer"`   // Ed25519 key that verifies documents. Required.
+	Interface Interface `json:"interface"`
+	Agent     Agent     `json:"agent"`
+	// Certificate, PEM, is signed by the provider's node authority for the name
+	// [ServerName]; Key, PEM, is its key. Required.
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+	// Reinstall allows a node that has an identity of this provider to take
+	// this one instead and to lose everything that it holds.
+	Reinstall bool `json:"reinstall,omitempty"`
+}
+
+// ServerName is the name in the certificate of a node's agent.
+func ServerName(node, provider string) string { return node + ".node." + provider }
+
+// ParseIdentity reads the text of an identity strictly.
+func ParseIdentity(text []byte) (Identity, error) {
+	var id Identity
+	s, err := Decode("identity", text, &id)
+	if err != nil {
+		return Identity{}, err
+	}
+	c := checker{s: s}
+	c.schema(id.Schema)
+	c.names(id.Provider, id.Node)
+	if len(id.Signer) != ed25519.PublicKeySize {
+		c.failf("/signer", "an Ed25519 public key has %d bytes", ed25519.PublicKeySize)
+	}
+	c.iface("/interface", id.Interface)
+	c.agent(id.Agent)
+	if id.Certificate == "" || id.Key == "" {
+		c.failf("/certificate", "certificate and key are required")
+	}
+	return id, errors.Join(c.errs...)
+}
+
+// The disk of an identity: a magic, the length of what follows, and a [Signed]
+// as JSON, filled with zeros up to its size.
+const (
+	IdentityDiskSize = 1 << 20
+	identityMagic    = "LEAPID\x001"
+	identityHeader   = len(identityMagic) + 4
+)
+
+// Errors of [ReadIdentityDisk].
+var (
+	// ErrNoIdentity is that a disk is some other disk.
+	ErrNoIdentity = errors.New("this disk holds no identity")
+	// ErrIdentityDisk is that it holds what is no whole identity.
+	ErrIdentityDisk = errors.New("the identity on this disk is damaged: write it anew")
+)
+
+// IdentityDisk returns the content of a disk with a signed identity.
+func IdentityDisk(s Signed) ([]byte, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > IdentityDiskSize-identityHeader {
+		return nil, fmt.Errorf("the identity has %d bytes, more than its disk", len(text))
+	}
+	disk := make([]byte, IdentityDiskSize)
+	n := copy(disk, identityMagic)
+	binary.BigEndian.PutUint32(disk[n:], uint32(len(text)))
+	copy(disk[identityHeader:], text)
+	return disk, nil
+}
+
+// ReadIdentityDisk returns the signed identity at the beginning of a disk, of
+// which at most the first [IdentityDiskSize] bytes are given. The signature is
+// not checked: a node without an identity has nothing to check it with, and
+// one that has an identity checks it with that one's signer.
+func ReadIdentityDisk(disk []byte) (Signed, error) {
+	var s Signed
+	if len(disk) < identityHeader || !bytes.HasPrefix(disk, []byte(identityMagic)) {
+		return s, ErrNoIdentity
+	}
+	n := binary.BigEndian.Uint32(disk[len(identityMagic):])
+	if int64(n) > int64(len(disk)-identityHeader) {
+		return s, ErrIdentityDisk
+	}
+	if _, err := Decode("identity disk", disk[identityHeader:identityHeader+int(n)], &s); err != nil {
+		return Signed{}, fmt.Errorf("%w (%w)", ErrIdentityDisk, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,61 @@
+package node
+
+import (
+	"maps"
+	"path"
+	"slices"
+)
+
+// Where things are on a node. What is below /perm outlives a restart; what is
+// below /run is made anew from it at every start and lies in memory.
+const (
+	Perm        = "/perm"                  // The writable partition.
+	GenerationD = Perm + "/node"           // Documents, by generation.
+	KeyDir      = Perm + "/keys"           // Secrets; nobody but root reads it.
+	LogDir      = Perm + "/log"            // The last log lines of each service.
+	RunDir      = "/run/leap"              // One directory for each service.
+	ReleaseFile = "/etc/leap/release.json" // What image this is.
+)
+
+// ServiceDir is the directory that holds a service's configuration.
+func ServiceDir(service string) string { return path.Join(RunDir, service) }
+
+// ConfigPath is the path of a service's configuration.
+func ConfigPath(service string) string { return path.Join(ServiceDir(service), "config.json") }
+
+// HealthPath is the path of the socket on which a service tells how it is.
+func HealthPath(service string) string { return path.Join(ServiceDir(service), "health", "sock") }
+
+// FilePath is the path of one of a service's files.
+func FilePath(service, name string) string { return path.Join(ServiceDir(service), "files", name) }
+
+// SecretPath is the path of one of a service's secrets.
+func SecretPath(service, name string) string { return path.Join(ServiceDir(service), "secrets", name) }
+
+// StateDir is the directory on the writable partition that a service owns.
+func StateDir(service string) string { return path.Join(Perm, "state", service) }
+
+// ids are the user and group ids of services. An id is never given to another
+// service, since files on the writable partition belong to it for ever.
+var ids = map[string]int{
+	"bigcouch":   1001,
+	"ca":         1002,
+	"couchsetup": 1003,
+	"dns":        1004,
+	"mx":         1005,
+	"nickserver": 1006,
+	"relay":      1007,
+	"soledad":    1008,
+	"tapicero":   1009,
+	"webapp":     1010,
+}
+
+// ID is the user id, and the group id, of a service; ok says whether there is
+// such a service.
+func ID(service string) (id int, ok bool) {
+	id, ok = ids[service]
+	return id, ok
+}
+
+// Services are the names of all services that a node may run, sorted.
+func Services() []string { return slices.Sorted(maps.Keys(ids)) }
