@@ -2,11 +2,14 @@ package efi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
+	"strings"
 )
 
 // A Release is what an image says of itself, in a file of its own file system.
@@ -62,4 +65,46 @@ func CheckVersion(v string) error {
 		return fmt.Errorf("version %q is not of the form 1.4.0 or 1.4.0~rc1", v)
 	}
 	return nil
+}
+
+// Compare returns -1, 0 or +1 as the version a is older than, the same as, or
+// newer than b: in the order in which the boot loader sorts them. A version that
+// is not of the form is older than all that are.
+func Compare(a, b string) int {
+	okA, okB := version.MatchString(a), version.MatchString(b)
+	if !okA || !okB {
+		return cmp.Compare(one(okA), one(okB))
+	}
+	a, preA, isPreA := strings.Cut(a, "~")
+	b, preB, isPreB := strings.Cut(b, "~")
+	numbersA, numbersB := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range max(len(numbersA), len(numbersB)) {
+		if c := cmp.Compare(number(numbersA, i), number(numbersB, i)); c != 0 {
+			return c
+		}
+	}
+	if isPreA && isPreB {
+		return cmp.Compare(preA, preB)
+	}
+	return cmp.Compare(one(isPreB), one(isPreA))
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// number is the i-th of numbers, each of at most nine digits. One that is not
+// there is less than 0.
+func number(numbers []string, i int) int {
+	if i >= len(numbers) {
+		return -1
+	}
+	n, err := strconv.Atoi(numbers[i])
+	if err != nil {
+		panic(err) // The form was checked.
+	}
+	return n
 }
