@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/semver"
-
+	"leap.example/appliance/efi"
 	"leap.example/appliance/health"
 	"leap.example/appliance/node"
 	"leap.example/services/protocol/problem"
@@ -39,7 +38,7 @@ func (a *Agent) verify(signed node.Signed) (node.Document, error) {
 	if id := a.cfg.Identity; d.Node != id.Node || d.Provider != id.Provider {
 		return node.Document{}, problem.Invalid.Errorf("this document is for %s of %s, and this is %s of %s", d.Node, d.Provider, id.Node, id.Provider)
 	}
-	if d.LeastImage != "" && semver.Compare("v"+a.cfg.Release, "v"+d.LeastImage) < 0 {
+	if d.LeastImage != "" && efi.Compare(a.cfg.Release, d.LeastImage) < 0 {
 		return node.Document{}, problem.Invalid.Errorf("this document needs release %s, and this node runs %s: update it first", d.LeastImage, a.cfg.Release)
 	}
 	return d, nil

@@ -1,0 +1,122 @@
+package uki
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// program returns leapd, built or read.
+func (o Options) program(ctx context.Context) ([]byte, error) {
+	path := o.Program
+	if path == "" {
+		dir, err := os.MkdirTemp("", "leapd-*")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		path = filepath.Join(dir, "leapd")
+		if err := Compile(ctx, o.Source, "./appliance/cmd/leapd", path); err != nil {
+			return nil, err
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return data, checkStatic(data)
+}
+
+// Compile builds a program of a module for nodes, so that the same source and
+// toolchain give the same bytes in every directory.
+func Compile(ctx context.Context, module, program, out string) error {
+	if out, err := filepath.Abs(out); err != nil {
+		return err
+	} else if _, err := goCommand(ctx, module, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, program); err != nil {
+		return fmt.Errorf("building %s: %w", program, err)
+	}
+	return nil
+}
+
+// goCommand runs the go command in a module. What the environment could change
+// in a program is set, whatever it was.
+func goCommand(ctx context.Context, module string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = module
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1",
+		"GOFLAGS=", "GOEXPERIMENT=", "GODEBUG=", "GOFIPS140=off", "GOWORK=off", "GOTOOLCHAIN=local")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}
+
+// checkStatic checks that a program needs nothing beside itself to run.
+func checkStatic(program []byte) error {
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		return fmt.Errorf("leapd: %w", err)
+	}
+	if f.Machine != elf.EM_X86_64 {
+		return fmt.Errorf("leapd is built for %s", f.Machine)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			return fmt.Errorf("leapd is linked dynamically: build it with CGO_ENABLED=0")
+		}
+	}
+	return nil
+}
+
+// kernel returns the kernel, of the module that the source's go.mod names or
+// of a file.
+func (o Options) kernel(ctx context.Context) (part, error) {
+	path := o.Kernel
+	if path == "" {
+		// Not "go list": this one also downloads, and checks against go.sum.
+		out, err := goCommand(ctx, o.Source, "mod", "download", "-json", kernelModule)
+		if err != nil {
+			return part{}, fmt.Errorf("kernel: %w", err)
+		}
+		var module struct{ Dir string }
+		if err := json.Unmarshal(out, &module); err != nil {
+			return part{}, fmt.Errorf("kernel: %w", err)
+		}
+		path = filepath.Join(module.Dir, "vmlinuz")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return part{}, fmt.Errorf("kernel: %w", err)
+	}
+	version, err := kernelVersion(data)
+	if err != nil {
+		return part{}, fmt.Errorf("kernel %s: %w", path, err)
+	}
+	return part{version, data}, nil
+}
+
+// kernelVersion reads the version in the header of a bzImage (Linux,
+// Documentation/arch/x86/boot.rst, "kernel_version").
+func kernelVersion(image []byte) (string, error) {
+	const magic, pointer, base = 0x202, 0x20e, 0x200
+	if len(image) < pointer+2 || !bytes.Equal(image[magic:magic+4], []byte("HdrS")) {
+		return "", fmt.Errorf("it is no bzImage")
+	}
+	at := base + int(binary.LittleEndian.Uint16(image[pointer:]))
+	if at >= len(image) {
+		return "", fmt.Errorf("its header names no version")
+	}
+	text, _, _ := bytes.Cut(image[at:min(at+100, len(image))], []byte{0})
+	version, _, _ := strings.Cut(string(text), " ")
+	return version, nil
+}
