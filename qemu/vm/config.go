@@ -154,8 +154,9 @@ func (h *Hypervisor) args(c *Config) ([]string, error) {
 	return args, nil
 }
 
-// tbSize is how much memory TCG has for translated code, in MiB. QEMU's default
-// takes what it can get.
+// tbSize is how much memory TCG has for translated code, in MiB; when it is full,
+// TCG begins anew. QEMU's default is a share of this machine's memory. A guest
+// that has just started has filled about 50 of it.
 const tbSize = 128
 
 func (d *Drive) arg() string {

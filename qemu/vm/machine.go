@@ -162,9 +162,6 @@ func socketPair() (net.Conn, *os.File, error) {
 	return conn, theirs, nil
 }
 
-// Name returns the name of the machine.
-func (m *Machine) Name() string { return m.name }
-
 // PID returns the process of the machine.
 func (m *Machine) PID() int { return m.cmd.Process.Pid }
 
