@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch generate debian clean
+.PHONY: help build run story story-nodes qemu-test test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,6 +23,9 @@ story: build ## the same, in a scratch directory, and end
 
 story-nodes: build ## the same on a database of three processes, one of them killed before each step
 	$(GO) run ./tests/story --nodes 3
+
+qemu-test: debian ## boot virtual machines on a LAN of their own
+	$(GO) test -count=1 -timeout 16m -v ./tests/qemu -qemu
 
 test: debian unit fuzz-short ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing
 	$(MAKE) story
