@@ -57,6 +57,7 @@ type Batch struct {
 	source
 	s         *Store
 	b         *pebble.Batch
+	finder    *finder // What source reads from.
 	shard     uint16
 	head      Head
 	open      []openDB
@@ -78,7 +79,8 @@ func (s *Store) Batch(shard uint16) (*Batch, error) {
 	owner := s.owner(shard)
 	owner.Lock()
 	pb := s.db.NewIndexedBatch()
-	b := &Batch{source: source{r: pb}, s: s, b: pb, shard: shard, owner: owner}
+	f := newFinder(pb, s.db, shard)
+	b := &Batch{source: source{r: f}, s: s, b: pb, finder: f, shard: shard, owner: owner}
 	var err error
 	if b.head, err = b.source.head(shard); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -162,10 +164,20 @@ func (b *Batch) database(p place) (*counters, error) {
 }
 
 // set and delete cannot fail: a batch that is not committed lies in memory.
-func (b *Batch) set(key, value []byte) { _ = b.b.Set(key, value, nil) }
-func (b *Batch) delete(key []byte)     { _ = b.b.Delete(key, nil) }
+func (b *Batch) set(key, value []byte) {
+	b.finder.wrote(key)
+	_ = b.b.Set(key, value, nil)
+}
 
-func (b *Batch) deleteRange(start, end []byte) { _ = b.b.DeleteRange(start, end, nil) }
+func (b *Batch) delete(key []byte) {
+	b.finder.wrote(key)
+	_ = b.b.Delete(key, nil)
+}
+
+func (b *Batch) deleteRange(start, end []byte) {
+	b.finder.ranges = true
+	_ = b.b.DeleteRange(start, end, nil)
+}
 
 // Refound makes the shard the beginning of a new history that members hold; of
 // none if that is 0, for a node by itself. epoch is that of the shard from now
@@ -213,6 +225,9 @@ func (b *Batch) commit(durable bool) error {
 		b.s.views.mu.Lock()
 		defer b.s.views.mu.Unlock()
 	}
+	if err := b.finder.release(); err != nil {
+		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
+	}
 	if err := b.b.Commit(how); err != nil {
 		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
 	}
@@ -228,8 +243,8 @@ func (b *Batch) commit(durable bool) error {
 
 // Close drops what was not committed.
 func (b *Batch) Close() error {
-	b.owner.Unlock()
-	return b.b.Close()
+	defer b.owner.Unlock()
+	return errors.Join(b.finder.release(), b.b.Close())
 }
 
 func (c *counters) encode() []byte {
