@@ -62,6 +62,7 @@ type Batch struct {
 	head      Head
 	open      []openDB
 	named     []Update    // Databases that were made or dropped.
+	news      news        // What others know no more.
 	views     bool        // It drops rows of views.
 	forgotten []byte      // The last row of table p that is gone with this batch.
 	owner     *sync.Mutex // Of the shard, held until the batch ends.
@@ -165,13 +166,18 @@ func (b *Batch) database(p place) (*counters, error) {
 
 // set and delete cannot fail: a batch that is not committed lies in memory.
 func (b *Batch) set(key, value []byte) {
-	b.finder.wrote(key)
+	b.wrote(key)
 	_ = b.b.Set(key, value, nil)
 }
 
 func (b *Batch) delete(key []byte) {
-	b.finder.wrote(key)
+	b.wrote(key)
 	_ = b.b.Delete(key, nil)
+}
+
+func (b *Batch) wrote(key []byte) {
+	b.finder.wrote(key)
+	b.news.wrote(key)
 }
 
 func (b *Batch) deleteRange(start, end []byte) {
@@ -185,6 +191,7 @@ func (b *Batch) deleteRange(start, end []byte) {
 func (b *Batch) Refound(term, history uint64, members []byte, epoch uint64) {
 	b.head.Term, b.head.History, b.head.Members, b.head.Since = term, history, members, b.head.Index
 	b.head.Epoch = epoch
+	b.news.all = true
 	for _, kind := range []byte{kindLog, kindStable, kindDigest} {
 		b.deleteRange(shardSpan(kind, b.shard))
 	}
@@ -231,6 +238,7 @@ func (b *Batch) commit(durable bool) error {
 	if err := b.b.Commit(how); err != nil {
 		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
 	}
+	b.news.tell(b.s)
 	if b.forgotten != nil {
 		b.s.setExpired(b.shard, b.forgotten)
 	}

@@ -55,6 +55,8 @@ type Store struct {
 	updates updates
 	indexed indexCache
 	views   views
+	known   known
+	designs stamps
 
 	installs atomic.Uint64 // How often a shard was replaced as a whole.
 	ownersMu sync.Mutex    // Guards owners.
