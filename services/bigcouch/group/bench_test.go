@@ -34,7 +34,7 @@ func BenchmarkPropose(b *testing.B) {
 			c := newCluster(b, abc(), "a", "b", "c")
 			c.heartbeat = 0
 			c.options = func(name string) store.Options {
-				return store.Options{Dir: filepath.Join(b.TempDir(), name), FS: underSeal(b), CacheBytes: 8 << 20, MemTableBytes: 4 << 20}
+				return store.Options{Dir: filepath.Join(b.TempDir(), name), FS: underSeal(b), CacheBytes: 16 << 20, MemTableBytes: 8 << 20}
 			}
 			c.start("a", "b", "c")
 			c.open("a")
