@@ -130,7 +130,7 @@ func benchEngine(b *testing.B, writers int) {
 // that is nil, with a log and a database in it.
 func openEngine(b *testing.B, fs vfs.FS) func(store.Doc) (store.Rev, error) {
 	b.Helper()
-	s, err := store.Open(store.Options{Dir: b.TempDir(), FS: fs, CacheBytes: 8 << 20, MemTableBytes: 4 << 20, Log: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(store.Options{Dir: b.TempDir(), FS: fs, CacheBytes: 16 << 20, MemTableBytes: 8 << 20, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

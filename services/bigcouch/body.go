@@ -164,14 +164,13 @@ func (c *call) decode(v any) error {
 }
 
 // compact checks that data is one JSON value in UTF-8 without lone surrogates,
-// and removes white space.
+// and removes white space. What it returns may be data itself.
 func compact(data []byte) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(len(data))
-	if json.Compact(&b, data) != nil || !utf8.Valid(data) || loneSurrogate(data) {
+	data, ok := squeeze(data)
+	if !ok || !utf8.Valid(data) || loneSurrogate(data) {
 		return nil, errBadJSON
 	}
-	return b.Bytes(), nil
+	return data, nil
 }
 
 // loneSurrogate reports whether a string of valid JSON has half a surrogate

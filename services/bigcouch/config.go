@@ -48,8 +48,8 @@ type Config struct {
 	MaxRequestSize    int64 `json:"max_request_size,omitempty"`    // Bytes of a JSON body, unpacked. 0: 64 MiB.
 	MaxAttachmentSize int64 `json:"max_attachment_size,omitempty"` // Bytes of one attachment. 0: 256 MiB.
 
-	CacheBytes    int64  `json:"cache_bytes,omitempty"`     // Block cache. 0: 8 MiB.
-	MemTableBytes int64  `json:"mem_table_bytes,omitempty"` // Each of two tables of recent writes. 0: 4 MiB.
+	CacheBytes    int64  `json:"cache_bytes,omitempty"`     // Block cache. 0: 16 MiB.
+	MemTableBytes int64  `json:"mem_table_bytes,omitempty"` // Each of two tables of recent writes. 0: 8 MiB.
 	MinFreeBytes  uint64 `json:"min_free_bytes,omitempty"`  // With less space on the disk, writes are refused. 0: 64 MiB.
 }
 
@@ -131,8 +131,8 @@ func (c Config) withDefaults() Config {
 	c.MaxDocumentSize = cmp.Or(c.MaxDocumentSize, 8_000_000)
 	c.MaxRequestSize = cmp.Or(c.MaxRequestSize, 64<<20)
 	c.MaxAttachmentSize = cmp.Or(c.MaxAttachmentSize, 256<<20)
-	c.CacheBytes = cmp.Or(c.CacheBytes, 8<<20)
-	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 16<<20)
+	c.MemTableBytes = cmp.Or(c.MemTableBytes, 8<<20)
 	c.CORS.MaxAge = cmp.Or(c.CORS.MaxAge, 600)
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 64<<20)
 	return c

@@ -1,6 +1,7 @@
 package bigcouch
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -68,11 +69,7 @@ func valueEnd(s []byte) int {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '"':
-			for i++; s[i] != '"'; i++ {
-				if s[i] == '\\' {
-					i++
-				}
-			}
+			i += stringEnd(s[i:]) - 1
 		case '{', '[':
 			depth++
 			continue
@@ -96,8 +93,20 @@ func valueEnd(s []byte) int {
 	return len(s)
 }
 
+// stringEnd returns the length of the string that valid JSON begins with.
+func stringEnd(s []byte) int {
+	for i := 1; ; {
+		n := bytes.IndexByte(s[i:], '"')
+		escaped := bytes.IndexByte(s[i:i+n], '\\')
+		if escaped < 0 {
+			return i + n + 1
+		}
+		i += escaped + 2
+	}
+}
+
 func unquote(s []byte) (string, error) {
-	if strings.IndexByte(string(s), '\\') < 0 {
+	if bytes.IndexByte(s, '\\') < 0 {
 		return string(s[1 : len(s)-1]), nil
 	}
 	var v string

@@ -214,7 +214,7 @@ func TestCORSOfPassedRequests(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	var zero Config
-	if c := zero.withDefaults(); c.MaxDocumentSize != 8_000_000 || c.CacheBytes != 8<<20 {
+	if c := zero.withDefaults(); c.MaxDocumentSize != 8_000_000 || c.CacheBytes != 16<<20 || c.MemTableBytes != 8<<20 {
 		t.Errorf("defaults: %+v", c)
 	}
 }

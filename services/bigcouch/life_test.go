@@ -105,7 +105,7 @@ func TestRecover(t *testing.T) {
 // A damaged store ends the server for good: no restart helps.
 func TestDamageIsFatal(t *testing.T) {
 	dir := t.TempDir()
-	n := start(t, dir)
+	n := start(t, dir, func(c *bigcouch.Config) { c.MemTableBytes = 4 << 20 }) // So that there are tables to damage.
 	n.admin(201, "PUT", "/db", "")
 	for i := range 50 {
 		n.admin(201, "POST", "/db/_bulk_docs", bulkOf(i))

@@ -35,7 +35,8 @@ type node struct {
 	scripts    *view.Engine
 	builders   builders  // Of rows of views.
 	functions  functions // Of design documents.
-	names      names     // Of databases, for _db_updates.
+	deciders   deciders
+	names      names // Of databases, for _db_updates.
 	repl       *replicator
 	full       atomic.Bool     // The disk has less than MinFreeBytes.
 	stopping   <-chan struct{} // Closed when feeds must end.

@@ -130,9 +130,7 @@ func (c *call) openDatabase() error {
 
 // database finds a live database.
 func (c *call) database(name string) (*store.Database, error) {
-	v := c.view()
-	defer v.Close()
-	db, err := v.Database(name)
+	db, err := c.store.Database(name)
 	if err == nil && (db == nil || db.State != store.Live) {
 		err = store.ErrNoDatabase
 	}

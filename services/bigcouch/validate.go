@@ -22,7 +22,7 @@ import (
 // A judge lets design documents decide about a list of writes.
 type judge struct {
 	*call
-	v       *store.View
+	v       *store.View // Nil where nobody decides.
 	designs []*design
 	session *view.Session // Nil until JavaScript runs.
 	user    []byte        // userCtx and security object, JSON.
@@ -111,7 +111,7 @@ func (c *call) judge(docs []store.Doc, replicated bool) ([]*store.Refusal, []sto
 // begin finds the design documents that decide. Where there are none, this is
 // all.
 func (j *judge) begin() error {
-	if err := j.look(); err != nil || j.designs == nil {
+	if designs, err := j.deciding(); err != nil || designs == nil {
 		return err
 	}
 	// What was acknowledged anywhere must be in view, so that a revision that
@@ -119,12 +119,11 @@ func (j *judge) begin() error {
 	if err := j.engine.log.Barrier(j.ctx(), j.db.Shard); err != nil {
 		return err
 	}
-	j.v.Close()
-	j.designs = nil
-	if err := j.look(); err != nil {
+	j.v = j.view()
+	var err error
+	if j.designs, err = j.deciding(); err != nil {
 		return err
 	}
-	var err error
 	if j.user, err = json.Marshal(j.userContext()); err != nil {
 		return err
 	}
@@ -134,24 +133,32 @@ func (j *judge) begin() error {
 	return nil
 }
 
-func (j *judge) look() error {
-	j.v = j.view()
-	for d, err := range j.v.Documents(j.db, spaceSpan(store.DesignPrefix)) {
+// deciding returns the design documents that decide, as they are now.
+func (c *call) deciding() ([]*design, error) {
+	stamp := c.store.Designs(c.db) // Before looking: what is found then is at least as new.
+	if list, ok := c.deciders.get(c.db.ID, stamp); ok {
+		return list, nil
+	}
+	v := c.view()
+	defer v.Close()
+	var list []*design
+	for d, err := range v.Documents(c.db, spaceSpan(store.DesignPrefix)) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if d.Deleted {
 			continue
 		}
-		functions, err := j.design(j.v, d)
+		functions, err := c.design(v, d)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if functions.validate != "" {
-			j.designs = append(j.designs, functions)
+			list = append(list, functions)
 		}
 	}
-	return nil
+	c.deciders.put(c.db.ID, stamp, list)
+	return list, nil
 }
 
 func (j *judge) close() {

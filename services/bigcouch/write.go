@@ -12,8 +12,12 @@ import (
 	"leap.example/services/bigcouch/store"
 )
 
-// entryBytes is how much of a list of documents goes into one entry of the log.
-const entryBytes = 512 << 10
+// How much of a list of documents goes into one entry of the log: what other
+// nodes have to take must not keep them from hearing that their leader lives.
+const (
+	entryBytes      = 512 << 10
+	entryBytesAlone = 2 << 20
+)
 
 // opID returns the id of this logical write: X-Leap-Op, bound to the account
 // and to what is written, or none.
@@ -55,10 +59,14 @@ func (c *call) write(docs []store.Doc, replicated bool) ([]store.DocResult, erro
 // enter writes documents by the log, whoever they are.
 func (c *call) enter(op store.OpID, docs []store.Doc, replicated bool) ([]store.DocResult, error) {
 	var results []store.DocResult
+	limit := entryBytes
+	if c.engine.set == nil && op == (store.OpID{}) { // Operations stay what they are when a node gets company.
+		limit = entryBytesAlone
+	}
 	for len(docs) > 0 {
 		w := store.WriteDocs{DB: c.db.ID, RevsLimit: c.db.RevsLimit, Replicated: replicated}
 		n := 0
-		for size := 0; n < len(docs) && size < entryBytes; n++ {
+		for size := 0; n < len(docs) && size < limit; n++ {
 			size += store.Entry{Cmd: store.WriteDocs{Docs: docs[n : n+1]}}.Size()
 		}
 		w.Docs = docs[:n]

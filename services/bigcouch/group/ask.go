@@ -54,10 +54,8 @@ func (s *Set) askPropose(ctx context.Context, node string, n uint16, data []byte
 	return a, s.ask(ctx, http.MethodPost, node, shardPath(n, "/propose"), data, &a)
 }
 
-func (s *Set) askReadIndex(ctx context.Context, node string, n uint16) (uint64, error) {
-	var a answer
-	err := s.ask(ctx, http.MethodPost, node, shardPath(n, "/fresh"), nil, &a)
-	return a.Index, err
+func (s *Set) askReadIndex(ctx context.Context, node string, n uint16) (a answer, err error) {
+	return a, s.ask(ctx, http.MethodPost, node, shardPath(n, "/fresh"), nil, &a)
 }
 
 // askStatus asks a node, which may be this one, for its part of a shard.

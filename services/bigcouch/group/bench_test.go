@@ -18,27 +18,32 @@ import (
 
 // BenchmarkPropose writes new documents of 1 KB into a group of three nodes with
 // the settings and the disk of production, but no HTTP before them: what a
-// cluster of processes is compared with. One writer stays with a node, many
-// are spread over all three.
+// cluster of processes is compared with. One writer stays with the leader, or
+// with a node that follows; many are spread over all three.
 func BenchmarkPropose(b *testing.B) {
-	for _, writers := range []int{1, 64} {
-		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+	for _, through := range []struct {
+		name    string
+		writers int
+		nodes   []string // A founds the group, and leads it.
+	}{
+		{"1", 1, []string{"a"}},
+		{"1-follower", 1, []string{"b"}},
+		{"64", 64, []string{"a", "b", "c"}},
+	} {
+		b.Run(through.name, func(b *testing.B) {
 			c := newCluster(b, abc(), "a", "b", "c")
 			c.heartbeat = 0
 			c.options = func(name string) store.Options {
-				return store.Options{Dir: filepath.Join(b.TempDir(), name), FS: underSeal(b), CacheBytes: 8 << 20, MemTableBytes: 4 << 20}
+				return store.Options{Dir: filepath.Join(b.TempDir(), name), FS: underSeal(b), CacheBytes: 16 << 20, MemTableBytes: 8 << 20}
 			}
 			c.start("a", "b", "c")
 			c.open("a")
-			nodes := c.names
-			if writers == 1 {
-				nodes = nodes[:1]
-			}
+			nodes := through.nodes
 			took := make([]time.Duration, b.N)
 			next := make(chan int)
 			var wg sync.WaitGroup
 			b.ResetTimer()
-			for range writers {
+			for range through.writers {
 				wg.Go(func() {
 					for i := range next {
 						doc := store.Doc{ID: fmt.Sprintf("%08d", i), Body: kilobyte(i)}

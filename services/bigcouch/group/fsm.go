@@ -24,7 +24,8 @@ type fsm struct {
 	marks   watermark
 	members atomic.Pointer[raft.Configuration] // As of what is applied.
 	history atomic.Uint64
-	broken  error // Nothing is applied any more.
+	stored  *watermark // Of the log.
+	broken  error      // Nothing is applied any more.
 
 	sums sync.WaitGroup // Digests being taken.
 }
@@ -36,6 +37,7 @@ var (
 
 // applied is what Apply returns to who has proposed.
 type applied struct {
+	term   uint64 // Of the entry.
 	result store.Result
 	err    error
 }
@@ -107,7 +109,7 @@ func (f *fsm) batch(entries []*raft.Log, out []any) (n int, err error) {
 		if r, digest, err = f.apply(b, entries[n]); err != nil {
 			return n, errors.Join(err, b.Close())
 		}
-		out[n] = applied{result: r}
+		out[n] = applied{term: entries[n].Term, result: r}
 		n++
 	}
 	h := b.Head()
@@ -181,6 +183,7 @@ func (f *fsm) Restore(io.ReadCloser) error {
 	err := f.snaps.install()
 	if err == nil {
 		err = f.reload()
+		f.stored.raise(f.marks.now())
 	}
 	if err != nil {
 		f.broken = err

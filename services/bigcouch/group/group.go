@@ -24,8 +24,10 @@ type group struct {
 	fsm   *fsm
 	logs  *logs
 	trans *raft.NetworkTransport
-	began time.Time
-	fit   atomic.Bool // Has been ready.
+
+	hearing chan struct{} // Has room for one, who tells the library something.
+	began   time.Time
+	fit     atomic.Bool // Has been ready.
 }
 
 // serverID returns the name of a store of a node in raft configurations.
@@ -84,7 +86,10 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 	if err != nil {
 		return nil, err
 	}
-	g := &group{shard: shard, self: self, fsm: f, logs: &logs{log: st.Log(shard)}, began: time.Now()}
+	g := &group{
+		shard: shard, self: self, fsm: f, logs: &logs{log: st.Log(shard)}, began: time.Now(), hearing: make(chan struct{}, 1),
+	}
+	f.stored = &g.logs.stored
 	if err := g.mend(); err != nil {
 		return nil, err
 	}
@@ -133,6 +138,7 @@ func (g *group) close(handOver bool) error {
 	}
 	err := g.raft.Shutdown().Error()
 	err = errors.Join(err, g.trans.Close())
+	g.trans.CloseStreams() // That to itself would wait for ever.
 	g.fsm.sums.Wait()
 	return err
 }

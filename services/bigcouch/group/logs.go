@@ -14,7 +14,8 @@ import (
 
 // logs is the log and the stable store of a group, in the node's store.
 type logs struct {
-	log *store.Log
+	log    *store.Log
+	stored watermark // How far the log has come, once known, or the state without it.
 
 	mu          sync.Mutex // Guards what follows: the bounds of the log, once known.
 	known       bool
@@ -63,6 +64,7 @@ func (l *logs) bounds() (first, last uint64, err error) {
 			return 0, 0, err
 		}
 		l.known = true
+		l.stored.raise(l.last)
 	}
 	return l.first, l.last, nil
 }
@@ -124,6 +126,7 @@ func (l *logs) StoreLogs(entries []*raft.Log) error {
 		l.first = from
 	}
 	l.last = max(last, from+uint64(len(rows))-1)
+	l.stored.raise(l.last)
 	return nil
 }
 

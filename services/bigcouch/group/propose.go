@@ -42,7 +42,7 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 		return 0, store.Result{}, err
 	}
 	if g := s.group(shardNo); g != nil && g.holds() {
-		if err := g.fsm.marks.wait(ctx, a.Index); err != nil {
+		if err := g.catch(ctx, a); err != nil {
 			return 0, store.Result{}, err
 		}
 	}
@@ -56,26 +56,38 @@ func (s *Set) Barrier(ctx context.Context, shardNo uint16) error {
 	if g == nil {
 		return nil
 	}
-	var index uint64
+	var a answer
 	err := s.atLeader(ctx, shardNo, barrierTimeout, func(ctx context.Context, node string) error {
 		var err error
 		if node == s.cfg.Self {
-			index, err = s.readIndex(shardNo)
+			a, err = s.readIndex(shardNo)
 		} else {
-			index, err = s.askReadIndex(ctx, node, shardNo)
+			a, err = s.askReadIndex(ctx, node, shardNo)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return g.fsm.marks.wait(ctx, index)
+	return g.catch(ctx, a)
+}
+
+// catch waits until this replica is where an answer of the leader is.
+func (g *group) catch(ctx context.Context, a answer) error {
+	if g.fsm.marks.now() >= a.Index {
+		return nil
+	}
+	if err := g.hear(ctx, a.Progress); err != nil {
+		return err
+	}
+	return g.fsm.marks.wait(ctx, a.Index)
 }
 
 // An answer is what came of a proposal.
 type answer struct {
-	Index  uint64       `json:"index"`
-	Result store.Result `json:"result"`
+	Index    uint64       `json:"index"`
+	Result   store.Result `json:"result"`
+	Progress *progress    `json:"progress,omitempty"` // Nil: not said.
 }
 
 // errNotLeader means that nothing was done, and that another node may know more.
@@ -95,14 +107,14 @@ func (s *Set) propose(shardNo uint16, data []byte) (answer, error) {
 		return answer{}, err // Among them ErrLeadershipLost: it may have been done.
 	}
 	a := f.Response().(applied)
-	return answer{f.Index(), a.result}, a.err
+	return answer{f.Index(), a.result, g.progress(a.term, f.Index())}, a.err
 }
 
 // readIndex returns how far a replica must have come to be fresh now.
-func (s *Set) readIndex(shardNo uint16) (uint64, error) {
+func (s *Set) readIndex(shardNo uint16) (answer, error) {
 	g := s.group(shardNo)
 	if g == nil || g.raft.State() != raft.Leader {
-		return 0, errNotLeader
+		return answer{}, errNotLeader
 	}
 	commit := g.raft.CommitIndex()
 	var l raft.Log
@@ -111,19 +123,19 @@ func (s *Set) readIndex(shardNo uint16) (uint64, error) {
 	// or of what it has from a snapshot.
 	err := g.logs.GetLog(commit, &l)
 	if errors.Is(err, raft.ErrLogNotFound) || err == nil && l.Term != g.raft.CurrentTerm() {
-		return 0, errBegins
+		return answer{}, errBegins
 	}
 	if err != nil {
-		return 0, err
+		return answer{}, err
 	}
 	if err := g.raft.VerifyLeader().Error(); err != nil {
-		return 0, errNotLeader
+		return answer{}, errNotLeader
 	}
 	index, err := g.logs.reaches(commit)
 	if err == nil && index == 0 { // What it is has been trimmed: the state here has it.
 		index = g.fsm.marks.now()
 	}
-	return index, err
+	return answer{Index: index, Progress: g.progress(l.Term, commit)}, err
 }
 
 // errBegins means that a leader has only just become one.

@@ -110,8 +110,7 @@ func (s *Set) servePropose(n uint16, r *http.Request) (any, error) {
 }
 
 func (s *Set) serveFresh(n uint16, _ *http.Request) (any, error) {
-	index, err := s.readIndex(n)
-	return answer{Index: index}, err
+	return s.readIndex(n)
 }
 
 var errHere = errors.New("the shard is not here")

@@ -23,6 +23,13 @@ func (w *watermark) reach(n uint64) {
 	}
 }
 
+// raise is reach, but never goes back.
+func (w *watermark) raise(n uint64) {
+	if w.now() < n {
+		w.reach(n)
+	}
+}
+
 func (w *watermark) now() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -51,9 +51,16 @@ func (s *Streams) Close() error {
 	return s.queue.Close()
 }
 
-// Dial implements raft.StreamLayer.
+// Dial implements raft.StreamLayer. What a store says to itself stays here.
 func (s *Streams) Dial(server raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	target := string(server)
+	if target == s.self {
+		here, there := net.Pipe()
+		if err := s.queue.put(there); err != nil {
+			return nil, errors.Join(err, here.Close())
+		}
+		return here, nil
+	}
 	node := target
 	if i := strings.LastIndexByte(target, '@'); i >= 0 {
 		node = target[:i]

@@ -57,10 +57,12 @@ type Batch struct {
 	source
 	s         *Store
 	b         *pebble.Batch
+	finder    *finder // What source reads from.
 	shard     uint16
 	head      Head
 	open      []openDB
 	named     []Update    // Databases that were made or dropped.
+	news      news        // What others know no more.
 	views     bool        // It drops rows of views.
 	forgotten []byte      // The last row of table p that is gone with this batch.
 	owner     *sync.Mutex // Of the shard, held until the batch ends.
@@ -78,7 +80,8 @@ func (s *Store) Batch(shard uint16) (*Batch, error) {
 	owner := s.owner(shard)
 	owner.Lock()
 	pb := s.db.NewIndexedBatch()
-	b := &Batch{source: source{r: pb}, s: s, b: pb, shard: shard, owner: owner}
+	f := newFinder(pb, s.db, shard)
+	b := &Batch{source: source{r: f}, s: s, b: pb, finder: f, shard: shard, owner: owner}
 	var err error
 	if b.head, err = b.source.head(shard); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -162,10 +165,25 @@ func (b *Batch) database(p place) (*counters, error) {
 }
 
 // set and delete cannot fail: a batch that is not committed lies in memory.
-func (b *Batch) set(key, value []byte) { _ = b.b.Set(key, value, nil) }
-func (b *Batch) delete(key []byte)     { _ = b.b.Delete(key, nil) }
+func (b *Batch) set(key, value []byte) {
+	b.wrote(key)
+	_ = b.b.Set(key, value, nil)
+}
 
-func (b *Batch) deleteRange(start, end []byte) { _ = b.b.DeleteRange(start, end, nil) }
+func (b *Batch) delete(key []byte) {
+	b.wrote(key)
+	_ = b.b.Delete(key, nil)
+}
+
+func (b *Batch) wrote(key []byte) {
+	b.finder.wrote(key)
+	b.news.wrote(key)
+}
+
+func (b *Batch) deleteRange(start, end []byte) {
+	b.finder.ranges = true
+	_ = b.b.DeleteRange(start, end, nil)
+}
 
 // Refound makes the shard the beginning of a new history that members hold; of
 // none if that is 0, for a node by itself. epoch is that of the shard from now
@@ -173,6 +191,7 @@ func (b *Batch) deleteRange(start, end []byte) { _ = b.b.DeleteRange(start, end,
 func (b *Batch) Refound(term, history uint64, members []byte, epoch uint64) {
 	b.head.Term, b.head.History, b.head.Members, b.head.Since = term, history, members, b.head.Index
 	b.head.Epoch = epoch
+	b.news.all = true
 	for _, kind := range []byte{kindLog, kindStable, kindDigest} {
 		b.deleteRange(shardSpan(kind, b.shard))
 	}
@@ -213,9 +232,13 @@ func (b *Batch) commit(durable bool) error {
 		b.s.views.mu.Lock()
 		defer b.s.views.mu.Unlock()
 	}
+	if err := b.finder.release(); err != nil {
+		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
+	}
 	if err := b.b.Commit(how); err != nil {
 		return fmt.Errorf("committing: %w", errors.Join(err, b.Close()))
 	}
+	b.news.tell(b.s)
 	if b.forgotten != nil {
 		b.s.setExpired(b.shard, b.forgotten)
 	}
@@ -228,8 +251,8 @@ func (b *Batch) commit(durable bool) error {
 
 // Close drops what was not committed.
 func (b *Batch) Close() error {
-	b.owner.Unlock()
-	return b.b.Close()
+	defer b.owner.Unlock()
+	return errors.Join(b.finder.release(), b.b.Close())
 }
 
 func (c *counters) encode() []byte {

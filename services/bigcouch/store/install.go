@@ -203,6 +203,7 @@ func (in *Incoming) Install() error {
 	}
 	s.installs.Add(1) // For views that began in between.
 	s.setExpired(in.shard, nil)
+	s.forgetAll()
 	s.wakers.wakeAll()
 	return nil
 }
@@ -258,6 +259,7 @@ func (s *Store) DropShard(shard uint16) error {
 	err := b.Commit(pebble.Sync)
 	s.installs.Add(1)
 	s.setExpired(shard, nil)
+	s.forgetAll()
 	s.wakers.wakeAll() // Feeds of the shard end.
 	return err
 }

@@ -23,6 +23,9 @@ const Format = 1
 // below FormatWALSyncChunks, which tells a damaged log from the end of one.
 const pebbleFormat = pebble.FormatTableFormatV6
 
+// memTables is how many tables of recent writes there may be.
+const memTables = 2
+
 // ErrDamaged means that a checksum did not match, now or in an earlier run. An
 // operator must restore the store.
 var ErrDamaged = errors.New("the store is damaged")
@@ -34,7 +37,7 @@ var ErrFormat = errors.New("store of another format")
 type Options struct {
 	Dir           string
 	FS            vfs.FS // Nil: the operating system's.
-	CacheBytes    int64  // Block cache.
+	CacheBytes    int64  // Block cache, beside the tables of recent writes.
 	MemTableBytes int64  // Each of two tables of recent writes.
 	Log           *slog.Logger
 
@@ -55,6 +58,8 @@ type Store struct {
 	updates updates
 	indexed indexCache
 	views   views
+	known   known
+	designs stamps
 
 	installs atomic.Uint64 // How often a shard was replaced as a whole.
 	ownersMu sync.Mutex    // Guards owners.
@@ -92,7 +97,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for damage: %w", err)
 	}
-	cache := pebble.NewCache(o.CacheBytes)
+	// Pebble takes the tables of recent writes out of the size of the cache.
+	cache := pebble.NewCache(o.CacheBytes + memTables*o.MemTableBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
 		FS:                          witnessed{o.FS},
@@ -100,7 +106,7 @@ func Open(o Options) (*Store, error) {
 		Cache:                       cache,
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                uint64(o.MemTableBytes),
-		MemTableStopWritesThreshold: 2,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		MaxOpenFiles:                500,
