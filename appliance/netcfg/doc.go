@@ -20,7 +20,7 @@
 // All Ethernet cards of the machine. One that the document does not name is
 // emptied and taken down. On a card it owns every address but the link-local
 // ones, and in the main table every route but those that the kernel makes. It
-// leaves alone loopback, WireGuard devices and all that is no card.
+// sets loopback up, and leaves alone WireGuard devices and all that is no card.
 //
 // Routes of the document's first card have the metric 100, of the second 101,
 // and so on: the first is the first choice.

@@ -11,7 +11,7 @@ import (
 type fake struct{ is state }
 
 func (f *fake) read(Config) (state, error) {
-	s := state{files: maps.Clone(f.is.files)}
+	s := state{loopback: f.is.loopback, files: maps.Clone(f.is.files)}
 	for _, l := range f.is.links {
 		l.addresses, l.routes, l.settings = slices.Clone(l.addresses), slices.Clone(l.routes), maps.Clone(l.settings)
 		s.links = append(s.links, l)
@@ -23,6 +23,10 @@ func (f *fake) read(Config) (state, error) {
 func (f *fake) do(c change) error {
 	if c.do == write {
 		f.is.files[c.path] = c.text
+		return nil
+	}
+	if c.link == "lo" {
+		f.is.loopback = c.do == raise
 		return nil
 	}
 	at := slices.IndexFunc(f.is.links, func(l link) bool { return l.name == c.link })

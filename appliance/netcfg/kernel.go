@@ -44,6 +44,7 @@ func (linux) read(cfg Config) (state, error) {
 	}
 	for _, l := range links {
 		a := l.Attrs()
+		s.loopback = s.loopback || a.Name == "lo" && a.RawFlags&unix.IFF_UP != 0
 		// A veth is the card of a container, and of tests.
 		if a.EncapType != "ether" || l.Type() != "device" && l.Type() != "veth" {
 			continue

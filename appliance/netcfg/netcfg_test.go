@@ -98,7 +98,16 @@ func TestAddressesAndRoutes(t *testing.T) {
 	full := network(node.Interface{Name: "eth0", MTU: 1400, Addresses: addresses, Gateways: gateways})
 	full.Hosts = map[string][]netip.Addr{"web.example.org": {netip.MustParseAddr("10.9.0.1")}}
 	full.Nameservers = gateways[:1]
-	apply(t, n, full)
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetDown(lo); err != nil {
+		t.Fatal(err)
+	}
+	if done := apply(t, n, full); !slices.Contains(done, "lo: up") {
+		t.Errorf("loopback stays down: %v", done)
+	}
 	for _, beyond := range []string{"198.51.100.1:80", "[2001:db8:ff::1]:80"} {
 		nettest.Until(t, "the peer answers at "+beyond, func() bool { return hears(beyond) })
 	}
@@ -152,8 +161,10 @@ func TestAddressesAndRoutes(t *testing.T) {
 
 // advertise sends one router advertisement from the peer (RFC 4861, 4.2, 4.6.2):
 // a default route, and the prefix 2001:db8:1::/64 to make addresses from.
-func advertise(t *testing.T, p *nettest.Peer) {
+// It fails until the cable is seen to be plugged in.
+func advertise(t *testing.T, p *nettest.Peer) error {
 	t.Helper()
+	var sent error
 	packet := make([]byte, 16+32)
 	packet[0], packet[4] = 134, 64
 	binary.BigEndian.PutUint16(packet[6:], 1800)
@@ -172,9 +183,10 @@ func advertise(t *testing.T, p *nettest.Peer) {
 		if err := errors.Join(p6.SetMulticastHopLimit(255), p6.SetChecksum(true, 2)); err != nil {
 			return err
 		}
-		_, err = p6.WriteTo(packet, nil, &net.IPAddr{IP: net.ParseIP("ff02::1"), Zone: "far"})
-		return err
+		_, sent = p6.WriteTo(packet, nil, &net.IPAddr{IP: net.ParseIP("ff02::1"), Zone: "far"})
+		return nil
 	})
+	return sent
 }
 
 func TestRouterAdvertisements(t *testing.T) {
@@ -185,7 +197,9 @@ func TestRouterAdvertisements(t *testing.T) {
 	believing := network(node.Interface{Name: "eth0", Router: true})
 	apply(t, n, believing)
 	nettest.Until(t, "the advertised route leads to the peer", func() bool {
-		advertise(t, p)
+		if advertise(t, p) != nil {
+			return false
+		}
 		p.Do(t, func() error { // The peer has a way back.
 			l, err := netlink.LinkByName("far")
 			if err != nil {
@@ -198,7 +212,9 @@ func TestRouterAdvertisements(t *testing.T) {
 	apply(t, n, believing)
 
 	apply(t, n, network(node.Interface{Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8::5/64")}}))
-	advertise(t, p)
+	if err := advertise(t, p); err != nil {
+		t.Fatal(err)
+	}
 	if hears("[2001:db8:ff::1]:80") {
 		t.Error("what was advertised is still used")
 	}

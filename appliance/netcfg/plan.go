@@ -69,6 +69,9 @@ func plan(have, want state) []change {
 	for _, l := range have.links {
 		at[l.name] = l
 	}
+	if want.loopback && !have.loopback {
+		phases[0] = append(phases[0], change{do: raise, link: "lo"})
+	}
 	put := map[route]bool{} // Routes that replace those of the same key on any card.
 	for _, l := range want.links {
 		is := at[l.name]

@@ -12,8 +12,9 @@ import (
 
 // A state is how the network is, or shall be.
 type state struct {
-	links []link            // The cards, by name.
-	files map[string]string // Texts, by path.
+	loopback bool              // It is up.
+	links    []link            // The cards, by name.
+	files    map[string]string // Texts, by path.
 }
 
 // A link is a network card.

@@ -44,7 +44,7 @@ type tenancy struct {
 // itself is part of it. The error is about cards that are not there; the rest of
 // the state is good all the same.
 func wanted(n node.Network, have state, leases map[string]tenancy, mtus map[string]int, cfg Config, now time.Time) (state, error) {
-	want := state{files: map[string]string{}}
+	want := state{loopback: true, files: map[string]string{}}
 	var errs []error
 	var leased []netip.Addr
 	waiting := false
