@@ -105,6 +105,9 @@ func TestBadAnswers(t *testing.T) {
 			return a
 		}
 	}
+	if s, err := (linux{}).ask(t.Context(), server(t, func(r []byte) []byte { return answer(r, time.Hour) })); err != nil || (s.offset-time.Hour).Abs() > 10*time.Second {
+		t.Fatalf("a good answer gives %+v, %v", s, err)
+	}
 	for name, reply := range map[string]func([]byte) []byte{
 		"short":                     func(r []byte) []byte { return answer(r, 0)[:20] },
 		"poll interval":             change(2, 0x80),
