@@ -97,6 +97,18 @@ func TestServers(t *testing.T) {
 	}
 }
 
+// TestNew holds that the machine's own clock is unknown, and left alone, until
+// Run.
+func TestNew(t *testing.T) {
+	c := New(Config{Built: built, Log: slog.New(slog.DiscardHandler)})
+	c.SetServers([]string{"127.0.0.1:9"})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Wait(ctx, time.Hour); !errors.Is(err, ErrUnknown) || c.Known() || c.Err() != nil {
+		t.Errorf("got %v, known %v, %v", err, c.Known(), c.Err())
+	}
+}
+
 func TestBadAnswers(t *testing.T) {
 	change := func(at int, values ...byte) func([]byte) []byte {
 		return func(request []byte) []byte {
