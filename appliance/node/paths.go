@@ -17,6 +17,9 @@ const (
 	ReleaseFile = "/etc/leap/release.json" // What image this is.
 )
 
+// MeshDevice is the network device of the mesh.
+const MeshDevice = "wg-mesh"
+
 // ServiceDir is the directory that holds a service's configuration.
 func ServiceDir(service string) string { return path.Join(RunDir, service) }
 

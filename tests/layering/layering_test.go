@@ -241,6 +241,11 @@ func TestRules(t *testing.T) {
 		{"services/mx", "log", "log.Print()", false},
 		{"services/mx", "log/slog", "slog.Info()", false},
 		{"services/mx", "log/slog", "slog.New()", true},
+		{"appliance/netcfg/nettest", "github.com/vishvananda/netlink", "netlink.X()", true},
+		{"appliance/firewall", "github.com/vishvananda/netlink", "netlink.X()", false},
+		{"services/gateway", "github.com/vishvananda/netlink", "netlink.X()", false},
+		{"appliance/agent", "github.com/insomniacslk/dhcp/dhcpv4", "dhcpv4.X()", false},
+		{"appliance/agent", "github.com/beevik/ntp", "ntp.X()", false},
 		{"services/mx/storetest", "testing", "testing.X()", true},
 		{"services/mx", "testing", "testing.X()", false},
 	} {

@@ -1,0 +1,161 @@
+package firewall
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"leap.example/appliance/node"
+)
+
+// A verdict is what happens to a packet that a rule matches.
+type verdict string
+
+const (
+	accept verdict = "accept"
+	drop   verdict = "drop"
+)
+
+// A rule is one line of a chain.
+type rule struct {
+	matches []match
+	verdict verdict
+	why     string // For people, at most 60 characters.
+}
+
+func (r rule) String() string {
+	var b strings.Builder
+	for _, m := range r.matches {
+		b.WriteString(m.text + " ")
+	}
+	fmt.Fprintf(&b, "%s comment %q", r.verdict, r.why)
+	return b.String()
+}
+
+// A chain is the rules of one hook of the kernel.
+type chain struct {
+	name   string // Of the hook too.
+	policy verdict
+	rules  []rule
+}
+
+// Text is the ruleset of a document, in the form of nft.
+func Text(d node.Document) string {
+	var b strings.Builder
+	b.WriteString("table inet " + table + " {\n")
+	for _, c := range ruleset(d) {
+		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority filter; policy %s;\n", c.name, c.name, c.policy)
+		for _, r := range c.rules {
+			fmt.Fprintf(&b, "\t\t%v\n", r)
+		}
+		b.WriteString("\t}\n")
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// ruleset is what a document asks for. It depends on nothing else.
+func ruleset(d node.Document) []chain {
+	return []chain{
+		{"input", drop, input(d)},
+		forward(d),
+		{"output", accept, output(d)},
+	}
+}
+
+func input(d node.Document) []rule {
+	rules := []rule{{[]match{iif("lo")}, accept, "loopback"}}
+	if d.Mesh != nil {
+		rules = append(rules, rule{[]match{from(d.Mesh.Address), iifNot(node.MeshDevice)}, drop, "not by the mesh"})
+	}
+	rules = append(rules,
+		// To the kernel, pings with one identifier are a connection: limit them before it is one.
+		rule{[]match{icmp4("echo-request"), over(20)}, drop, "too many pings"},
+		rule{[]match{icmp6("echo-request"), over(20)}, drop, "too many pings"},
+		rule{[]match{state("established", "related")}, accept, "answers"},
+		rule{[]match{state("invalid")}, drop, "invalid"},
+	)
+	rules = append(rules, icmp(d)...)
+	rules = append(rules, rule{[]match{port("tcp", d.Agent.Port)}, accept, "agent"})
+	if d.Mesh != nil {
+		rules = append(rules, rule{[]match{iifNot(node.MeshDevice), port("udp", d.Mesh.Port)}, accept, "mesh"})
+	}
+	return append(rules, listeners(d)...)
+}
+
+func icmp(d node.Document) []rule {
+	var rules []rule
+	for _, kind := range []string{"destination-unreachable", "time-exceeded", "parameter-problem"} {
+		rules = append(rules, rule{[]match{icmp4(kind)}, accept, "errors"})
+	}
+	for _, kind := range []string{"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"} {
+		rules = append(rules, rule{[]match{icmp6(kind)}, accept, "errors"})
+	}
+	neighbours := []string{"nd-neighbor-solicit", "nd-neighbor-advert"}
+	if slices.ContainsFunc(d.Network.Interfaces, func(i node.Interface) bool { return i.Router }) {
+		neighbours = append(neighbours, "nd-router-advert")
+	}
+	for _, kind := range neighbours {
+		rules = append(rules, rule{[]match{hopLimit(255), icmp6(kind)}, accept, "the link itself"})
+	}
+	return append(rules,
+		rule{[]match{icmp6("mld-listener-query")}, accept, "multicast"},
+		rule{[]match{icmp4("echo-request")}, accept, "ping"},
+		rule{[]match{icmp6("echo-request")}, accept, "ping"},
+	)
+}
+
+// listeners opens the ports of services, each once.
+func listeners(d node.Document) []rule {
+	names := map[node.Listener][]string{}
+	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
+		for _, l := range d.Services[name].Listeners {
+			if !slices.Contains(names[l], name) {
+				names[l] = append(names[l], name)
+			}
+		}
+	}
+	all := slices.SortedFunc(maps.Keys(names), func(a, b node.Listener) int {
+		return cmp.Or(cmp.Compare(b.From, a.From), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
+	})
+	var rules []rule
+	for _, l := range all {
+		where := iifNot(node.MeshDevice)
+		if l.From == "mesh" {
+			where = iif(node.MeshDevice)
+		}
+		rules = append(rules, rule{[]match{where, port(l.Protocol, l.Port)}, accept, strings.Join(names[l], ", ")})
+	}
+	return rules
+}
+
+func forward(d node.Document) chain {
+	c := chain{"forward", drop, nil}
+	for _, s := range d.Services {
+		if s.Net {
+			c.policy = accept
+		}
+	}
+	if c.policy == accept {
+		c.rules = []rule{
+			{[]match{iif(node.MeshDevice)}, drop, "from the mesh"},
+			{[]match{oif(node.MeshDevice)}, drop, "to the mesh"},
+		}
+		if d.Mesh != nil {
+			c.rules = append(c.rules,
+				rule{[]match{from(d.Mesh.Address)}, drop, "from the mesh's addresses"},
+				rule{[]match{to(d.Mesh.Address)}, drop, "to the mesh's addresses"},
+			)
+		}
+	}
+	return c
+}
+
+func output(d node.Document) []rule {
+	if d.Mesh == nil {
+		return nil
+	}
+	return []rule{{[]match{to(d.Mesh.Address), oifNot(node.MeshDevice), oifNot("lo")}, drop, "in clear beside the mesh"}}
+}
