@@ -76,7 +76,7 @@ func (c *call) designInfo(id string) error {
 		if err != nil {
 			return err
 		}
-		waiting, building := c.builders.state(rowSet{c.db.ID, f.id})
+		waiting, building := c.builders.state(rowSet{c.db.Shard, c.db.ID, f.id})
 		index.Clients += waiting
 		index.Running = index.Running || building
 		index.Seq, index.Purged = min(index.Seq, state.Seq), min(index.Purged, state.Purged)

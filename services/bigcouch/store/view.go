@@ -35,6 +35,15 @@ func (v *View) Database(name string) (*Database, error) {
 	return d, err
 }
 
+// Part returns part i of a database in several.
+func (v *View) Part(d *Database, i int) (*Database, error) {
+	part := *d
+	part.Shard, part.Part = d.Shards[i], i+1
+	h, err := v.head(part.Shard)
+	part.Epoch = h.Epoch
+	return &part, err
+}
+
 // Databases returns the catalogue in order of names.
 func (v *View) Databases() iter.Seq2[*Database, error] {
 	start := catalogueKey("")
