@@ -85,12 +85,19 @@ func (n *node) recover(ctx context.Context, shardNo uint16) error {
 			}
 		}
 	}
+	spread, e := v.SpreadDatabases()
+	err = errors.Join(err, e)
 	if err = errors.Join(err, v.Close()); err != nil {
 		return fmt.Errorf("looking for unfinished work: %w", err)
 	}
 	for _, d := range left {
 		if err := n.finish(ctx, d); err != nil {
 			return err
+		}
+	}
+	for _, d := range spread {
+		if d.State == store.Live && d.Shard == shardNo {
+			n.recoverDesigns(ctx, d)
 		}
 	}
 	for _, u := range drops {

@@ -83,7 +83,7 @@ func (c *call) copied(id string) bool { return c.db.Part > 1 && c.ref.designs !=
 // copiesIn counts the copies of design documents: those that are there, and
 // tombstones.
 func (c *call) copiesIn(v *store.View) (live, deleted uint64, err error) {
-	if c.db.Part <= 1 || c.ref.designs == showCopies {
+	if c.db == nil || c.db.Part <= 1 || c.ref.designs == showCopies {
 		return 0, 0, nil
 	}
 	for d, err := range v.Documents(c.db, spaceSpan(store.DesignPrefix)) {

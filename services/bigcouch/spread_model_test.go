@@ -413,3 +413,13 @@ func TestSpreadModel(t *testing.T) {
 	t.Parallel()
 	play(t, start(t, t.TempDir()))
 }
+
+// The parts of a database are on nodes that have no other: whichever node is
+// asked, most of the answer comes from elsewhere.
+func TestSpreadModelCluster(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, "a", "b", "c")
+	c.start(c.names...)
+	c.ready(c.names...)
+	play(t, c.nodes["a"], c.nodes["b"], c.nodes["c"])
+}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"leap.example/services/bigcouch/store"
 )
 
 // Design documents decide in each part about writes, and say which indexes and
@@ -52,7 +54,7 @@ func (c *call) writeDesign(d demand, at string) error {
 		return partLost(err)
 	}
 	if resp.StatusCode < 300 {
-		if err := c.syncDesigns(c.ctx()); err != nil {
+		if err := c.settleDesigns(); err != nil {
 			return err
 		}
 	}
@@ -85,9 +87,24 @@ func (c *call) designsOf(ctx context.Context, i int, fresh bool) (designList, er
 	}
 }
 
+// recoverDesigns does what is left to do of a write of design documents that a
+// crash has cut short.
+func (n *node) recoverDesigns(ctx context.Context, db *store.Database) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
+	if err == nil {
+		err = (&call{node: n, r: r, user: systemUser, db: db}).syncDesigns(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("design documents are not yet the same in all parts of a database", "err", err)
+	}
+}
+
+// settleDesigns is syncDesigns after a write, also when the client has gone.
+func (c *call) settleDesigns() error { return c.syncDesigns(context.WithoutCancel(c.ctx())) }
+
 // syncDesigns makes the design documents of all parts those of part 0.
 func (c *call) syncDesigns(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), designTimeout)
+	ctx, cancel := context.WithTimeout(ctx, designTimeout)
 	defer cancel()
 	home, err := c.designsOf(ctx, 0, true)
 	if err != nil {

@@ -89,7 +89,7 @@ func (c *call) spreadBulk() error {
 	}
 	answers, err := c.hearAll(demands)
 	if designs { // Also when a part has failed: that of design documents may not have.
-		if e := c.syncDesigns(c.ctx()); err == nil {
+		if e := c.settleDesigns(); err == nil {
 			err = e
 		}
 	}
@@ -245,7 +245,7 @@ func (c *call) spreadPurge() error {
 		designs = designs || isDesign(id)
 	}
 	if err == nil && designs {
-		err = c.syncDesigns(c.ctx())
+		err = c.settleDesigns()
 	}
 	if err != nil {
 		return err

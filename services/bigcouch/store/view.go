@@ -67,6 +67,22 @@ func (v *View) Databases() iter.Seq2[*Database, error] {
 	})
 }
 
+// SpreadDatabases returns the databases in several parts, in order of names.
+func (v *View) SpreadDatabases() (dbs []*Database, err error) {
+	start := catalogueKey("")
+	err = v.each(start, after(start), func(key, value []byte) (bool, error) {
+		if !bytes.Contains(value, []byte(`"shards":`)) { // Nearly all of very many.
+			return true, nil
+		}
+		d, err := parseDatabase(string(key[len(start):]), value)
+		if err == nil && d.Shards != nil {
+			dbs = append(dbs, d)
+		}
+		return true, err
+	})
+	return dbs, err
+}
+
 // CountDatabases returns how many there are, also such that are being made or
 // dropped.
 func (v *View) CountDatabases() (n int, err error) {
