@@ -76,10 +76,10 @@ func (c *call) spread() (func(*call) error, error) {
 		if len(rest) == 3 && rest[2] == "queries" && method == http.MethodPost {
 			return func(c *call) error { return c.spreadViewQueries(id, rest[1]) }, nil
 		}
+	case checkID(id) != nil: // A resource that any part has, or none.
+		return nil, c.choosePart(0)
 	case method == methodCopy && len(rest) == 0:
 		return func(c *call) error { return c.spreadCopy(id) }, nil
-	case strings.HasPrefix(id, "_") && !isDesign(id) && !strings.HasPrefix(id, localPrefix):
-		return nil, c.choosePart(0)
 	}
 	return nil, c.choosePart(spread.Of(id, c.parts()))
 }

@@ -57,7 +57,10 @@ func (c *call) spreadCopy(id string) error {
 // contentOf returns a document, as a part has written it, without what only this
 // one has.
 func contentOf(data []byte) ([]byte, error) {
-	return filtered(bytes.TrimSpace(data), func(name string, value []byte) ([]byte, error) {
+	if data = bytes.TrimSpace(data); len(data) < 2 || data[0] != '{' {
+		return nil, partLost(spread.ErrAnswer)
+	}
+	return filtered(data, func(name string, value []byte) ([]byte, error) {
 		switch name {
 		case "_id", "_rev", "_deleted":
 			return nil, nil
