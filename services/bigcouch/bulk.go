@@ -157,7 +157,7 @@ func (c *call) bulkDocs() error {
 		}
 		results[at[i]], _ = resultOf(r.ID, r.Rev.String(), refused) // A refusal is a result.
 	}
-	if replicated {
+	if replicated && c.db.Part == 0 { // Else all results are put together first.
 		results = failures(results)
 	}
 	c.reply(http.StatusCreated, results)

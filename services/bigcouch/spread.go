@@ -76,6 +76,8 @@ func (c *call) spread() (func(*call) error, error) {
 		if len(rest) == 3 && rest[2] == "queries" && method == http.MethodPost {
 			return func(c *call) error { return c.spreadViewQueries(id, rest[1]) }, nil
 		}
+	case isDesign(id) && len(rest) == 1 && rest[0] == "_info" && method == http.MethodGet:
+		return func(c *call) error { return c.spreadDesignInfo(id) }, nil
 	case checkID(id) != nil: // A resource that any part has, or none.
 		return nil, c.choosePart(0)
 	case method == methodCopy && len(rest) == 0:

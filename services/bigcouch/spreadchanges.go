@@ -60,8 +60,8 @@ func (c *call) spreadChanges() error {
 	})
 }
 
-// startAt reads since. Asking for no rows also has the parts check the request
-// before the answer begins.
+// startAt reads since. That parts are asked for no rows has them check the request
+// before the answer of a live feed begins.
 func (f *spreadFeed) startAt(since string) (err error) {
 	now := false
 	switch since = strings.Trim(since, `"`); since {
@@ -80,6 +80,9 @@ func (f *spreadFeed) startAt(since string) (err error) {
 		if now {
 			demands[i].query.Set("since", "now")
 		}
+	}
+	if !now && f.kind == "normal" {
+		return nil // Nothing is sent before the first part has answered.
 	}
 	answers, err := f.hearAll(demands)
 	if err != nil || !now {

@@ -161,10 +161,17 @@ func (c *call) copyDesign(ctx context.Context, i int, id string) error {
 			return err
 		}
 		_, answer, err := c.hear(ctx, i, demand{method: http.MethodPost, path: []string{"_bulk_docs"}, body: docs, as: &admin})
-		if err == nil && string(bytes.TrimSpace(answer)) != "[]" {
-			err = fmt.Errorf("a design document was refused: %s", answer)
+		if err != nil {
+			return err
 		}
-		return err
+		var results []bulkResult
+		if err := json.Unmarshal(answer, &results); err != nil {
+			return err
+		}
+		if failed := failures(results); len(failed) > 0 {
+			return fmt.Errorf("a design document was refused: %s", failed[0].Reason)
+		}
+		return nil
 	}
 	if leaves, err = c.leavesOf(ctx, i, id); err != nil || len(leaves) == 0 {
 		return err

@@ -100,16 +100,13 @@ func (c *call) spreadBulk() error {
 	for part, s := range shares {
 		var list []bulkResult
 		if err := json.Unmarshal(answers[part], &list); err != nil {
-			return err
+			return partLost(err)
 		}
 		for _, i := range s.at {
-			if body.edits {
-				results[i], list = list[0], list[1:]
-			} else if len(list) > 0 && list[0].ID == parsed[i].id { // Only failures are told, in order.
-				results[i], list = list[0], list[1:]
-			} else {
-				results[i].OK = true
+			if len(list) == 0 {
+				return partLost(spread.ErrAnswer)
 			}
+			results[i], list = list[0], list[1:]
 		}
 	}
 	if !body.edits {

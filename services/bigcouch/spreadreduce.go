@@ -26,7 +26,6 @@ func (s *viewSpread) writeReduced() error {
 	}
 	s.out.WriteString(`"rows":[`)
 	g := grouper{call: s.call, q: s.q}
-	defer g.pause()
 	if whole {
 		err = s.reduceRows(&g, all)
 	} else {
@@ -60,49 +59,61 @@ func (s *viewSpread) reduceRows(g *grouper, all []*partRows) error {
 	return g.finish()
 }
 
-// combine reduces the groups of the parts that have the same key.
+// A spreadGroup is reductions of several parts for the same key.
+type spreadGroup struct {
+	first  partRow
+	values [][]byte
+}
+
+// maxGroups is how many groups are gathered before they are reduced.
+const maxGroups = 200
+
+// combine reduces the groups of the parts that have the same key. Parts may need
+// JavaScript for what they send next: this one has none while it waits for them.
 func (s *viewSpread) combine(g *grouper, all []*partRows) error {
-	if g.full() {
-		return nil
-	}
-	var first partRow
-	var values [][]byte
-	end := func() error {
-		if values == nil {
-			return nil
-		}
-		value := values[0]
-		if len(values) > 1 {
-			var err error
-			if value, err = g.combined(values); err != nil {
-				return err
-			}
-		}
-		values = nil
-		return g.write(first.Key, value)
-	}
+	var groups []spreadGroup
 	for row, err := range s.merge(all) {
 		if err != nil {
 			return err
 		}
-		if values != nil && (row.list != first.list || !bytes.Equal(row.order, first.order)) {
-			if err := end(); err != nil || g.full() {
+		if n := len(groups) - 1; n >= 0 && row.list == groups[n].first.list && bytes.Equal(row.order, groups[n].first.order) {
+			groups[n].values = append(groups[n].values, row.Value)
+			continue
+		}
+		if len(groups) >= maxGroups {
+			if err := g.writeGroups(groups); err != nil {
+				return err
+			}
+			groups = groups[:0]
+		}
+		if g.full() {
+			return nil
+		}
+		groups = append(groups, spreadGroup{row, [][]byte{row.Value}})
+	}
+	return g.writeGroups(groups)
+}
+
+// writeGroups reduces the values of groups to one each.
+func (g *grouper) writeGroups(groups []spreadGroup) error {
+	defer g.pause()
+	for _, one := range groups {
+		if g.full() {
+			return nil
+		}
+		value := one.values[0]
+		if len(one.values) > 1 {
+			err := g.begin()
+			if err == nil {
+				value, err = g.q.f.reduce.Combine(g.ctx(), g.session, one.values)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		if values == nil {
-			first = row
+		if err := g.write(one.first.Key, value); err != nil {
+			return err
 		}
-		values = append(values, row.Value)
 	}
-	return end()
+	return nil
 }
-
-// combined reduces values that are reductions.
-func (g *grouper) combined(values [][]byte) ([]byte, error) {
-	if err := g.begin(); err != nil {
-		return nil, err
-	}
-	return g.q.f.reduce.Combine(g.ctx(), g.session, values)
-}
-

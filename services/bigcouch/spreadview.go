@@ -93,6 +93,32 @@ func (c *call) withView(id, name string, f func(f *mapReduce, sum string, fresh 
 	})
 }
 
+// spreadDesignInfo puts together what the parts say of the views of a design
+// document.
+func (c *call) spreadDesignInfo(id string) error {
+	return c.withDesigns(func(sum string, fresh bool) error {
+		path := append(documentPath(id), "_info")
+		answers, err := c.hearAll(c.everyPart(demand{method: http.MethodGet, path: path, designs: sum, fresh: fresh}))
+		if err != nil {
+			return err
+		}
+		var all designState
+		for i := range c.parts() {
+			var one designState
+			if err := json.Unmarshal(answers[i], &one); err != nil {
+				return partLost(err)
+			}
+			if i == 0 {
+				all = one
+			} else {
+				all.Index.add(one.Index)
+			}
+		}
+		c.reply(http.StatusOK, all)
+		return nil
+	})
+}
+
 // documentPath returns the elements of the path of a document.
 func documentPath(id string) []string {
 	for _, space := range []string{store.DesignPrefix, localPrefix} {
