@@ -78,7 +78,9 @@ func (c *call) choosePart(i int) error {
 }
 
 // copied reports whether a document is in this part, but belongs to part 0.
-func (c *call) copied(id string) bool { return c.db.Part > 1 && c.ref.designs != showCopies && isDesign(id) }
+func (c *call) copied(id string) bool {
+	return c.db.Part > 1 && c.ref.designs != showCopies && isDesign(id)
+}
 
 // copiesIn counts the copies of design documents: those that are there, and
 // tombstones.

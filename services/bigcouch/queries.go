@@ -43,4 +43,3 @@ func (c *call) bodyQueries() ([]queryCall, error) {
 	}
 	return queries, nil
 }
-

@@ -23,7 +23,7 @@ import (
 
 // running returns a node that lies in memory, and whose feeds end as soon as
 // they have nothing to say.
-func running(f *testing.F) *node {
+func running(f testing.TB) *node {
 	f.Helper()
 	file := filepath.Join(f.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {

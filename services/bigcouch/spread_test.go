@@ -168,7 +168,9 @@ func TestSpreadLive(t *testing.T) {
 	for i := range 5 {
 		var wg sync.WaitGroup
 		var a answer
-		wg.Go(func() { a = n.do("admin", "GET", "/db/_changes?feed=longpoll&heartbeat=1000&include_docs=true&since="+page.Last, "") })
+		wg.Go(func() {
+			a = n.do("admin", "GET", "/db/_changes?feed=longpoll&heartbeat=1000&include_docs=true&since="+page.Last, "")
+		})
 		time.Sleep(time.Duration(i) * 5 * time.Millisecond) // Before, while and after it begins.
 		n.admin(201, "PUT", fmt.Sprintf("/db/doc%d", i), `{"n":1}`)
 		wg.Wait()

@@ -2,7 +2,6 @@ package bigcouch
 
 import (
 	"bytes"
-
 )
 
 // writeReduced writes what a query of a reduced view finds: groups that the
