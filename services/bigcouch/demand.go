@@ -40,15 +40,16 @@ var withheld = []string{
 
 // demand sends a request to part i. The answer's body must be closed.
 func (c *call) demand(ctx context.Context, i int, d demand) (*http.Response, error) {
-	path := "http://localhost"
+	var path strings.Builder
+	path.WriteString("http://localhost")
 	for _, element := range append([]string{c.db.Name}, d.path...) {
-		path += "/" + url.QueryEscape(element)
+		path.WriteString("/" + url.QueryEscape(element))
 	}
 	if len(d.query) > 0 {
-		path += "?" + d.query.Encode()
+		path.WriteString("?" + d.query.Encode())
 	}
 	ctx = context.WithValue(ctx, partKey{}, partRef{c.db.ID, i, d.designs})
-	req, err := http.NewRequestWithContext(ctx, d.method, path, bytes.NewReader(d.body))
+	req, err := http.NewRequestWithContext(ctx, d.method, path.String(), bytes.NewReader(d.body))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 )
@@ -61,20 +62,21 @@ func (w *twin) window() string {
 
 func (w *twin) list(*rapid.T) {
 	name := rapid.SampledFrom([]string{"_all_docs", "_all_docs", "_design_docs", "_local_docs"}).Draw(w.t, "list")
-	query := w.window()
+	var query strings.Builder
+	query.WriteString(w.window())
 	for _, bound := range []string{"startkey", "endkey", "key"} {
 		if rapid.IntRange(0, 3).Draw(w.t, bound) == 0 {
 			data, err := json.Marshal(w.id())
 			if err != nil {
 				panic(err)
 			}
-			query += "&" + bound + "=" + url.QueryEscape(string(data))
+			query.WriteString("&" + bound + "=" + url.QueryEscape(string(data)))
 		}
 	}
 	if rapid.IntRange(0, 3).Draw(w.t, "inclusive") == 0 {
-		query += "&inclusive_end=false"
+		query.WriteString("&inclusive_end=false")
 	}
-	w.both("GET", "/"+name+"?"+query, "")
+	w.both("GET", "/"+name+"?"+query.String(), "")
 }
 
 func (w *twin) view(*rapid.T) {
