@@ -182,6 +182,12 @@ func play(t *testing.T, most int, nodes ...*node) {
 			"put": w.put, "put again": w.put, "remove": w.remove, "get": w.get, "local": w.local, "bulk": w.bulk, "copy": w.copy,
 			"ask": w.ask, "list": w.list, "view": w.view, "find": w.find, "follow": w.follow, "tell": w.tell, "design": w.design,
 		})
+		for _, path := range []string{
+			"/_all_docs?include_docs=true&conflicts=true", "/_local_docs?include_docs=true", "/_changes?style=all_docs",
+			"/_design/v/_view/link?include_docs=true", "/_design/v/_view/js?group=true", "/_design/v/_view/distinct?keys=[2,0,0]&group=true",
+		} {
+			w.both("GET", path, "")
+		}
 	})
 }
 
