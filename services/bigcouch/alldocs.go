@@ -2,9 +2,7 @@ package bigcouch
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,33 +69,15 @@ func (c *call) allDocs() error {
 	return c.end()
 }
 
-// maxQueries is how many queries one request may make.
-const maxQueries = 1000
-
 // allDocsQueries answers several queries at once, on one view.
 func (c *call) allDocsQueries() error {
-	var body struct {
-		Queries []map[string]json.RawMessage `json:"queries"`
-	}
-	if err := c.decode(&body); err != nil {
+	list, err := c.bodyQueries()
+	if err != nil {
 		return err
 	}
-	if body.Queries == nil {
-		return badRequest("POST body must include `queries` parameter.")
-	}
-	if len(body.Queries) > maxQueries {
-		return tooLarge("more than 1000 queries")
-	}
-	queries := make([]docsQuery, len(body.Queries))
-	for i, members := range body.Queries {
-		one := *c
-		one.query = url.Values{}
-		maps.Copy(one.query, c.query)
-		keys, err := one.takeParameters(members)
-		if err != nil {
-			return err
-		}
-		if queries[i], err = one.docsQuery(keys); err != nil {
+	queries := make([]docsQuery, len(list))
+	for i, one := range list {
+		if queries[i], err = one.docsQuery(one.keys); err != nil {
 			return err
 		}
 	}
@@ -165,7 +145,11 @@ func (c *call) takeParameters(body map[string]json.RawMessage) (keys []json.RawM
 // writeListing writes what a query finds. How many rows lie before a range is
 // not counted, that would read them all: offset is null then.
 func (c *call) writeListing(v *store.View, info *store.Info, q docsQuery) error {
-	total, offset := strconv.FormatUint(info.Docs, 10), "null"
+	live, _, err := c.copiesIn(v)
+	if err != nil {
+		return err
+	}
+	total, offset := strconv.FormatUint(info.Docs-live, 10), "null"
 	switch q.space {
 	case localPrefix:
 		total = "null"
@@ -188,7 +172,6 @@ func (c *call) writeListing(v *store.View, info *store.Info, q docsQuery) error 
 	}
 	c.out.WriteString(`{"total_rows":` + total + `,"offset":` + offset + `,"rows":[`)
 	l := listing{call: c, v: v, q: q}
-	var err error
 	switch {
 	case q.keys != nil:
 		err = l.keys()
@@ -206,7 +189,7 @@ func (c *call) countDesigns(v *store.View) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		if !d.Deleted {
+		if !d.Deleted && !c.copied(d.ID) {
 			n++
 		}
 	}

@@ -68,42 +68,59 @@ func elements(data []byte) [][]byte {
 	return list
 }
 
-func (c *call) bulkDocs() error {
+// readBulk reads the body of _bulk_docs and its documents.
+func (c *call) readBulk() (body bulk, parsed []*document, err error) {
 	data, err := c.postJSON()
 	if err != nil {
-		return err
+		return body, nil, err
 	}
 	if data[0] != '{' {
-		return errNotObject
+		return body, nil, errNotObject
 	}
-	body, err := parseBulk(data)
-	if err != nil {
-		return err
+	if body, err = parseBulk(data); err != nil {
+		return body, nil, err
 	}
 	if !body.given {
-		return badRequest("POST body must include `docs` parameter.")
+		return body, nil, badRequest("POST body must include `docs` parameter.")
 	}
 	list := body.docs
 	if list == nil {
-		return badRequest("`docs` parameter must be an array.")
+		return body, nil, badRequest("`docs` parameter must be an array.")
 	}
 	if body.allOrNothing {
-		return &wireError{http.StatusExpectationFailed, "not_implemented", "all_or_nothing is not supported"}
+		return body, nil, &wireError{http.StatusExpectationFailed, "not_implemented", "all_or_nothing is not supported"}
 	}
 	if len(list) > maxBulk {
-		return &wireError{http.StatusRequestEntityTooLarge, "max_bulk_docs_count_exceeded", strconv.Itoa(maxBulk)}
+		return body, nil, &wireError{http.StatusRequestEntityTooLarge, "max_bulk_docs_count_exceeded", strconv.Itoa(maxBulk)}
 	}
-	replicated := !body.edits
-	parsed := make([]*document, len(list))
+	parsed = make([]*document, len(list))
 	for i, data := range list {
-		var err error
 		if parsed[i], err = parseDocument(data); err != nil {
-			return err
+			return body, nil, err
 		}
 		if parsed[i].id == "" {
 			parsed[i].id = newUUID()
+			body.docs[i] = withID(data, parsed[i].id)
 		}
 	}
+	return body, parsed, nil
+}
+
+// withID returns a document in compact JSON with a member _id, which it lacks.
+func withID(data []byte, id string) []byte {
+	b := append(appendJSON([]byte(`{"_id":`), id), ',')
+	if len(data) == 2 {
+		b = b[:len(b)-1]
+	}
+	return append(b, data[1:]...)
+}
+
+func (c *call) bulkDocs() error {
+	body, parsed, err := c.readBulk()
+	if err != nil {
+		return err
+	}
+	replicated := !body.edits
 	grows := func(d *document) bool { return !removes(d.deleted, len(d.body), len(d.atts)) }
 	if err := c.writable(); err != nil && slices.ContainsFunc(parsed, grows) {
 		return err
@@ -140,7 +157,7 @@ func (c *call) bulkDocs() error {
 		}
 		results[at[i]], _ = resultOf(r.ID, r.Rev.String(), refused) // A refusal is a result.
 	}
-	if replicated {
+	if replicated && c.db.Part == 0 { // Else all results are put together first.
 		results = failures(results)
 	}
 	c.reply(http.StatusCreated, results)

@@ -28,6 +28,9 @@ type feed struct {
 // changes serves _changes.
 func (c *call) changes() error {
 	f, err := c.newFeed()
+	if err == nil {
+		err = f.filter()
+	}
 	if err != nil {
 		return err
 	}
@@ -105,7 +108,7 @@ func (c *call) newFeed() (*feed, error) {
 		}
 		f.interval = int(n)
 	}
-	return f, f.filter()
+	return f, nil
 }
 
 // pending returns how many changes are behind what has been looked at.
@@ -113,7 +116,19 @@ func (f *feed) pending(v *store.View) (int, error) {
 	if f.limit != 0 || f.descending || f.ids != nil {
 		return 0, nil
 	}
-	return v.Pending(f.db, f.since)
+	n, err := v.Pending(f.db, f.since)
+	if err != nil || f.db.Part <= 1 {
+		return n, err
+	}
+	for d, err := range v.Documents(f.db, spaceSpan(store.DesignPrefix)) {
+		if err != nil {
+			return 0, err
+		}
+		if d.Seq > f.since {
+			n-- // A copy, see copied.
+		}
+	}
+	return n, nil
 }
 
 // batch writes the rows that there are now, up to the limit, and moves since.
@@ -132,6 +147,10 @@ func (f *feed) batch(v *store.View) error {
 	for ch, err := range v.Changes(f.db, from, f.descending) {
 		if err != nil {
 			return err
+		}
+		if f.copied(ch.ID) {
+			f.since = ch.Seq
+			continue
 		}
 		if err := f.row(v, ch); err != nil {
 			return err
@@ -158,7 +177,7 @@ func (f *feed) chosen(v *store.View) error {
 		if err != nil {
 			return err
 		}
-		if d != nil && d.Seq > f.since {
+		if d != nil && d.Seq > f.since && !f.copied(id) {
 			found = append(found, d)
 		}
 	}

@@ -4,14 +4,11 @@ import (
 	"net"
 	"net/http"
 
+	"leap.example/services/bigcouch/spread"
 	"leap.example/services/bigcouch/store"
 )
 
-// A node by itself is a cluster of one. A database lies in one shard. What is
-// said of places here is in CouchDB's terms.
-
-// wholeRange is the range of hashes of the only shard of a database.
-const wholeRange = "00000000-ffffffff"
+// A node by itself is a cluster of one. What is said of places here is in CouchDB's terms.
 
 // name returns the name of this node.
 func (n *node) name() string {
@@ -57,11 +54,16 @@ func (c *call) membership() error {
 // quorums returns what CouchDB calls q, n, w and r of a database.
 func (n *node) quorums(db *store.Database) quorums {
 	copies := len(n.nodes(db.Shard))
-	return quorums{1, copies, copies/2 + 1, 1}
+	return quorums{len(db.Places()), copies, copies/2 + 1, 1}
 }
 
 func (c *call) databaseShards() error {
-	c.reply(http.StatusOK, map[string]any{"shards": map[string][]string{wholeRange: c.nodes(c.db.Shard)}})
+	all := map[string][]string{}
+	shards := c.db.Places()
+	for i, n := range shards {
+		all[spread.Range(i, len(shards))] = c.nodes(n)
+	}
+	c.reply(http.StatusOK, map[string]any{"shards": all})
 	return nil
 }
 
@@ -69,10 +71,12 @@ func (c *call) documentShard(id string) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
+	shards := c.db.Places()
+	part := spread.Of(id, len(shards))
 	c.reply(http.StatusOK, struct {
 		Range string   `json:"range"`
 		Nodes []string `json:"nodes"`
-	}{wholeRange, c.nodes(c.db.Shard)})
+	}{spread.Range(part, len(shards)), c.nodes(shards[part])})
 	return nil
 }
 

@@ -99,15 +99,23 @@ func (c *call) createDatabase() error {
 				"characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.",
 		}
 	}
-	for _, p := range []string{"q", "n"} {
-		if n, err := c.number(p, 1); err != nil || n == 0 {
+	q := 1
+	for _, p := range []string{"n", "q"} {
+		var err error
+		if q, err = c.number(p, 1); err != nil || q == 0 {
 			return badRequest("The `%s` parameter must be an integer greater than zero.", p)
 		}
+	}
+	if q > c.engine.shards {
+		return badRequest("The `q` parameter must be no more than %d, as many shards as there are.", c.engine.shards)
+	}
+	if name[0] == '_' && q > 1 {
+		return badRequest("The `q` parameter of a system database must be 1.")
 	}
 	if err := c.writable(); err != nil {
 		return err
 	}
-	if err := c.create(c.ctx(), name); err != nil {
+	if err := c.create(c.ctx(), name, q); err != nil {
 		return err
 	}
 	if name == replicatorDatabase {

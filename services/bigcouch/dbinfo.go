@@ -39,15 +39,22 @@ type quorums struct {
 
 // about returns what is told of a database, nil when it is not there.
 func (c *call) about(v *store.View, db *store.Database) (*databaseInfo, error) {
+	if db.Whole() {
+		return c.aboutParts(db)
+	}
 	info, err := v.Info(db)
 	if err != nil || info == nil {
+		return nil, err
+	}
+	live, deleted, err := c.copiesIn(v)
+	if err != nil {
 		return nil, err
 	}
 	return &databaseInfo{
 		db.Name, seqString(db, info.Purged), seqString(db, info.Seq),
 		sizes{info.Size, info.Size, info.Size},
 		map[string]any{},
-		info.Deleted, info.Docs, store.Format, false,
+		info.Deleted - deleted, info.Docs - live, store.Format, false,
 		c.quorums(db),
 		strconv.FormatInt(db.Created*1000, 10),
 	}, nil

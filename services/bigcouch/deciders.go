@@ -6,7 +6,13 @@ import "sync"
 // mostly none.
 type deciders struct {
 	mu sync.Mutex // Guards m.
-	m  map[uint64]decider
+	m  map[deciderKey]decider
+}
+
+// A deciderKey names a database in a shard: a part, if it has several.
+type deciderKey struct {
+	shard uint16
+	db    uint64
 }
 
 // A decider is what was found of one database, and what Store.Designs said
@@ -16,18 +22,18 @@ type decider struct {
 	designs []*design
 }
 
-func (m *deciders) get(db, stamp uint64) (designs []*design, ok bool) {
+func (m *deciders) get(db deciderKey, stamp uint64) (designs []*design, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := m.m[db]
 	return d.designs, d.stamp == stamp
 }
 
-func (m *deciders) put(db, stamp uint64, designs []*design) {
+func (m *deciders) put(db deciderKey, stamp uint64, designs []*design) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.m == nil || len(m.m) >= maxDesigns {
-		m.m = map[uint64]decider{}
+		m.m = map[deciderKey]decider{}
 	}
 	m.m[db] = decider{stamp, designs}
 }

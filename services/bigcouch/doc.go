@@ -11,6 +11,7 @@
 //	bigcouch   this package: HTTP, accounts, who may do what
 //	shard      the order of writes: one log for each shard, group commit
 //	store      Pebble: key layout, revision trees, apply
+//	spread     databases in several parts: hashes, sequences, merging
 //	sealed     the encrypted file system below Pebble
 //	replicate  the replication protocol, between two peers
 //	mango      selectors, index definitions, the choice of an index
@@ -21,6 +22,17 @@
 // against the database's security object, and then either reads a view of the
 // store or proposes an entry to the log of the database's shard. A database
 // lies in one of 8 shards, chosen by the hash of its name when it is created.
+//
+// One that is created with q above 1 has as many parts, in shards that follow
+// each other. A part is a database of its shard; a document belongs to the one
+// of its id's hash. A request for one document goes to its part. Others are taken
+// apart into requests to this same handler, one for each part, which say in their
+// context (to other nodes, in a header) which part they mean; lists come back in
+// order and are merged. Design documents belong to the first part; before a write
+// of one is acknowledged the others have copies, which are shown nowhere, and a
+// query that needs them says which ones it means: a part with others is mended
+// first. A write of several documents is one operation in each part, and when
+// some do not answer the whole is 503.
 //
 // # What is promised
 //
@@ -80,8 +92,8 @@
 // the offset null, since counting would read every row before it; attachments
 // of text types are stored as they came, not compressed, and what another
 // server sends compressed is unpacked; sizes are those of the content;
-// integers and 1e2 come back as they were written; q and n of a new database
-// are checked and ignored, w too; compaction has nothing to do.
+// integers and 1e2 come back as they were written; n of a new database is
+// checked and ignored, w too; compaction has nothing to do.
 //
 // # Design documents
 //

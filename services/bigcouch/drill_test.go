@@ -34,7 +34,7 @@ func sealedIn(t testing.TB, dir string) func(*bigcouch.Config) {
 // attachments, local documents, and a view and an index over them.
 func (n *node) random(db string, rng *mrand.Rand) {
 	n.t.Helper()
-	n.admin(201, "PUT", db, "")
+	n.admin(201, "PUT", fmt.Sprintf("%s?q=%d", db, 1+3*rng.IntN(2)), "")
 	n.admin(201, "PUT", db+"/_design/v", `{"views":{"by-n":{"map":"function (doc) { emit(doc.n, 1) }","reduce":"_sum"}}}`)
 	n.admin(200, "POST", db+"/_index", `{"index":{"fields":["n"]}}`)
 	for i := range 20 + rng.IntN(30) {

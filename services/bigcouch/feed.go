@@ -43,8 +43,10 @@ func (f *feed) continuous() error {
 // follow writes changes as they come until done, the timeout, the end of the
 // database or of the node. apply wakes it; it does not poll.
 func (f *feed) follow(done func() bool) error {
-	f.metrics.feeds.Inc()
-	defer f.metrics.feeds.Dec()
+	if f.db.Part == 0 { // Else it is for another feed, which is counted.
+		f.metrics.feeds.Inc()
+		defer f.metrics.feeds.Dec()
+	}
 	for f.limit != 0 {
 		changed, release := f.store.Changed(f.db)
 		before := f.rows

@@ -17,11 +17,11 @@ const defaultFindLimit = 25
 // A findRequest is the body of _find and _explain.
 type findRequest struct {
 	Selector  json.RawMessage `json:"selector"`
-	Limit     *int            `json:"limit"`
+	Limit     *int            `json:"limit,omitempty"`
 	Skip      int             `json:"skip"`
-	Sort      json.RawMessage `json:"sort"`
-	Fields    json.RawMessage `json:"fields"`
-	UseIndex  json.RawMessage `json:"use_index"`
+	Sort      json.RawMessage `json:"sort,omitempty"`
+	Fields    json.RawMessage `json:"fields,omitempty"`
+	UseIndex  json.RawMessage `json:"use_index,omitempty"`
 	Bookmark  string          `json:"bookmark"`
 	Conflicts bool            `json:"conflicts"`
 	Stats     bool            `json:"execution_stats"`
@@ -140,10 +140,18 @@ func (c *call) find() error {
 		return err
 	}
 	w := c.begin("application/json")
+	if c.merged() {
+		return q.writePart(v)
+	}
 	w.WriteString(`{"docs":[`)
 	if err := q.run(v); err != nil {
 		return err
 	}
+	return q.writeTail(begun)
+}
+
+// writeTail writes what comes behind the documents.
+func (q *query) writeTail(begun time.Time) error {
 	tail := struct {
 		Bookmark string `json:"bookmark"`
 		Warning  string `json:"warning,omitempty"`
@@ -156,9 +164,9 @@ func (c *call) find() error {
 	if err != nil {
 		return err
 	}
-	w.WriteString("\n],")
-	w.Write(append(data[1:], '\n'))
-	return c.end()
+	q.out.WriteString("\n],")
+	q.out.Write(append(data[1:], '\n'))
+	return q.end()
 }
 
 type stats struct {
@@ -224,6 +232,10 @@ func (q *query) examine(v *store.View, d *store.Document) (done bool, err error)
 		q.out.WriteByte(',')
 	}
 	q.out.WriteByte('\n')
+	if q.merged() {
+		q.out.WriteString(`{"place":"` + base64.StdEncoding.EncodeToString(q.last) + `","doc":`)
+		defer q.out.WriteByte('}')
+	}
 	if q.fields == nil {
 		leaf := store.Node{Rev: d.Rev, Leaf: true}
 		err = q.writeDocument(q.out, v, d, leaf, render{conflicts: q.req.Conflicts})

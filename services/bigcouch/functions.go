@@ -36,9 +36,10 @@ type mapReduce struct {
 
 // A designKey names a revision in an incarnation of a database.
 type designKey struct {
-	db  uint64
-	id  string
-	rev store.Rev
+	shard uint16
+	db    uint64
+	id    string
+	rev   store.Rev
 }
 
 // functions caches designs.
@@ -55,18 +56,26 @@ const rowForm = "1"
 
 // design returns the functions of a design document that is there.
 func (c *call) design(v *store.View, d *store.Document) (*design, error) {
-	key := designKey{c.db.ID, d.ID, d.Rev}
+	return c.functionsOf(designKey{c.db.Shard, c.db.ID, d.ID, d.Rev}, func() ([]byte, error) {
+		body, err := v.Body(c.db, d, d.Rev)
+		return body.JSON, err
+	})
+}
+
+// functionsOf returns the functions of a revision, whose body is read if they
+// are not known.
+func (c *call) functionsOf(key designKey, read func() ([]byte, error)) (*design, error) {
 	c.functions.mu.Lock()
 	known := c.functions.m[key]
 	c.functions.mu.Unlock()
 	if known != nil {
 		return known, nil
 	}
-	body, err := v.Body(c.db, d, d.Rev)
+	body, err := read()
 	if err != nil {
 		return nil, err
 	}
-	made := compileDesign(d.ID, body.JSON)
+	made := compileDesign(key.id, body)
 	c.functions.mu.Lock()
 	defer c.functions.mu.Unlock()
 	if len(c.functions.m) >= maxDesigns || c.functions.m == nil {

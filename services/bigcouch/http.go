@@ -24,6 +24,7 @@ type call struct {
 	query url.Values
 	user  user
 	db    *store.Database // Of a path that names one that is there.
+	ref   partRef         // Of a request for a part of it.
 	out   *bufio.Writer   // Non-nil once the answer has begun.
 	sent  bool            // Something of it has left.
 	limit int64           // Of the body, bytes; 0: MaxRequestSize.
@@ -42,7 +43,11 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cw := &counted{ResponseWriter: w}
 	w = cw
 	c := &call{node: n, w: w, r: r, rc: http.NewResponseController(w)}
-	defer func() { n.metrics.count(r.Method, cmp.Or(cw.status, http.StatusOK), time.Since(begun), c.feed) }()
+	defer func() {
+		if r.Context().Value(partKey{}) == nil { // That is no request of a client.
+			n.metrics.count(r.Method, cmp.Or(cw.status, http.StatusOK), time.Since(begun), c.feed)
+		}
+	}()
 	c.writeDeadline() // That of the connection's former request may have passed.
 	if r.ContentLength != 0 {
 		c.readDeadline(time.Now().Add(c.idle)) // Also for a body that nobody reads.

@@ -35,7 +35,7 @@ func (l *listing) span() error {
 		if err != nil {
 			return err
 		}
-		if d.Deleted || l.skips() {
+		if d.Deleted || l.copied(d.ID) || l.skips() {
 			continue
 		}
 		if err := l.row(d); err != nil || l.full() {

@@ -117,6 +117,12 @@ func (l *live) finish(seq, pending string) error {
 // wait returns when something has changed; over means that the feed ends
 // without that. Heartbeats keep it from ending by itself.
 func (l *live) wait(changed <-chan struct{}) (over bool, err error) {
+	_, over, err = await(l, changed)
+	return over, err
+}
+
+// await is wait for something that says what has changed.
+func await[T any](l *live, changed <-chan T) (what T, over bool, err error) {
 	period := l.timeout
 	if l.heartbeat > 0 {
 		period = l.heartbeat
@@ -125,16 +131,16 @@ func (l *live) wait(changed <-chan struct{}) (over bool, err error) {
 	defer t.Stop()
 	for {
 		select {
-		case <-changed:
-			return false, nil
+		case what = <-changed:
+			return what, false, nil
 		case <-l.stopping:
-			return true, nil
+			return what, true, nil
 		case <-l.ctx().Done():
-			return true, l.ctx().Err()
+			return what, true, l.ctx().Err()
 		case <-t.C:
 		}
 		if l.heartbeat == 0 {
-			return true, nil
+			return what, true, nil
 		}
 		t.Reset(period)
 		if l.kind == "eventsource" {
@@ -143,7 +149,7 @@ func (l *live) wait(changed <-chan struct{}) (over bool, err error) {
 			l.out.WriteByte('\n')
 		}
 		if err := l.flush(); err != nil {
-			return true, err
+			return what, true, err
 		}
 	}
 }

@@ -85,12 +85,19 @@ func (n *node) recover(ctx context.Context, shardNo uint16) error {
 			}
 		}
 	}
+	spread, e := v.SpreadDatabases()
+	err = errors.Join(err, e)
 	if err = errors.Join(err, v.Close()); err != nil {
 		return fmt.Errorf("looking for unfinished work: %w", err)
 	}
 	for _, d := range left {
 		if err := n.finish(ctx, d); err != nil {
 			return err
+		}
+	}
+	for _, d := range spread {
+		if d.State == store.Live && d.Shard == shardNo {
+			n.recoverDesigns(ctx, d)
 		}
 	}
 	for _, u := range drops {
@@ -119,8 +126,8 @@ func (n *node) propose(ctx context.Context, s uint16, op store.OpID, c store.Com
 	return r, nil
 }
 
-// create makes a database.
-func (n *node) create(ctx context.Context, name string) error {
+// create makes a database of q parts.
+func (n *node) create(ctx context.Context, name string, q int) error {
 	var id [8]byte
 	rand.Read(id[:])
 	h := fnv.New32a()
@@ -132,8 +139,15 @@ func (n *node) create(ctx context.Context, name string) error {
 	if name == usersDatabase {
 		d.Shard = store.CatalogueShard // Every node has it, to know who asks.
 	}
+	var enter store.Command = store.CreateDatabase{Database: d}
+	if q > 1 {
+		for i := range q {
+			d.Shards = append(d.Shards, uint16((int(d.Shard)-1+i)%n.engine.shards)+1)
+		}
+		enter = store.CreateSpread{Database: d}
+	}
 	for {
-		r, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, store.CreateDatabase{Database: d})
+		r, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, enter)
 		if err == nil {
 			return n.finish(ctx, &d)
 		}
@@ -168,8 +182,10 @@ func (n *node) finish(ctx context.Context, d *store.Database) error {
 	if d.State == store.Deleting {
 		inShard, inCatalogue = store.DropDatabase{DB: d.ID}, store.ForgetDatabase{Name: d.Name, DB: d.ID}
 	}
-	if _, err := n.propose(ctx, d.Shard, store.OpID{}, inShard); err != nil {
-		return err
+	for _, shardNo := range d.Places() {
+		if _, err := n.propose(ctx, shardNo, store.OpID{}, inShard); err != nil {
+			return err
+		}
 	}
 	_, err := n.propose(ctx, store.CatalogueShard, store.OpID{}, inCatalogue)
 	if d.State == store.Deleting && errors.Is(err, store.ErrNoDatabase) {

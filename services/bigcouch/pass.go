@@ -103,6 +103,10 @@ func (c *call) passTo(node, as string) (failed error) {
 				r.Out.Header.Del(h)
 			}
 			r.Out.Header.Set(asHeader, as)
+			r.Out.Header.Del(partRefHeader)
+			if c.db.Part > 0 {
+				r.Out.Header.Set(partRefHeader, c.ref.String())
+			}
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 		ErrorLog:     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),

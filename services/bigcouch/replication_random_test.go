@@ -22,7 +22,7 @@ func TestReplicationConverges(t *testing.T) {
 		db := fmt.Sprintf("db%d", round)
 		nodes := []*node{a, b}
 		for _, n := range nodes {
-			n.admin(201, "PUT", "/"+db, "")
+			n.admin(201, "PUT", "/"+db+rapid.SampledFrom([]string{"", "?q=3"}).Draw(t, "parts"), "")
 		}
 		for range rapid.IntRange(1, 4).Draw(t, "meetings") {
 			for i := range rapid.IntRange(0, 8).Draw(t, "edits") {

@@ -95,6 +95,20 @@ func (c *call) route() error {
 	if err := c.sure(store.CatalogueShard, c.openDatabase); err != nil {
 		return err
 	}
+	return c.inDatabase()
+}
+
+// inDatabase serves a request to a database.
+func (c *call) inDatabase() error {
+	if c.db.Whole() {
+		do, err := c.spread()
+		if err != nil {
+			return err
+		}
+		if do != nil {
+			return c.sureOfDatabase(do(c))
+		}
+	}
 	if c.elsewhere() {
 		return c.pass()
 	}
@@ -111,6 +125,9 @@ func (c *call) route() error {
 
 // routeInDatabase finds the resource of a database that is here.
 func (c *call) routeInDatabase() error {
+	if err := c.checkDesigns(); err != nil {
+		return err
+	}
 	if len(c.path) == 1 {
 		return c.dispatch(
 			method{"GET", (*call).databaseInfo}, method{"PUT", nil}, method{"POST", (*call).postDocument}, method{"DELETE", nil})

@@ -112,6 +112,9 @@ func (c *call) openDatabase() error {
 		return err
 	}
 	c.db = db
+	if err := c.openPart(); err != nil {
+		return err
+	}
 	s, err := c.securities.parse(db.Security)
 	if err != nil {
 		return err

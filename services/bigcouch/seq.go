@@ -31,21 +31,29 @@ func parseSeq(db *store.Database, s string, now uint64) (uint64, error) {
 	case "now":
 		return now, nil
 	}
+	id, n, epoch, err := splitSeq(s)
+	if err != nil || id != db.ID || epoch != db.Epoch || n > now {
+		return 0, err
+	}
+	return n, nil
+}
+
+var errSince = badRequest("Malformed sequence supplied in 'since' parameter.")
+
+// splitSeq takes a sequence apart.
+func splitSeq(s string) (id, n, epoch uint64, err error) {
 	_, opaque, ok := strings.Cut(s, "-")
 	raw, err := base64.RawURLEncoding.DecodeString(opaque)
 	if !ok || err != nil || len(raw) < 9 {
-		return 0, badRequest("Malformed sequence supplied in 'since' parameter.")
+		return 0, 0, 0, errSince
 	}
 	n, size := binary.Uvarint(raw[8:])
-	epoch, more := uint64(0), 0
+	more := 0
 	if size > 0 && size < len(raw)-8 {
 		epoch, more = binary.Uvarint(raw[8+size:])
 	}
 	if size <= 0 || more < 0 || 8+size+more != len(raw) {
-		return 0, badRequest("Malformed sequence supplied in 'since' parameter.")
+		return 0, 0, 0, errSince
 	}
-	if binary.BigEndian.Uint64(raw) != db.ID || epoch != db.Epoch || n > now {
-		return 0, nil
-	}
-	return n, nil
+	return binary.BigEndian.Uint64(raw), n, epoch, nil
 }

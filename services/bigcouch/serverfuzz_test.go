@@ -23,7 +23,7 @@ import (
 
 // running returns a node that lies in memory, and whose feeds end as soon as
 // they have nothing to say.
-func running(f *testing.F) *node {
+func running(f testing.TB) *node {
 	f.Helper()
 	file := filepath.Join(f.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
@@ -103,14 +103,28 @@ func FuzzServer(f *testing.F) {
 		{"GET", "/%2e%2e/%00%2F%ff", "", ""},
 		{"PUT", "/new%2Fdb", "", ""},
 		{"DELETE", "/db", "", ""},
+		{"GET", "/many/_all_docs?include_docs=true&update_seq=true", "", ""},
+		{"POST", "/many/_all_docs", "", `{"keys":["a","doc",1]}`},
+		{"POST", "/many/_bulk_docs", "", `{"docs":[{"_id":"a"},{},{"_id":"_design/v"}],"new_edits":true}`},
+		{"POST", "/many/_bulk_get", "Accept: multipart/mixed", `{"docs":[{"id":"doc"},1]}`},
+		{"POST", "/many/_find", "", `{"selector":{"n":{"$gt":0}},"bookmark":"nil"}`},
+		{"GET", "/many/_changes?feed=longpoll&since=0&filter=v/f", "", ""},
+		{"GET", "/many/_design/v/_view/v?keys=[1]&include_docs=true", "", ""},
+		{"POST", "/many/_purge", "", `{"doc":["1-a"]}`},
+		{"COPY", "/many/doc", "Destination: other?rev=1-a", ""},
+		{"POST", "/many", "", `{"_id":"_design/x","views":{}}`},
 	} {
 		f.Add(s[0], s[1], s[2], s[3])
 	}
 	base := func(method, path, body string) {
-		n.request(method, &url.URL{Path: path}, http.Header{"Authorization": {"Basic YTp4"}, "Content-Type": {typeJSON}}, body)
+		path, query, _ := strings.Cut(path, "?")
+		n.request(method, &url.URL{Path: path, RawQuery: query}, http.Header{"Authorization": {"Basic YTp4"}, "Content-Type": {typeJSON}}, body)
 	}
 	f.Fuzz(func(t *testing.T, method, target, header, body string) {
 		base("PUT", "/db", "") // If an earlier input has dropped it.
+		base("PUT", "/many?q=3", "")
+		base("PUT", "/many/doc", `{"n":1,"_attachments":{"f":{"data":"aGk="}}}`)
+		base("PUT", "/many/_design/v", `{"views":{"v":{"map":"function (doc) { emit(doc.n, {_id: 'x'}) }"}},"filters":{"f":"function () { return true }"}}`)
 		base("PUT", "/db/doc", `{"n":1,"_attachments":{"f":{"data":"aGk="}}}`)
 		u, err := url.ParseRequestURI(target)
 		if err != nil || method == "" {

@@ -45,7 +45,7 @@ func (c *call) sure(shardNo uint16, f func() error) error {
 // been dropped and made anew through another node.
 func (c *call) sureOfDatabase(err error) error {
 	e, known := asWire(err)
-	if err == nil || !known || e.status != http.StatusNotFound || c.sent || c.engine.set == nil {
+	if err == nil || !known || c.r.Method != http.MethodGet && c.r.Method != http.MethodHead || e.status != http.StatusNotFound || c.sent || c.engine.set == nil {
 		return err
 	}
 	if err := c.engine.log.Barrier(c.ctx(), store.CatalogueShard); err != nil {
@@ -58,8 +58,5 @@ func (c *call) sureOfDatabase(err error) error {
 	if c.db.ID == before {
 		return err
 	}
-	if c.elsewhere() {
-		return c.pass()
-	}
-	return c.sure(c.db.Shard, c.routeInDatabase)
+	return c.inDatabase()
 }

@@ -136,7 +136,7 @@ func (j *judge) begin() error {
 // deciding returns the design documents that decide, as they are now.
 func (c *call) deciding() ([]*design, error) {
 	stamp := c.store.Designs(c.db) // Before looking: what is found then is at least as new.
-	if list, ok := c.deciders.get(c.db.ID, stamp); ok {
+	if list, ok := c.deciders.get(deciderKey{c.db.Shard, c.db.ID}, stamp); ok {
 		return list, nil
 	}
 	v := c.view()
@@ -157,7 +157,7 @@ func (c *call) deciding() ([]*design, error) {
 			list = append(list, functions)
 		}
 	}
-	c.deciders.put(c.db.ID, stamp, list)
+	c.deciders.put(deciderKey{c.db.Shard, c.db.ID}, stamp, list)
 	return list, nil
 }
 

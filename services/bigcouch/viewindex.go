@@ -19,8 +19,9 @@ const (
 
 // A rowSet names the rows of a view.
 type rowSet struct {
-	db uint64
-	id store.ViewID
+	shard uint16
+	db    uint64
+	id    store.ViewID
 }
 
 // builders has those who bring views up to date, one for each set of rows.
@@ -87,7 +88,7 @@ func (c *call) refresh(ctx context.Context, f *mapReduce) error {
 	if info == nil {
 		return store.ErrNoDatabase
 	}
-	release, err := c.builders.acquire(ctx, rowSet{c.db.ID, f.id})
+	release, err := c.builders.acquire(ctx, rowSet{c.db.Shard, c.db.ID, f.id})
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func (s *stepper) purged(id string) error {
 
 // rows maps one document.
 func (s *stepper) rows(ctx context.Context, ch store.Change) ([]store.Emit, error) {
-	if ch.Deleted || isDesign(ch.ID) && !s.f.designs {
+	if ch.Deleted || isDesign(ch.ID) && (!s.f.designs || s.copied(ch.ID)) {
 		return nil, nil
 	}
 	d, err := s.v.Document(s.db, ch.ID)

@@ -25,6 +25,42 @@ func (c *call) routeDesign(id string, rest []string) error {
 	return errNoHandler // Shows, lists and updates are not offered.
 }
 
+// A designState says how far the views of a design document are, and how large.
+type designState struct {
+	Name  string     `json:"name"`
+	Index indexState `json:"view_index"`
+}
+
+type indexState struct {
+	Pending    pendingUpdates `json:"updates_pending"`
+	Commit     bool           `json:"waiting_commit"`
+	Clients    int            `json:"waiting_clients"`
+	Running    bool           `json:"updater_running"`
+	Seq        uint64         `json:"update_seq"`
+	Sizes      sizes          `json:"sizes"`
+	Signature  string         `json:"signature"`
+	Purged     uint64         `json:"purge_seq"`
+	Language   string         `json:"language"`
+	Compacting bool           `json:"compact_running"`
+}
+
+type pendingUpdates struct {
+	Minimum   uint64 `json:"minimum"`
+	Preferred uint64 `json:"preferred"`
+	Total     uint64 `json:"total"`
+}
+
+// add adds what another part of the database says.
+func (s *indexState) add(o indexState) {
+	s.Clients += o.Clients
+	s.Running = s.Running || o.Running
+	s.Seq, s.Purged = s.Seq+o.Seq, s.Purged+o.Purged
+	s.Sizes.File += o.Sizes.File
+	s.Sizes.External, s.Sizes.Active = s.Sizes.File, s.Sizes.File
+	n := s.Pending.Total + o.Pending.Total
+	s.Pending = pendingUpdates{n, n, n}
+}
+
 // designInfo says how far the views of a design document are.
 func (c *call) designInfo(id string) error {
 	v := c.view()
@@ -40,28 +76,7 @@ func (c *call) designInfo(id string) error {
 	if info == nil {
 		return store.ErrNoDatabase
 	}
-	type sizes struct {
-		File     uint64 `json:"file"`
-		External uint64 `json:"external"`
-		Active   uint64 `json:"active"`
-	}
-	type pending struct {
-		Minimum   uint64 `json:"minimum"`
-		Preferred uint64 `json:"preferred"`
-		Total     uint64 `json:"total"`
-	}
-	var index struct {
-		Pending    pending `json:"updates_pending"`
-		Commit     bool    `json:"waiting_commit"`
-		Clients    int     `json:"waiting_clients"`
-		Running    bool    `json:"updater_running"`
-		Seq        uint64  `json:"update_seq"`
-		Sizes      sizes   `json:"sizes"`
-		Signature  string  `json:"signature"`
-		Purged     uint64  `json:"purge_seq"`
-		Language   string  `json:"language"`
-		Compacting bool    `json:"compact_running"`
-	}
+	var index indexState
 	index.Language = d.language
 	sum := sha256.New()
 	index.Seq, index.Purged = info.Seq, info.Purged
@@ -76,17 +91,17 @@ func (c *call) designInfo(id string) error {
 		if err != nil {
 			return err
 		}
-		waiting, building := c.builders.state(rowSet{c.db.ID, f.id})
+		waiting, building := c.builders.state(rowSet{c.db.Shard, c.db.ID, f.id})
 		index.Clients += waiting
 		index.Running = index.Running || building
 		index.Seq, index.Purged = min(index.Seq, state.Seq), min(index.Purged, state.Purged)
-		index.Sizes.File += size
+		index.Sizes.File += int64(size)
 	}
 	index.Sizes.External, index.Sizes.Active = index.Sizes.File, index.Sizes.File
 	index.Signature = hex.EncodeToString(sum.Sum(nil)[:16])
 	n := info.Seq - index.Seq
-	index.Pending = pending{n, n, n}
-	c.reply(http.StatusOK, map[string]any{"name": strings.TrimPrefix(d.id, store.DesignPrefix), "view_index": index})
+	index.Pending = pendingUpdates{n, n, n}
+	c.reply(http.StatusOK, designState{strings.TrimPrefix(d.id, store.DesignPrefix), index})
 	return nil
 }
 

@@ -3,8 +3,6 @@ package bigcouch
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"net/url"
 	"slices"
 
 	"leap.example/services/bigcouch/order"
@@ -19,6 +17,7 @@ type viewQuery struct {
 	level  int // Of groups; 0: one group, exact: a group for each key.
 
 	keys  []json.RawMessage // Nil: span.
+	list  int               // Of keys, how many have been looked up.
 	span  store.Span
 	limit int // Negative: none.
 	skip  int
@@ -232,29 +231,13 @@ func orderOf(raw []byte) ([]byte, error) {
 
 // viewQueries reads the body of queries.
 func (c *call) viewQueries(f *mapReduce) ([]viewQuery, error) {
-	var body struct {
-		Queries []map[string]json.RawMessage `json:"queries"`
-	}
-	if err := c.decode(&body); err != nil {
+	list, err := c.bodyQueries()
+	if err != nil {
 		return nil, err
 	}
-	if body.Queries == nil {
-		return nil, badRequest("POST body must include `queries` parameter.")
-	}
-	if len(body.Queries) > maxQueries {
-		return nil, tooLarge("more than 1000 queries")
-	}
-	queries := make([]viewQuery, len(body.Queries))
-	for i, members := range body.Queries {
-		one := *c
-		one.query = url.Values{}
-		maps.Copy(one.query, c.query)
-		keys, err := one.takeParameters(members)
-		if err != nil {
-			return nil, err
-		}
-		one.unquote(members)
-		if queries[i], err = one.viewQuery(f, keys); err != nil {
+	queries := make([]viewQuery, len(list))
+	for i, one := range list {
+		if queries[i], err = one.viewQuery(f, one.keys); err != nil {
 			return nil, err
 		}
 	}

@@ -54,6 +54,7 @@ func (g *grouper) all(v *store.View) error {
 		if err != nil {
 			return err
 		}
+		g.q.list++
 		for row, err := range v.ViewRows(g.db, g.q.f.id, span) {
 			if err != nil {
 				return err
@@ -84,11 +85,8 @@ func (g *grouper) add(row store.ViewRow) error {
 		}
 	}
 	if g.now == nil {
-		if g.session == nil && g.q.f.reduce.Script() {
-			var err error
-			if g.session, err = g.scripts.Open(g.ctx()); err != nil {
-				return err
-			}
+		if err := g.begin(); err != nil {
+			return err
 		}
 		g.now, g.key, g.order = g.q.f.reduce.Begin(g.ctx(), g.session), key, nil
 	}
@@ -96,6 +94,14 @@ func (g *grouper) add(row store.ViewRow) error {
 		return err
 	}
 	return g.ctx().Err()
+}
+
+// begin opens a session if the function needs one.
+func (g *grouper) begin() (err error) {
+	if g.session == nil && g.q.f.reduce.Script() {
+		g.session, err = g.scripts.Open(g.ctx())
+	}
+	return err
 }
 
 // same reports whether a key that is written otherwise is that of the group.
@@ -142,6 +148,11 @@ func (g *grouper) finish() error {
 		return err
 	}
 	g.now = nil
+	return g.write(g.key, value)
+}
+
+// write writes the row of a group, if it is not one to skip.
+func (g *grouper) write(key, value []byte) error {
 	if g.q.skip > 0 {
 		g.q.skip--
 		return nil
@@ -149,15 +160,16 @@ func (g *grouper) finish() error {
 	if g.full() {
 		return nil
 	}
-	if len(g.key)+len(value)+64 > g.out.Available() {
+	if len(key)+len(value)+64 > g.out.Available() {
 		g.pause() // The client may take its time.
 	}
 	if g.rows++; g.rows > 1 {
 		g.out.WriteByte(',')
 	}
-	b := append([]byte("\n{\"key\":"), g.key...)
+	b := append([]byte("\n{"), g.listed(g.q)...)
+	b = append(append(b, `"key":`...), key...)
 	b = append(append(b, `,"value":`...), value...)
-	_, err = g.out.Write(append(b, '}'))
+	_, err := g.out.Write(append(b, '}'))
 	return err
 }
 

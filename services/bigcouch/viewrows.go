@@ -156,6 +156,7 @@ func (c *call) writeRows(v *store.View, q viewQuery) error {
 		if q.limit == 0 {
 			break
 		}
+		q.list++
 		for row, err := range v.ViewRows(c.db, q.f.id, span) {
 			if err != nil {
 				return err
@@ -228,7 +229,8 @@ func (c *call) offset(v *store.View, q viewQuery, state store.ViewState) (uint64
 
 // writeRow writes a row of a map.
 func (c *call) writeRow(v *store.View, q viewQuery, row store.ViewRow) error {
-	b := append(appendJSON([]byte("\n{\"id\":"), row.ID), `,"key":`...)
+	b := append([]byte("\n{"), c.listed(q)...)
+	b = append(appendJSON(append(b, `"id":`...), row.ID), `,"key":`...)
 	b = append(append(b, row.Key...), `,"value":`...)
 	c.out.Write(append(b, row.Value...))
 	if q.docs {
@@ -238,6 +240,15 @@ func (c *call) writeRow(v *store.View, q viewQuery, row store.ViewRow) error {
 		}
 	}
 	return c.out.WriteByte('}')
+}
+
+// listed says in a row of a part, which is to be merged with those of others, of
+// which of several keys it is an answer.
+func (c *call) listed(q viewQuery) string {
+	if q.keys == nil || !c.merged() {
+		return ""
+	}
+	return `"list":` + strconv.Itoa(q.list) + ","
 }
 
 // writeLinked writes the document of a row: that of the value's _id and _rev,

@@ -29,8 +29,7 @@ type Config struct {
 	// back from a quorum. During a partition nothing is unique there.
 	External bool `json:"external,omitempty"`
 	// Q is how many shards a new database has that all users share; those of
-	// single users have as many as the nodes think best. 0: that too. With
-	// External alone: nodes of ours place databases by their own configuration.
+	// single users have as many as the nodes think best. 0: that too.
 	Q int `json:"q,omitempty"`
 	// N is how many copies a new database has. 0: as many as the nodes think
 	// best. With External alone. Quorums are the nodes' own, majorities of N.
@@ -42,8 +41,8 @@ func (c Config) Validate() error {
 	if len(c.URLs) == 0 || c.User == "" || c.PasswordFile == "" {
 		return errors.New("urls, user and password_file are required")
 	}
-	if c.Q < 0 || c.N < 0 || !c.External && (c.Q > 0 || c.N > 0) {
-		return errors.New("q and n are positive, and of external nodes")
+	if c.Q < 0 || c.N < 0 || !c.External && c.N > 0 {
+		return errors.New("q and n are positive, and n of external nodes")
 	}
 	if _, _, err := net.SplitHostPort(c.Resolver); c.Resolver != "" && err != nil {
 		return fmt.Errorf("resolver: %w", err)

@@ -12,6 +12,14 @@ func TestConformance(t *testing.T) {
 	couchtest.Test(t, newNode(t).server())
 }
 
+// Databases that all users share may be in several parts.
+func TestConformanceInParts(t *testing.T) {
+	t.Parallel()
+	s := newNode(t).server()
+	s.Q = 4
+	couchtest.Test(t, s)
+}
+
 // As on Apache CouchDB: what must be unique is read back.
 func TestConformanceExternal(t *testing.T) {
 	t.Parallel()

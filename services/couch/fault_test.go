@@ -237,9 +237,8 @@ func TestConfig(t *testing.T) {
 		"a scheme":    func(c *couch.Config) { c.URLs = []string{"ftp://a"} },
 		"a name":      func(c *couch.Config) { c.Resolver = "" },
 		"no host":     func(c *couch.Config) { c.URLs = []string{"http:"} },
-		"q alone":     func(c *couch.Config) { c.Q = 2 },
 		"n alone":     func(c *couch.Config) { c.N = 3 },
-		"negative q":  func(c *couch.Config) { c.External, c.Q = true, -1 },
+		"negative q":  func(c *couch.Config) { c.Q = -1 },
 		"no URL":      func(c *couch.Config) { c.URLs = []string{"http://a\x00"} },
 	} {
 		c := good

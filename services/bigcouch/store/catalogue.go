@@ -28,14 +28,29 @@ type Database struct {
 	Security  json.RawMessage `json:"security,omitempty"` // Empty: the default.
 
 	Epoch uint64 `json:"-" codec:"-"` // Of its shard, where it was read from a view (Head.Epoch).
+	Part  int    `json:"-" codec:"-"` // Of a database in several parts: one more than the number of this one; 0: all of them.
 
 	PurgedInfosLimit int `json:"purged_infos_limit,omitempty"` // Purges that are remembered. 0: 1000.
+
+	Shards []uint16 `json:"shards,omitempty"` // Of each part, if there are several; the first is Shard.
 }
 
 // UUID returns the name of this incarnation.
 func (d *Database) UUID() string { return hex.EncodeToString(u64(d.ID)) }
 
 func (d *Database) place() place { return place{d.Shard, d.ID} }
+
+// Places returns the shards that the database has a part in.
+func (d *Database) Places() []uint16 {
+	if d.Shards == nil {
+		return []uint16{d.Shard}
+	}
+	return d.Shards
+}
+
+// Whole reports whether d stands for several parts, of which each is a database
+// of its shard under the same ID.
+func (d *Database) Whole() bool { return d.Shards != nil && d.Part == 0 }
 
 // catalogued returns a row of the catalogue, nil when there is none.
 func (s source) catalogued(name string) (*Database, error) {
@@ -75,6 +90,13 @@ func (c CreateDatabase) apply(b *Batch) (Result, error) {
 	c.Database.State = Creating
 	return Result{}, b.catalogue(&c.Database)
 }
+
+// CreateSpread is CreateDatabase for one in several parts. It is a command of its
+// own, so that a release that does not know such databases stops at it instead
+// of making another kind of it.
+type CreateSpread CreateDatabase
+
+func (c CreateSpread) apply(b *Batch) (Result, error) { return CreateDatabase(c).apply(b) }
 
 // SetState moves a database to another state. One that is being deleted does
 // not become live again.

@@ -34,6 +34,7 @@ var commands = map[byte]func(*codec.Decoder) (Command, error){
 	13: decode[Purge],
 	14: decode[SetRevsLimit],
 	15: decode[SetPurgedInfosLimit],
+	16: decode[CreateSpread],
 }
 
 // number returns the number of a command in commands.
@@ -69,6 +70,8 @@ func number(c Command) byte {
 		return 14
 	case SetPurgedInfosLimit:
 		return 15
+	case CreateSpread:
+		return 16
 	}
 	panic(fmt.Sprintf("store: %T has no number", c))
 }

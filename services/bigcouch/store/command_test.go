@@ -21,6 +21,8 @@ func entries(t testing.TB) []Entry {
 	}
 	att := Att{Name: "a", Type: "text/plain", Digest: [32]byte{1, 2}, MD5: [16]byte{3}, Length: 1 << 40, RevPos: 2}
 	db := Database{ID: 7, Shard: 3, State: Creating, RevsLimit: 9, Created: 5, Security: []byte(`{"a":1}`), Name: "x"}
+	spread := db
+	spread.Shards = []uint16{3, 4}
 	var list []Entry
 	for _, c := range []Command{
 		WriteDocs{DB: 1 << 63, RevsLimit: 1000, Replicated: true, Docs: []Doc{
@@ -43,6 +45,7 @@ func entries(t testing.TB) []Entry {
 		Purge{DB: 1, Keep: 2, Docs: []PurgeDoc{{ID: "x", Revs: []Rev{rev, odd}}}},
 		SetRevsLimit{Name: "x", DB: 1, Limit: 5},
 		SetPurgedInfosLimit{Name: "x", DB: 1, Limit: 5},
+		CreateSpread{Database: spread},
 	} {
 		list = append(list, Entry{Op: OpID{1, 2, 3}, Time: 1 << 42, Cmd: c})
 	}

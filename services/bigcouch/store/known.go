@@ -58,7 +58,7 @@ func (k *known) clear() {
 }
 
 // Database returns a row of the catalogue as it is now, nil when there is none.
-// It belongs to the caller, but for Security, which nobody changes.
+// It belongs to the caller, but for Security and Shards, which nobody changes.
 func (s *Store) Database(name string) (*Database, error) {
 	d, ok, changes := s.known.get(name)
 	if ok {
@@ -77,7 +77,7 @@ func (s *Store) Database(name string) (*Database, error) {
 type stamps struct {
 	mu   sync.Mutex // Guards what follows.
 	last uint64
-	m    map[uint64]uint64
+	m    map[place]uint64
 }
 
 // Designs returns a number that is another one when a design document of the
@@ -86,18 +86,18 @@ func (s *Store) Designs(db *Database) uint64 {
 	t := &s.designs
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := t.m[db.ID]; n > 0 {
+	if n := t.m[db.place()]; n > 0 {
 		return n
 	}
 	if t.m == nil || len(t.m) >= maxKnown {
-		t.m = map[uint64]uint64{}
+		t.m = map[place]uint64{}
 	}
 	t.last++
-	t.m[db.ID] = t.last
+	t.m[db.place()] = t.last
 	return t.last
 }
 
-func (t *stamps) forget(dbs []uint64) {
+func (t *stamps) forget(dbs []place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, db := range dbs {
@@ -120,7 +120,7 @@ func (s *Store) forgetAll() {
 // A news is what a batch makes others forget.
 type news struct {
 	names   []string // Rows of the catalogue.
-	designs []uint64 // Databases.
+	designs []place  // Of databases.
 	all     bool
 }
 
@@ -134,7 +134,7 @@ func (n *news) wrote(key []byte) {
 		n.names = append(n.names, string(rest))
 	case tabDoc:
 		if strings.HasPrefix(string(rest), DesignPrefix) {
-			n.designs = append(n.designs, binary.BigEndian.Uint64(key[3:]))
+			n.designs = append(n.designs, place{binary.BigEndian.Uint16(key[1:]), binary.BigEndian.Uint64(key[3:])})
 		}
 	}
 }

@@ -149,12 +149,15 @@ func (v *verifier) catalogue() {
 			return
 		}
 		v.r.Databases++
-		if other := v.names[d.place()]; other != "" {
-			v.find(Finding{Database: d.Name, What: "the catalogue gives it the number of " + other})
-		}
-		v.names[d.place()] = d.Name
-		if d.State != Live { // It may or may not be in its shard.
-			delete(v.names, d.place())
+		for _, shard := range d.Places() {
+			p := place{shard, d.ID}
+			if other := v.names[p]; other != "" {
+				v.find(Finding{Database: d.Name, What: "the catalogue gives it the number of " + other})
+			}
+			v.names[p] = d.Name
+			if d.State != Live { // It may or may not be in its shard.
+				delete(v.names, p)
+			}
 		}
 	})
 }

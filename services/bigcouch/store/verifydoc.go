@@ -79,7 +79,7 @@ func (v *verifier) unfinished(p place) (found bool) {
 	start := catalogueKey("")
 	err := v.each(start, after(start), func(key, value []byte) (bool, error) {
 		d, err := parseDatabase("", value)
-		found = err == nil && d.place() == p
+		found = err == nil && d.ID == p.db && slices.Contains(d.Places(), p.shard)
 		return !found, nil
 	})
 	return found || err != nil // That is a finding already.

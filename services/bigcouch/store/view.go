@@ -35,6 +35,15 @@ func (v *View) Database(name string) (*Database, error) {
 	return d, err
 }
 
+// Part returns part i of a database in several.
+func (v *View) Part(d *Database, i int) (*Database, error) {
+	part := *d
+	part.Shard, part.Part = d.Shards[i], i+1
+	h, err := v.head(part.Shard)
+	part.Epoch = h.Epoch
+	return &part, err
+}
+
 // Databases returns the catalogue in order of names.
 func (v *View) Databases() iter.Seq2[*Database, error] {
 	start := catalogueKey("")
@@ -56,6 +65,22 @@ func (v *View) Databases() iter.Seq2[*Database, error] {
 		d.Epoch = epoch
 		return d, nil
 	})
+}
+
+// SpreadDatabases returns the databases in several parts, in order of names.
+func (v *View) SpreadDatabases() (dbs []*Database, err error) {
+	start := catalogueKey("")
+	err = v.each(start, after(start), func(key, value []byte) (bool, error) {
+		if !bytes.Contains(value, []byte(`"shards":`)) { // Nearly all of very many.
+			return true, nil
+		}
+		d, err := parseDatabase(string(key[len(start):]), value)
+		if err == nil && d.Shards != nil {
+			dbs = append(dbs, d)
+		}
+		return true, err
+	})
+	return dbs, err
 }
 
 // CountDatabases returns how many there are, also such that are being made or

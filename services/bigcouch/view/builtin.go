@@ -15,6 +15,12 @@ type accumulator interface {
 	result() []byte // JSON.
 }
 
+// A combiner is an accumulator that takes results of others too.
+type combiner interface {
+	accumulator
+	combine(result []byte) error
+}
+
 var builtins = map[string]func() accumulator{
 	"_count":                 func() accumulator { return new(count) },
 	"_sum":                   func() accumulator { return new(sum) },
@@ -26,6 +32,12 @@ type count int
 
 func (c *count) add(_, _ []byte) error { *c++; return nil }
 func (c *count) result() []byte        { return strconv.AppendInt(nil, int64(*c), 10) }
+
+func (c *count) combine(result []byte) error {
+	n, err := strconv.Atoi(string(result))
+	*c += count(n)
+	return err
+}
 
 // distinct counts different keys. The rows come in the order of their keys, so
 // that it need not be approximate.
@@ -64,6 +76,8 @@ func (s *sum) result() []byte {
 	}
 	return appendAny(nil, s.total)
 }
+
+func (s *sum) combine(result []byte) error { return s.add(nil, result) }
 
 var errSum = &ValueError{"The _sum function requires that map values be numbers, arrays of numbers, or objects. " +
 	"Objects cannot be mixed with other data structures. Objects can be arbitrarily nested, provided that the values " +
@@ -181,6 +195,8 @@ func (s *statistics) add(_, value []byte) error {
 	}
 	return nil
 }
+
+func (s *statistics) combine(result []byte) error { return s.add(nil, result) }
 
 func errStats(value []byte) error {
 	return &ValueError{"The _stats function requires that map values be numbers or arrays of numbers, not '" + clip(string(value), 200) + "'"}

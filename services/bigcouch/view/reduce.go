@@ -38,6 +38,31 @@ func CompileReduce(source string) (*Reduce, error) {
 // Script reports whether the function needs a session.
 func (r *Reduce) Script() bool { return r.builtin == nil }
 
+// Combines reports whether values of the function can be reduced again. Different
+// keys that were counted apart may be the same.
+func (r *Reduce) Combines() bool {
+	if r.builtin == nil {
+		return true
+	}
+	_, ok := r.builtin().(combiner)
+	return ok
+}
+
+// Combine reduces values that the function has returned for rows of the same
+// group. s may be nil for one that is built in.
+func (r *Reduce) Combine(ctx context.Context, s *Session, values [][]byte) ([]byte, error) {
+	if r.builtin == nil {
+		return (&Reduction{ctx: ctx, s: s, f: r.program, partial: values}).Result()
+	}
+	acc := r.builtin()
+	for _, v := range values {
+		if err := acc.(combiner).combine(v); err != nil {
+			return nil, err
+		}
+	}
+	return acc.result(), nil
+}
+
 // A Reduction reduces rows that are added one after the other, in the order of
 // their keys.
 type Reduction struct {

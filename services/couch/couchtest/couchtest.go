@@ -22,8 +22,8 @@ import (
 type Server struct {
 	URLs         []string // Of its nodes.
 	PasswordFile string   // Of all accounts.
-	External     bool     // See couch.Config, and of what follows.
-	Q, N         int
+	External     bool     // See couch.Config.
+	Q, N         int      // The same.
 }
 
 // timeout is the limit of one test: generous, machines are loaded.

@@ -36,10 +36,21 @@ func TestKivik(t *testing.T) {
 	judge(t, "one node", node.Single)
 }
 
+func TestKivikInParts(t *testing.T) {
+	t.Parallel()
+	judge(t, "databases in parts", node.InParts(node.Single))
+}
+
 func TestKivikOnThreeNodes(t *testing.T) {
 	foreign.OnlyLong(t)
 	t.Parallel()
 	judge(t, "three nodes", node.Three)
+}
+
+func TestKivikInPartsOnThreeNodes(t *testing.T) {
+	foreign.OnlyLong(t)
+	t.Parallel()
+	judge(t, "databases in parts on three nodes", node.InParts(node.Three))
 }
 
 func judge(t *testing.T, on string, start node.Starter) {

@@ -18,6 +18,11 @@ func TestClient(t *testing.T) {
 	judge(t, "one node", node.Single)
 }
 
+func TestClientOfParts(t *testing.T) {
+	t.Parallel()
+	judge(t, "databases in parts", node.InParts(node.Single))
+}
+
 func TestClientOfThreeNodes(t *testing.T) {
 	foreign.OnlyLong(t)
 	t.Parallel()
