@@ -137,6 +137,9 @@ func (n *Node) place(pointer string) string {
 func (i *Instance) checkNode(n *Node) (errs []error) {
 	failf := func(pointer, format string, args ...any) { errs = append(errs, n.Errorf(pointer, format, args...)) }
 	p := i.Provider(n.Environment)
+	if e := n.Environment; e != "" && (!label.MatchString(e) || e == "node" || e == "cert") {
+		failf("/environment", "%q is no name of an environment: lower-case letters, digits and dashes", e)
+	}
 	if a := n.IPAddress; !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
 		failf("/ip_address", "an IP address is required, by which the node is reached")
 	}

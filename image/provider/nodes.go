@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,8 +44,8 @@ func (i *Instance) AddNode(v *Vault, name string, seeds []string, now time.Time)
 		return nil, fmt.Errorf("%q is no name of a node: lower-case letters, digits and dashes", name)
 	}
 	file := "nodes/" + name + ".json"
-	path := filepath.Join(i.Dir, filepath.FromSlash(file))
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	full := filepath.Join(i.Dir, filepath.FromSlash(file))
+	if _, err := os.Stat(full); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is there already", file)
 	}
 	var members []Member
@@ -55,7 +56,7 @@ func (i *Instance) AddNode(v *Vault, name string, seeds []string, now time.Time)
 		}
 		members = append(members, m)
 	}
-	undo := func(err error) (*Instance, error) { return nil, errors.Join(err, os.Remove(path)) }
+	undo := func(err error) (*Instance, error) { return nil, errors.Join(err, os.Remove(full)) }
 	if err := Write(i.Dir, file, []byte("{}\n"), 0o644); err != nil {
 		return nil, err
 	}
@@ -139,11 +140,16 @@ func (i *Instance) MoveNode(v *Vault, from, to string, now time.Time) (*Instance
 		return nil, err
 	}
 	for _, p := range list {
-		target := strings.Replace(p, from, to, 1)
-		if rest, ok := strings.CutPrefix(p, "secrets/"+NodeSecret(from, "")); ok {
-			target = "secrets/" + NodeSecret(to, rest)
-		} else if dir, base := filepath.Split(p); strings.HasPrefix(base, from) {
-			target = dir + to + strings.TrimPrefix(base, from)
+		if strings.HasPrefix(p, "compiled/") { // It names the old secrets.
+			if err := os.RemoveAll(filepath.Join(i.Dir, filepath.FromSlash(p))); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		dir, base := path.Split(p)
+		target := dir + to + strings.TrimPrefix(base, from)
+		if rest, ok := strings.CutPrefix(base, NodeSecret(from, "")); ok {
+			target = dir + NodeSecret(to, rest)
 		}
 		err := os.Rename(filepath.Join(i.Dir, filepath.FromSlash(p)), filepath.Join(i.Dir, filepath.FromSlash(target)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

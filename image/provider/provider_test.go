@@ -148,6 +148,7 @@ func TestBadInstances(t *testing.T) {
 			map[string]string{"nodes/a.json": good + ", \"tags\": [\"x\", \"y\"]}", "tags/x.json": `{"environment": "x"}`, "tags/y.json": `{"environment": "y"}`},
 			[]string{"nodes/a.json:1:71: /tags: one of these tags makes the environment x, another one y"},
 		},
+		"environment":      {map[string]string{"nodes/a.json": good + ",\n\"environment\": \"a/b\"}"}, []string{`nodes/a.json:2:16: /environment: a: "a/b" is no name of an environment`}},
 		"name of a node":   {map[string]string{"nodes/A_b.json": good + "}"}, []string{`nodes/A_b.json:1:1: "A_b" is no name of a node`}},
 		"name of a host":   {map[string]string{"nodes/api.json": good + "}"}, []string{`api.demo.example is a name of the provider itself`}},
 		"domain":           {map[string]string{"provider.json": "{\"name\": {\"en\": \"x\"},\n\"domain\": \"Demo\"}"}, []string{`provider.json:2:11: /domain: "Demo" is no domain`}},
@@ -239,6 +240,9 @@ func TestOperators(t *testing.T) {
 	req, err := bob.Request()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := i.Unlock(bob); !errors.Is(err, provider.ErrLocked) {
+		t.Errorf("a stranger unlocks: %v", err)
 	}
 	if _, err := i.AddUser(v, req, node.RoleDeploy, now()); err != nil {
 		t.Fatal(err)

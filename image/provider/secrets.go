@@ -48,6 +48,9 @@ type Vault struct {
 	recipients []age.Recipient
 }
 
+// ErrLocked is that an operator may not open the secrets.
+var ErrLocked = errors.New("the secrets are not for you")
+
 // ErrNoSecret is that there is no secret of a name.
 var ErrNoSecret = errors.New("there is no such secret")
 
@@ -59,6 +62,12 @@ func (i *Instance) Unlock(op *Operator) (*Vault, error) {
 		return nil, fmt.Errorf("the key of %s: %w", op.Name, err)
 	}
 	v := &Vault{dir: i.Dir, identity: id}
+	if !slices.ContainsFunc(i.Users, func(u *User) bool {
+		return u.Name == op.Name && u.Role == node.RoleDeploy && u.Recipient == id.Recipient().String()
+	}) {
+		// What he would write, others could read; what others wrote, he could not.
+		return nil, fmt.Errorf("%w: %s is no operator with the role deploy and this key (leap user ls)", ErrLocked, op.Name)
+	}
 	for _, u := range i.Users {
 		if u.Role != node.RoleDeploy {
 			continue
@@ -68,9 +77,6 @@ func (i *Instance) Unlock(op *Operator) (*Vault, error) {
 			return nil, fmt.Errorf("users/%s.json: %w", u.Name, err)
 		}
 		v.recipients = append(v.recipients, r)
-	}
-	if len(v.recipients) == 0 {
-		return nil, errors.New("there is no operator with the role deploy: nobody could read the secrets")
 	}
 	return v, nil
 }
@@ -193,7 +199,7 @@ func (v *Vault) Make(needs []Need, now time.Time) (made []string, err error) {
 		if _, err := os.Stat(v.path(n.Name)); err == nil {
 			continue
 		}
-		value, err := n.make(now)
+		value, err := n.New(now)
 		if err != nil {
 			return made, fmt.Errorf("making the secret %s: %w", n.Name, err)
 		}
@@ -205,7 +211,8 @@ func (v *Vault) Make(needs []Need, now time.Time) (made []string, err error) {
 	return made, nil
 }
 
-func (n Need) make(now time.Time) ([]byte, error) {
+// New makes a value of what is needed, and keeps it nowhere.
+func (n Need) New(now time.Time) ([]byte, error) {
 	switch n.Kind {
 	case Password:
 		return random(24), nil

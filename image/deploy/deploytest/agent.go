@@ -31,7 +31,8 @@ type Agent struct {
 	// Contact has documents wait for a new connection, as if they changed the network.
 	Contact bool
 	// Break has the connection break after the first event of a document.
-	Break bool
+	Break   bool
+	MeshKey string // Public, that it says it has made.
 	// Lines are what its services have written.
 	Lines []node.LogLine
 
@@ -63,7 +64,7 @@ func (a *Agent) Start(address string) error {
 		return err
 	}
 	a.address, a.served, a.secrets = ln.Addr().String(), make(chan struct{}), map[string]bool{}
-	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE="}
+	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+node.PathStatus, a.handle(node.RoleRead, a.serveStatus))
 	mux.HandleFunc("GET "+node.PathLogs, a.handle(node.RoleRead, a.serveLogs))
