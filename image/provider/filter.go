@@ -68,8 +68,16 @@ func (i *Instance) Select(f Filter, disabled bool) ([]*Node, error) {
 	return list, nil
 }
 
-// words are all words that are about a node, sorted.
+// words says what could be written.
 func (i *Instance) words() []string {
+	if list := i.Words(); len(list) > 0 {
+		return list
+	}
+	return []string{"no nodes yet (leap node add)"}
+}
+
+// Words are all words that are about a node, sorted.
+func (i *Instance) Words() []string {
 	set := map[string]bool{}
 	for _, n := range i.Nodes {
 		for _, w := range slices.Concat([]string{n.Name, n.Environment}, n.Services, n.Tags) {
@@ -77,8 +85,5 @@ func (i *Instance) words() []string {
 		}
 	}
 	delete(set, "")
-	if len(set) == 0 {
-		return []string{"no nodes yet (leap node add)"}
-	}
 	return slices.Sorted(maps.Keys(set))
 }

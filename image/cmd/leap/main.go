@@ -96,6 +96,7 @@ func (a *app) commands() *cobra.Command {
 		a.inspectCommand(), a.listCommand(), a.infoCommand(), a.envCommand(), a.historyCommand(), a.logsCommand(), a.statusCommand(),
 		filesTopic())
 	root.SetFlagErrorFunc(mistake)
+	a.complete(root)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "dir", "C", ".", "`directory` of the provider, or one below it")
 	f.StringVar(&a.key, "key", "", "`file` of your own keys (default ~/.config/leap/DOMAIN.json, or below LEAP_KEYS)")
@@ -103,6 +104,22 @@ func (a *app) commands() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print JSON, for programs")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	return root
+}
+
+// complete has a shell propose what FILTER and NAME can be.
+func (a *app) complete(cmd *cobra.Command) {
+	if strings.Contains(cmd.Use, "FILTER") || strings.Contains(cmd.Use, " NAME") {
+		cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			i, err := a.open()
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			return i.Words(), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		a.complete(sub)
+	}
 }
 
 // mistake is a usage error that says where to read on.
