@@ -136,6 +136,9 @@ func (i *Instance) UpdateCerts(v *Vault, nodes []*Node, force bool, now time.Tim
 			if err != nil {
 				return made, err
 			}
+			if l.name == "agent" { // It comes with the identity, once.
+				tmpl.NotAfter = ca.NotAfter
+			}
 			der, err := certs.Create(tmpl, ca, key.Public(), signer, rand.Reader)
 			if err != nil {
 				return made, err

@@ -89,6 +89,9 @@ func (v *Vault) path(name string) string {
 
 // Get returns a secret, or [ErrNoSecret].
 func (v *Vault) Get(name string) ([]byte, error) {
+	if !secretName.MatchString(name) {
+		return nil, fmt.Errorf("%q: %w", name, ErrNoSecret)
+	}
 	sealed, err := os.ReadFile(v.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("secrets/%s%s: %w", name, secretExt, ErrNoSecret)

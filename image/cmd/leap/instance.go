@@ -68,6 +68,9 @@ func (a *app) unlock() (*provider.Instance, *provider.Vault, error) {
 
 // nodes returns those that words choose, in the environment.
 func (a *app) nodes(i *provider.Instance, words []string, disabled bool) ([]*provider.Node, error) {
+	if len(i.Nodes) == 0 {
+		return nil, errors.New("there are no nodes yet: leap node add")
+	}
 	f, err := provider.ParseFilter(words)
 	if err != nil {
 		return nil, err

@@ -88,7 +88,7 @@ func judge(ts *testscript.TestScript, _ bool, args []string) {
 // TestHelp: every command has a short help, and no two the same flag.
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
-		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "node", "node add",
+		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "secret", "secret ls", "secret show", "secret set", "node", "node add",
 		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
 		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "provider",
 	} {
