@@ -153,12 +153,12 @@ func TestPush(t *testing.T) {
 	if got := w.agents["a"].Pushed(); !slices.Equal(got, []int{2, 0}) {
 		t.Errorf("secrets pushed: %v, want both once", got)
 	}
-	w.agents["a"].Judge = func(node.Document) string { return "mx does not get healthy" }
+	w.agents["a"].Judge(func(node.Document) string { return "mx does not get healthy" })
 	target.Document.Environment = "other"
 	if r := w.one(target, deploy.Bad, 3); r.Error != "mx does not get healthy" || r.OK() {
 		t.Errorf("got %+v", r)
 	}
-	w.agents["a"].Judge = nil
+	w.agents["a"].Judge(nil)
 	w.one(target, deploy.Good, 4) // Above the bad one.
 }
 
@@ -213,7 +213,7 @@ func TestNetworkChanges(t *testing.T) {
 	w.one(target, deploy.Good, 2)
 	target.Next = w.access(node.RoleDeploy).NewClient("127.0.0.1:1", "x")
 	target.Document.Environment = "other"
-	a.Judge = func(node.Document) string { return "no" }
+	a.Judge(func(node.Document) string { return "no" })
 	if r := w.one(target, deploy.Bad, 3); !strings.Contains(r.Error, "went back to generation 2") {
 		t.Errorf("got %+v", r)
 	}
@@ -244,7 +244,7 @@ func TestAlone(t *testing.T) {
 		return list
 	}
 	for _, a := range w.agents {
-		a.Judge = judge("")
+		a.Judge(judge(""))
 	}
 	for _, r := range w.push(deploy.Options{AtOnce: 4}, targets("")...) {
 		if r.Outcome != deploy.Good {
@@ -253,7 +253,7 @@ func TestAlone(t *testing.T) {
 	}
 	most.Store(0)
 	for _, a := range w.agents {
-		a.Judge = judge("it does not work")
+		a.Judge(judge("it does not work"))
 	}
 	count := map[string]int{}
 	for _, r := range w.push(deploy.Options{AtOnce: 4}, targets("test")...) {

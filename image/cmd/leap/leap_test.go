@@ -80,9 +80,8 @@ func startAgents(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func judge(ts *testscript.TestScript, _ bool, args []string) {
-	a := agents(ts)[args[0]]
 	reason := strings.Join(args[1:], " ")
-	a.Judge = func(node.Document) string { return reason }
+	agents(ts)[args[0]].Judge(func(node.Document) string { return reason })
 }
 
 // TestHelp: every command has a short help, and no two the same flag.

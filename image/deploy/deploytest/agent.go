@@ -26,8 +26,6 @@ import (
 // An Agent is one node. Its exported fields are set before it is used.
 type Agent struct {
 	Identity node.Identity
-	// Judge returns why a document is bad. Nil, or "": it is good.
-	Judge func(node.Document) string
 	// Contact has documents wait for a new connection, as if they changed the network.
 	Contact bool
 	// Break has the connection break after the first event of a document.
@@ -43,6 +41,7 @@ type Agent struct {
 	requests atomic.Int64
 
 	mu      sync.Mutex // Guards what follows.
+	verdict func(node.Document) string
 	status  node.Status
 	secrets map[string]bool // By digest.
 	applied []node.Document
@@ -89,6 +88,13 @@ func (a *Agent) Close() error {
 	err := a.server.Close()
 	<-a.served
 	return err
+}
+
+// Judge has f say why a document is bad. Nil, or "": it is good.
+func (a *Agent) Judge(f func(node.Document) string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.verdict = f
 }
 
 // Address is where it listens, host:port.
@@ -220,8 +226,11 @@ func (a *Agent) accept(b node.Bundle) (node.Document, error) {
 // judge decides about a document, and goes back from a bad one.
 func (a *Agent) judge(d node.Document) node.Generation {
 	v := node.Generation{Number: d.Generation, Digest: d.Digest(), State: node.StateGood}
-	if a.Judge != nil {
-		v.Reason = a.Judge(d)
+	a.mu.Lock()
+	f := a.verdict
+	a.mu.Unlock()
+	if f != nil {
+		v.Reason = f(d)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
