@@ -1,0 +1,69 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (a *app) certCommand() *cobra.Command {
+	return group(&cobra.Command{Use: "cert", Short: "Certificates"}, a.certCA(), a.certUpdate())
+}
+
+func (a *app) certCA() *cobra.Command {
+	return &cobra.Command{
+		Use: "ca", Short: "Make the certificate authorities that are missing", Args: args(cobra.NoArgs),
+		Long: `Make the certificate authorities that are missing, and the key that signs what
+nodes obey. "leap new" has made them all.`,
+		RunE: func(*cobra.Command, []string) error {
+			i, v, err := a.unlock()
+			if err != nil {
+				return err
+			}
+			made, err := i.MakeAuthorities(v, a.now())
+			return a.tellMade(made, err)
+		},
+	}
+}
+
+// tellMade says what was made, and returns err.
+func (a *app) tellMade(made []string, err error) error {
+	for _, m := range made {
+		a.sayf("made %s", m)
+	}
+	if err != nil {
+		return err
+	}
+	return a.print(append([]string{}, made...), func() {
+		if len(made) == 0 {
+			a.sayf("nothing to do")
+		}
+	})
+}
+
+func (a *app) certUpdate() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "update [FILTER]", Short: "Renew the certificates of nodes and operators that need it",
+		Long: `Renew the certificates that are missing, end within 60 days or have other names
+than they should, of nodes and of all operators. Keys stay as they are. "leap
+compile" and "leap deploy" do it by themselves.`,
+		RunE: func(_ *cobra.Command, words []string) error {
+			i, v, err := a.unlock()
+			if err != nil {
+				return err
+			}
+			nodes, err := a.nodes(i, words, false)
+			if err != nil {
+				return err
+			}
+			made, err := i.UpdateCerts(v, nodes, force, a.now())
+			if err == nil {
+				var more []string
+				more, err = i.UpdateUsers(v, force, a.now())
+				made = append(made, more...)
+			}
+			return a.tellMade(made, err)
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "renew all of them")
+	return cmd
+}

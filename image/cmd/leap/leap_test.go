@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"leap.example/appliance/node"
+	"leap.example/image/compile"
+	"leap.example/image/deploy/deploytest"
+	"leap.example/image/provider"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"leap": main})
+}
+
+// TestScripts runs the command as operators do. "agents DIR" starts an agent for
+// each node of an instance that has none yet; "judge NODE REASON" has one find
+// documents bad, or good again.
+func TestScripts(t *testing.T) {
+	var network atomic.Int64
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			// Each script has addresses of its own, and a port that is free.
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			defer ln.Close()
+			_, port, err := net.SplitHostPort(ln.Addr().String())
+			if err != nil {
+				return err
+			}
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("NET", "127.77."+strconv.FormatInt(network.Add(1), 10))
+			env.Setenv("PORT", port)
+			env.Values[agentsKey{}] = map[string]*deploytest.Agent{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"agents": startAgents, "judge": judge},
+	})
+}
+
+type agentsKey struct{}
+
+func agents(ts *testscript.TestScript) map[string]*deploytest.Agent {
+	return ts.Value(agentsKey{}).(map[string]*deploytest.Agent)
+}
+
+func startAgents(ts *testscript.TestScript, _ bool, args []string) {
+	i, err := provider.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	op, err := provider.ReadOperator(filepath.Join(ts.Getenv("HOME"), ".config", "leap", i.Domain("")+".json"))
+	ts.Check(err)
+	v, err := i.Unlock(op)
+	ts.Check(err)
+	secrets, err := v.All()
+	ts.Check(err)
+	for k, n := range i.Nodes {
+		if agents(ts)[n.Name] != nil {
+			continue
+		}
+		id, err := compile.Identity(i, n, secrets)
+		ts.Check(err)
+		a := &deploytest.Agent{Identity: id, MeshKey: fmt.Sprintf("%s%cE=", strings.Repeat("A", 41), 'A'+rune(k)), Lines: []node.LogLine{{Service: "mx", Text: "a line of " + n.Name}}}
+		ts.Check(a.Start(net.JoinHostPort(n.IPAddress.String(), strconv.Itoa(int(id.Agent.Port)))))
+		ts.Defer(func() { ts.Check(a.Close()) })
+		agents(ts)[n.Name] = a
+	}
+}
+
+func judge(ts *testscript.TestScript, _ bool, args []string) {
+	reason := strings.Join(args[1:], " ")
+	agents(ts)[args[0]].Judge(func(node.Document) string { return reason })
+}
+
+// TestHelp: every command has a short help, and no two the same flag.
+func TestHelp(t *testing.T) {
+	for _, line := range []string{
+		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "secret", "secret ls", "secret show", "secret set", "node", "node add",
+		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
+		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "provider",
+	} {
+		var out, errs strings.Builder
+		a := &app{in: os.Stdin, out: &out, errs: &errs, now: time.Now}
+		if status := a.execute(t.Context(), append(strings.Fields(line), "--help")); status != 0 || out.Len() < 60 || errs.Len() > 0 {
+			t.Errorf("leap %s --help: status %d: %s%s", line, status, out.String(), errs.String())
+		}
+	}
+}
+
+func TestDifference(t *testing.T) {
+	a := node.Document{Schema: 1, Node: "a", Environment: "x"}
+	b := a
+	b.Environment, b.LeastImage = "", strings.Repeat("1", 100)
+	got := difference(a, b)
+	if len(got) != 2 || got[0] != `- /environment: "x"` || !strings.HasPrefix(got[1], `+ /least_image: "1111`) || len(got[1]) > 120 {
+		t.Errorf("got %q", got)
+	}
+	if got := difference(a, a); len(got) > 0 {
+		t.Errorf("the same: %q", got)
+	}
+}
+
+func TestAttention(t *testing.T) {
+	now := time.Now()
+	good := node.Status{Node: "a", Now: now, Current: node.Generation{Number: 1, State: node.StateGood}}
+	if got := attention(good, now); len(got) > 0 {
+		t.Errorf("a good one: %q", got)
+	}
+	for want, edit := range map[string]func(*node.Status){
+		"leap deploy a":                 func(s *node.Status) { s.Current = node.Generation{} },
+		"generation 2 is bad: no":       func(s *node.Status) { s.Current = node.Generation{Number: 2, State: node.StateBad, Reason: "no"} },
+		"its clock is off by -2m0s":     func(s *node.Status) { s.Now = now.Add(-2 * time.Minute) },
+		"its disk has 1 of 100 MB free": func(s *node.Status) { s.Disk = node.Disk{Size: 100 << 20, Free: 1 << 20} },
+		"mx is not healthy: no database": func(s *node.Status) {
+			s.Services = map[string]node.ServiceStatus{"mx": {Running: true, Error: "no database"}}
+		},
+		"the partition has lost its mind": func(s *node.Status) { s.Trouble = []string{"the partition has lost its mind"} },
+	} {
+		s := good
+		edit(&s)
+		if got := attention(s, now); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+}

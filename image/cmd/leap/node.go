@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/appliance/node"
+	"leap.example/image/compile"
+	"leap.example/image/disk"
+	"leap.example/image/provider"
+)
+
+func (a *app) nodeCommand() *cobra.Command {
+	return group(&cobra.Command{Use: "node", Short: "Nodes: the machines of the provider"},
+		a.nodeAdd(), a.nodeIdentity(), a.nodeInit(), a.nodeRemove(), a.nodeMove(), a.nodeEnable(true), a.nodeEnable(false))
+}
+
+func (a *app) nodeAdd() *cobra.Command {
+	return &cobra.Command{
+		Use: "add NAME [PROPERTY:VALUE…]", Short: "Add a node", Args: args(cobra.MinimumNArgs(1)),
+		Long: `Add a node: write nodes/NAME.json, choose its address in the mesh, and make its
+keys and certificates. Lists are written with commas, members of objects with
+dots, anything else as JSON. See "leap help provider" for what a node can have.`,
+		Example: `  leap node add db1 services:couchdb,soledad ip_address:192.0.2.11 tags:production
+  leap node add mail1 services:mx,dns ip_address:192.0.2.12 location.name:Amsterdam \
+    'network.interfaces:[{"name":"eth0","addresses":["192.0.2.12/24"],"gateways":["192.0.2.1"]}]'`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			i, v, err := a.unlock()
+			if err != nil {
+				return err
+			}
+			next, err := i.AddNode(v, args[0], args[1:], a.now())
+			if err != nil {
+				return err
+			}
+			n := next.Node(args[0])
+			a.sayf("nodes/%s.json is written: %s in the mesh, runs %s", n.Name, n.Mesh.Address, or(strings.Join(n.Runs, ", "), "nothing"))
+			return a.print(map[string]any{"name": n.Name, "mesh": n.Mesh.Address, "runs": n.Runs}, func() {})
+		},
+	}
+}
+
+func (a *app) nodeIdentity() *cobra.Command {
+	return &cobra.Command{
+		Use: "identity NAME TARGET", Short: "Write the small disk by which a new machine learns which node it is", Args: args(cobra.ExactArgs(2)),
+		Long: `Write the small disk by which a new machine learns which node it is, whom it obeys
+and how its network is reached: 1 MiB, into a file or onto a device. Attach it to
+the machine before it is started for the first time. It holds the node's own key:
+keep it from others, and destroy it when the node is there.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			i, v, err := a.unlock()
+			if err != nil {
+				return err
+			}
+			n := i.Node(args[0])
+			if n == nil {
+				return fmt.Errorf("there is no node %q", args[0])
+			}
+			secrets, err := v.All()
+			if err != nil {
+				return err
+			}
+			id, err := compile.Identity(i, n, secrets)
+			if err != nil {
+				return err
+			}
+			content, err := compile.SignIdentity(id, secrets)
+			if err != nil {
+				return err
+			}
+			if err := disk.FlashIdentity(cmd.Context(), args[1], content); err != nil {
+				return err
+			}
+			a.sayf("the identity of %s is on %s", n.Name, args[1])
+			return nil
+		},
+	}
+}
+
+func (a *app) nodeInit() *cobra.Command {
+	var at reach
+	cmd := &cobra.Command{
+		Use: "init [FILTER]", Short: "Meet nodes that were started for the first time",
+		Long: `Meet nodes that were started for the first time: their agents prove themselves by
+the identity that was given to them, and tell the key in the mesh that they have
+made. It is written into nodes/NAME.json; deploy then, and the other nodes know it.`,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			i, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := a.nodes(i, words, false)
+			if err != nil {
+				return err
+			}
+			clients, err := a.clients(i, nodes, at)
+			if err != nil {
+				return err
+			}
+			met := make([]node.Status, len(nodes))
+			errs := make([]error, len(nodes))
+			var wg sync.WaitGroup
+			for k := range nodes {
+				wg.Go(func() { met[k], errs[k] = clients[k].Status(cmd.Context()) })
+			}
+			wg.Wait()
+			failed := 0
+			for k, n := range nodes {
+				switch {
+				case errs[k] != nil:
+					failed++
+					a.warnf("%s: %v", n.Name, errs[k])
+					continue
+				case n.Mesh.PublicKey != "" && n.Mesh.PublicKey != met[k].MeshKey:
+					a.warnf("%s has a new key in the mesh: it was installed anew", n.Name)
+				}
+				if met[k].MeshKey != "" {
+					if err := provider.Set(i.Dir, "nodes/"+n.Name+".json", provider.Member{Pointer: "/mesh/public_key", Value: met[k].MeshKey}); err != nil {
+						return err
+					}
+				}
+				a.sayf("%s: release %s", n.Name, met[k].Release)
+			}
+			if failed > 0 {
+				return fmt.Errorf("%d of %d nodes were not met", failed, len(nodes))
+			}
+			return a.print(met, func() {})
+		},
+	}
+	at.flags(cmd)
+	return cmd
+}
+
+func (a *app) nodeRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "rm NAME", Short: "Remove a node with its keys and certificates", Args: args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			i, err := a.open()
+			if err != nil {
+				return err
+			}
+			if i.Node(args[0]) == nil {
+				return fmt.Errorf("there is no node %q", args[0])
+			}
+			if err := a.confirm("Remove the node " + args[0] + " with its keys?"); err != nil {
+				return err
+			}
+			return i.RemoveNode(args[0])
+		},
+	}
+}
+
+func (a *app) nodeMove() *cobra.Command {
+	return &cobra.Command{
+		Use: "mv NAME NEW", Short: "Give a node another name", Args: args(cobra.ExactArgs(2)),
+		Long: `Give a node another name. A machine that runs under the old name must be given a
+new identity ("leap node identity").`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			i, v, err := a.unlock()
+			if err != nil {
+				return err
+			}
+			_, err = i.MoveNode(v, args[0], args[1], a.now())
+			return err
+		},
+	}
+}
+
+func (a *app) nodeEnable(on bool) *cobra.Command {
+	use, short := "disable", "Leave nodes out of everything, and keep what is known of them"
+	var to any = false
+	if on {
+		use, short, to = "enable", "Take nodes in again", nil
+	}
+	return &cobra.Command{
+		Use: use + " FILTER", Short: short, Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, words []string) error {
+			i, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := a.nodes(i, words, true)
+			if err != nil {
+				return err
+			}
+			for _, n := range nodes {
+				if err := provider.Set(i.Dir, "nodes/"+n.Name+".json", provider.Member{Pointer: "/enabled", Value: to}); err != nil {
+					return err
+				}
+				a.sayf("%s is %sd", n.Name, use)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/appliance/node"
+)
+
+// nodeStatus is what a node says of itself, or why it says nothing.
+type nodeStatus struct {
+	Node      string       `json:"node"`
+	Status    *node.Status `json:"status,omitempty"`
+	Attention []string     `json:"attention,omitempty"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var at reach
+	cmd := &cobra.Command{
+		Use: "status [FILTER]", Short: "Ask nodes how they are",
+		Long: `Ask nodes how they are: release, generation, clock, disk, memory and services.
+Exit status 2 if one of them wants attention.`,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			i, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := a.nodes(i, words, false)
+			if err != nil {
+				return err
+			}
+			clients, err := a.clients(i, nodes, at)
+			if err != nil {
+				return err
+			}
+			all := make([]nodeStatus, len(nodes))
+			var wg sync.WaitGroup
+			for k, n := range nodes {
+				wg.Go(func() {
+					s, err := clients[k].Status(cmd.Context())
+					if all[k] = (nodeStatus{Node: n.Name}); err != nil {
+						all[k].Attention = []string{err.Error()}
+						return
+					}
+					all[k].Status, all[k].Attention = &s, attention(s, a.now())
+				})
+			}
+			wg.Wait()
+			for _, s := range all {
+				if len(s.Attention) > 0 {
+					a.status = exitWarnings
+				}
+			}
+			return a.print(all, func() { a.statusText(all) })
+		},
+	}
+	at.flags(cmd)
+	return cmd
+}
+
+// lowDisk is the share of a node's disk that should be free.
+const lowDisk = 10 // One of so many.
+
+// attention lists what wants an operator.
+func attention(s node.Status, now time.Time) (list []string) {
+	list = append(list, s.Trouble...)
+	switch {
+	case s.Current.Number == 0:
+		list = append(list, "waits for its first document: leap deploy "+s.Node)
+	case s.Current.State != node.StateGood:
+		list = append(list, strings.TrimSuffix(fmt.Sprintf("generation %d is %s: %s", s.Current.Number, s.Current.State, s.Current.Reason), ": "))
+	}
+	if off := s.Now.Sub(now); !s.Now.IsZero() && off.Abs() > time.Minute {
+		list = append(list, fmt.Sprintf("its clock is off by %v", off.Round(time.Second)))
+	}
+	if s.Disk.Size > 0 && s.Disk.Free < s.Disk.Size/lowDisk {
+		list = append(list, fmt.Sprintf("its disk has %d of %d MB free", s.Disk.Free>>20, s.Disk.Size>>20))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Services)) {
+		if v := s.Services[name]; !v.Running || !v.Healthy {
+			list = append(list, strings.TrimSuffix(name+" is not healthy: "+v.Error, ": "))
+		}
+	}
+	return list
+}
+
+func (a *app) statusText(all []nodeStatus) {
+	rows := [][]string{{"NODE", "RELEASE", "GENERATION", "SERVICES", "FREE MEMORY", "FREE DISK"}}
+	for _, s := range all {
+		if s.Status == nil {
+			rows = append(rows, []string{s.Node, "not reached"})
+			continue
+		}
+		healthy := 0
+		for _, v := range s.Status.Services {
+			if v.Running && v.Healthy {
+				healthy++
+			}
+		}
+		rows = append(rows, []string{
+			s.Node, s.Status.Release, strings.TrimSpace(fmt.Sprintf("%d %s", s.Status.Current.Number, s.Status.Current.State)),
+			fmt.Sprintf("%d of %d healthy", healthy, len(s.Status.Services)),
+			fmt.Sprintf("%d MB", s.Status.Memory.Available>>20), fmt.Sprintf("%d MB", s.Status.Disk.Free>>20),
+		})
+	}
+	a.table(rows)
+	for _, s := range all {
+		for _, text := range s.Attention {
+			a.warnf("%s: %s", s.Node, text)
+		}
+	}
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var (
+		service string
+		count   int
+		follow  bool
+		at      reach
+	)
+	cmd := &cobra.Command{
+		Use: "logs [FILTER]", Short: "Show what services of nodes have written",
+		RunE: func(cmd *cobra.Command, words []string) error {
+			i, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := a.nodes(i, words, false)
+			if err != nil {
+				return err
+			}
+			clients, err := a.clients(i, nodes, at)
+			if err != nil {
+				return err
+			}
+			var (
+				wg     sync.WaitGroup
+				mu     sync.Mutex // Guards the output.
+				failed int
+			)
+			for k, n := range nodes {
+				wg.Go(func() {
+					err := clients[k].Logs(cmd.Context(), service, count, follow, func(l node.LogLine) error {
+						mu.Lock()
+						defer mu.Unlock()
+						return a.logLine(n.Name, l)
+					})
+					mu.Lock()
+					defer mu.Unlock()
+					if err != nil && cmd.Context().Err() == nil {
+						failed++
+						a.warnf("%s: %v", n.Name, err)
+					}
+				})
+			}
+			wg.Wait()
+			if failed > 0 {
+				return fmt.Errorf("%d of %d nodes gave no logs", failed, len(nodes))
+			}
+			return nil // An interrupt is how following ends.
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&service, "service", "s", "", "only this `service`, by leapd's name, or agent")
+	f.IntVarP(&count, "lines", "n", 100, "`number` of lines to begin with")
+	f.BoolVarP(&follow, "follow", "f", false, "go on with new lines")
+	at.flags(cmd)
+	return cmd
+}
+
+func (a *app) logLine(name string, l node.LogLine) error {
+	if a.json {
+		return json.NewEncoder(a.out).Encode(struct {
+			Node string `json:"node"`
+			node.LogLine
+		}{name, l})
+	}
+	_, err := fmt.Fprintf(a.out, "%s %s/%s %s\n", l.Time.UTC().Format(time.RFC3339), name, l.Service, l.Text)
+	return err
+}

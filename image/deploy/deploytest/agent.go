@@ -1,0 +1,248 @@
+// Package deploytest is an agent without a node: it speaks the agent's API over
+// TLS on loopback, checks what a real one checks, and remembers what it was
+// told, so that tests of the workshop need no machine.
+package deploytest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leap.example/appliance/node"
+	"leap.example/services/protocol/problem"
+)
+
+// An Agent is one node. Its exported fields are set before it is used.
+type Agent struct {
+	Identity node.Identity
+	// Contact has documents wait for a new connection, as if they changed the network.
+	Contact bool
+	// Break has the connection break after the first event of a document.
+	Break   bool
+	MeshKey string // Public, that it says it has made.
+	// Lines are what its services have written.
+	Lines []node.LogLine
+
+	server  *http.Server
+	served  chan struct{}
+	address string
+
+	requests atomic.Int64
+
+	mu      sync.Mutex // Guards what follows.
+	verdict func(node.Document) string
+	status  node.Status
+	secrets map[string]bool // By digest.
+	applied []node.Document
+	pushed  []int // Number of secrets in each bundle.
+}
+
+// Start has the agent listen on a loopback address, host:port. Close ends it.
+func (a *Agent) Start(address string) error {
+	pair, err := tls.X509KeyPair([]byte(a.Identity.Certificate), []byte(a.Identity.Key))
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(a.Identity.Agent.OperatorCA)) {
+		return errors.New("the identity names no authority of operators")
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	a.address, a.served, a.secrets = ln.Addr().String(), make(chan struct{}), map[string]bool{}
+	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+node.PathStatus, a.handle(node.RoleRead, a.serveStatus))
+	mux.HandleFunc("GET "+node.PathLogs, a.handle(node.RoleRead, a.serveLogs))
+	mux.HandleFunc("POST "+node.PathApply, a.handle(node.RoleDeploy, a.serveApply))
+	mux.HandleFunc("POST "+node.PathReboot, a.handle(node.RoleDeploy, func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	}))
+	a.server = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
+	tlsLn := tls.NewListener(ln, &tls.Config{
+		Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, MinVersion: tls.VersionTLS13,
+	})
+	go func() {
+		defer close(a.served)
+		_ = a.server.Serve(tlsLn) // It ends with Close.
+	}()
+	return nil
+}
+
+// Close ends the agent and all of its connections.
+func (a *Agent) Close() error {
+	err := a.server.Close()
+	<-a.served
+	return err
+}
+
+// Judge has f say why a document is bad. Nil, or "": it is good.
+func (a *Agent) Judge(f func(node.Document) string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.verdict = f
+}
+
+// Address is where it listens, host:port.
+func (a *Agent) Address() string { return a.address }
+
+// Applied are the documents that were good, in order.
+func (a *Agent) Applied() []node.Document {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.applied)
+}
+
+// Pushed are how many secrets came with each bundle, in order.
+func (a *Agent) Pushed() []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.pushed)
+}
+
+func (a *Agent) handle(role string, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a.requests.Add(1)
+		has := r.TLS.VerifiedChains[0][0].Subject.OrganizationalUnit
+		err := problem.Permission.Errorf("this certificate has the role %q, and %s needs %q", has, r.URL.Path, role)
+		if slices.Contains(has, role) || slices.Contains(has, node.RoleDeploy) {
+			err = f(w, r)
+		}
+		if err != nil {
+			w.Header().Set("Content-Type", problem.ContentType)
+			w.WriteHeader(problem.KindOf(err).Status())
+			_ = json.NewEncoder(w).Encode(problem.Document{Type: problem.KindOf(err), Detail: err.Error()}) // Nobody to tell.
+		}
+	}
+}
+
+func (a *Agent) serveStatus(w http.ResponseWriter, _ *http.Request) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	for digest := range a.secrets {
+		s.Secrets = append(s.Secrets, digest)
+	}
+	return json.NewEncoder(w).Encode(s)
+}
+
+func (a *Agent) serveLogs(w http.ResponseWriter, r *http.Request) error {
+	for _, l := range a.Lines {
+		if want := r.URL.Query().Get("service"); want != "" && want != l.Service {
+			continue
+		}
+		if err := json.NewEncoder(w).Encode(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Agent) serveApply(w http.ResponseWriter, r *http.Request) error {
+	var b node.Bundle
+	if err := json.NewDecoder(r.Body).Decode(&b); err != nil {
+		return problem.Invalid.Errorf("the bundle: %w", err)
+	}
+	d, err := a.accept(b)
+	if err != nil {
+		return err
+	}
+	say := func(e node.Event) {
+		_ = json.NewEncoder(w).Encode(e) // The verdict is in the status.
+		_ = http.NewResponseController(w).Flush()
+	}
+	say(node.Event{Text: "applying generation " + fmt.Sprint(d.Generation)})
+	seen := a.requests.Load()
+	if a.Contact {
+		say(node.Event{Text: "waiting for a new connection", Contact: true})
+		if !a.contacted(r.Context(), seen) {
+			return nil
+		}
+	}
+	verdict := a.judge(d)
+	if a.Break {
+		panic(http.ErrAbortHandler)
+	}
+	say(node.Event{Text: "generation " + fmt.Sprint(d.Generation) + " is " + verdict.State, Verdict: &verdict})
+	return nil
+}
+
+// contacted waits for a request beyond those that were seen.
+func (a *Agent) contacted(ctx context.Context, seen int64) bool {
+	for a.requests.Load() == seen {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// accept checks a bundle as an agent does.
+func (a *Agent) accept(b node.Bundle) (node.Document, error) {
+	text, err := b.Document.Open(ed25519.PublicKey(a.Identity.Signer), node.ForDocument)
+	if err != nil {
+		return node.Document{}, problem.Permission.Errorf("%w", err)
+	}
+	d, err := node.ParseDocument(text)
+	if err != nil {
+		return node.Document{}, problem.Invalid.Errorf("%w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if d.Node != a.Identity.Node {
+		return d, problem.Invalid.Errorf("this document is for %s", d.Node)
+	}
+	if d.Generation <= a.status.Highest {
+		return d, problem.Stale.Errorf("generation %d is not newer than %d", d.Generation, a.status.Highest)
+	}
+	missing, err := b.Missing(d, func(digest string) bool { return a.secrets[digest] })
+	if err != nil || len(missing) > 0 {
+		return d, problem.Invalid.Errorf("missing secrets %q, %v", missing, err)
+	}
+	for _, value := range b.Secrets {
+		a.secrets[node.SecretDigest(value)] = true
+	}
+	a.pushed = append(a.pushed, len(b.Secrets))
+	a.status.Highest = d.Generation
+	return d, nil
+}
+
+// judge decides about a document, and goes back from a bad one.
+func (a *Agent) judge(d node.Document) node.Generation {
+	v := node.Generation{Number: d.Generation, Digest: d.Digest(), State: node.StateGood}
+	a.mu.Lock()
+	f := a.verdict
+	a.mu.Unlock()
+	if f != nil {
+		v.Reason = f(d)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v.Reason != "" {
+		v.State = node.StateBad
+		return v
+	}
+	a.status.Current, a.status.Good = v, v.Number
+	a.status.Services = map[string]node.ServiceStatus{}
+	for name := range d.Services {
+		a.status.Services[name] = node.ServiceStatus{Running: true, Healthy: true}
+	}
+	a.applied = append(a.applied, d)
+	return v
+}

@@ -1,0 +1,279 @@
+package deploy
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"leap.example/appliance/node"
+	"leap.example/services/protocol/problem"
+)
+
+// A Target is one node that is given a document.
+type Target struct {
+	Client   *Client       // Where the agent is now.
+	Next     *Client       // Where it will be with the document. Nil: there too.
+	Document node.Document // Without a generation.
+	Alone    bool          // It does not change while another such node does.
+}
+
+// Options say how to push.
+type Options struct {
+	Signer  ed25519.PrivateKey // Required, but for a dry run.
+	Secrets map[string][]byte  // By the names that documents use.
+	AtOnce  int                // Nodes that change at the same time. 0: 4.
+	DryRun  bool               // Only find out what would change.
+	// Told hears what happens on a node; several goroutines call it, one at a time.
+	Told func(name string, e node.Event)
+}
+
+// Outcomes.
+const (
+	Unchanged = "unchanged"    // The node is what its document says.
+	Would     = "would change" // In a dry run.
+	Good      = "good"         // The node took the document.
+	Bad       = "bad"          // It tried it, and went back.
+	Failed    = "failed"       // It refused it, or was not reached.
+	Skipped   = "skipped"      // It did not work on another one.
+)
+
+// A Result is what became of one node.
+type Result struct {
+	Node       string          `json:"node"`
+	Outcome    string          `json:"outcome"`
+	Generation node.Generation `json:"generation,omitzero"` // That it has, or that was tried.
+	Error      string          `json:"error,omitempty"`
+}
+
+// OK reports whether nothing went wrong.
+func (r Result) OK() bool { return r.Outcome == Unchanged || r.Outcome == Would || r.Outcome == Good }
+
+const (
+	defaultAtOnce = 4
+	defaultReady  = 2 * time.Minute // Of [node.Gate].
+	defaultWatch  = 5 * time.Minute
+	defaultWait   = 30 * time.Second // Of [node.Time].
+	slack         = 2 * time.Minute  // Beyond the node's own times.
+	pollEvery     = time.Second
+)
+
+// Push gives each target its document and returns a result for each, in order.
+func Push(ctx context.Context, targets []Target, o Options) []Result {
+	if o.AtOnce <= 0 {
+		o.AtOnce = defaultAtOnce
+	}
+	p := &pusher{o: o, slots: make(chan struct{}, o.AtOnce), alone: make(chan struct{}, 1)}
+	results := make([]Result, len(targets))
+	var wg sync.WaitGroup
+	for k, t := range targets {
+		wg.Go(func() {
+			select {
+			case p.slots <- struct{}{}:
+				defer func() { <-p.slots }()
+				results[k] = p.one(ctx, t)
+			case <-ctx.Done():
+				results[k] = Result{Node: t.Document.Node, Outcome: Failed, Error: ctx.Err().Error()}
+			}
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+type pusher struct {
+	o     Options
+	slots chan struct{}
+	alone chan struct{} // Held by the only one that changes of those that are to be alone.
+
+	mu      sync.Mutex // Guards what follows, and calls of Told.
+	stopped string     // Name of the first node that is to be alone and did not work.
+}
+
+func (p *pusher) tell(name string, e node.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.o.Told != nil {
+		p.o.Told(name, e)
+	}
+}
+
+// one deploys to one node.
+func (p *pusher) one(ctx context.Context, t Target) Result {
+	r := Result{Node: t.Document.Node}
+	fail := func(err error) Result {
+		r.Outcome, r.Error = Failed, err.Error()
+		return r
+	}
+	s, err := t.Client.Status(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if s.Node != t.Document.Node || s.Provider != t.Document.Provider {
+		return fail(fmt.Errorf("this is %s of %s", s.Node, s.Provider))
+	}
+	r.Generation = s.Current
+	switch {
+	case same(s, t.Document):
+		r.Outcome = Unchanged
+		return r
+	case p.o.DryRun:
+		r.Outcome = Would
+		return r
+	}
+	// One that has never worked may need the others to begin.
+	if t.Alone && s.Good > 0 {
+		select {
+		case p.alone <- struct{}{}:
+			defer func() { <-p.alone }()
+		case <-ctx.Done():
+			return fail(ctx.Err())
+		}
+		p.mu.Lock()
+		stopped := p.stopped
+		p.mu.Unlock()
+		if stopped != "" {
+			r.Outcome, r.Error = Skipped, "it did not work on "+stopped+": this node is left as it is"
+			return r
+		}
+	}
+	verdict, err := p.give(ctx, t, s)
+	if errors.Is(err, problem.Stale) { // Somebody else was faster.
+		if s, err = t.Client.Status(ctx); err == nil {
+			verdict, err = p.give(ctx, t, s)
+		}
+	}
+	good := err == nil && verdict.State == node.StateGood
+	if !good && t.Alone {
+		p.mu.Lock()
+		p.stopped = r.Node
+		p.mu.Unlock()
+	}
+	if err != nil {
+		return fail(err)
+	}
+	r.Generation, r.Outcome = verdict, Good
+	if !good {
+		r.Outcome, r.Error = Bad, verdict.Reason
+	}
+	return r
+}
+
+// same reports whether the node is what a document says.
+func same(s node.Status, d node.Document) bool {
+	return s.Current.State == node.StateGood && s.Current.Digest == d.Digest()
+}
+
+// give pushes the document once, and returns the verdict.
+func (p *pusher) give(ctx context.Context, t Target, s node.Status) (node.Generation, error) {
+	b, number, err := bundle(t.Document, s, p.o)
+	if err != nil {
+		return node.Generation{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget(t.Document))
+	defer cancel()
+	var contacts sync.WaitGroup
+	verdict, err := t.Client.apply(ctx, b, func(e node.Event) {
+		p.tell(t.Document.Node, e)
+		if e.Contact {
+			contacts.Go(func() { t.find(ctx, p.tell) })
+		}
+	})
+	if errors.Is(err, errBroken) {
+		p.tell(t.Document.Node, node.Event{Text: "the connection broke: looking for the node"})
+		verdict, err = t.await(ctx, number)
+	}
+	cancel()
+	contacts.Wait()
+	return verdict, err
+}
+
+// bundle is the signed document with the next number, and the secrets that the
+// node does not hold.
+func bundle(d node.Document, s node.Status, o Options) (node.Bundle, uint64, error) {
+	d.Generation = max(s.Highest, s.Current.Number, s.Good) + 1
+	text, err := json.Marshal(d)
+	if err != nil {
+		return node.Bundle{}, 0, err
+	}
+	b := node.Bundle{Document: node.Sign(o.Signer, node.ForDocument, text), Secrets: map[string][]byte{}}
+	for name, digest := range d.Secrets {
+		if slices.Contains(s.Secrets, digest) {
+			continue
+		}
+		value, ok := o.Secrets[name]
+		if !ok || node.SecretDigest(value) != digest {
+			return b, 0, fmt.Errorf("the secret %s is not the one that the document means: compile again", name)
+		}
+		b.Secrets[name] = value
+	}
+	return b, d.Generation, nil
+}
+
+// budget is how long a verdict may take.
+func budget(d node.Document) time.Duration {
+	return d.Gate.Ready.Or(defaultReady) + d.Gate.Watch.Or(defaultWatch) + d.Time.Wait.Or(defaultWait) + slack
+}
+
+// clients are where the agent may be, the new place first.
+func (t Target) clients() []*Client {
+	if t.Next == nil {
+		return []*Client{t.Client}
+	}
+	return []*Client{t.Next, t.Client}
+}
+
+// find asks until the agent answers over a new connection, and tells why it
+// does not.
+func (t Target) find(ctx context.Context, tell func(string, node.Event)) {
+	told := false
+	for !pause(ctx, 0) {
+		for _, c := range t.clients() {
+			_, err := c.Status(ctx)
+			if err == nil {
+				return
+			}
+			if !told && ctx.Err() == nil {
+				told = true
+				tell(t.Document.Node, node.Event{Text: err.Error()})
+			}
+		}
+		pause(ctx, pollEvery)
+	}
+}
+
+// await asks for the status until there is a verdict about a generation.
+func (t Target) await(ctx context.Context, number uint64) (node.Generation, error) {
+	last := errBroken
+	for !pause(ctx, pollEvery) {
+		for _, c := range t.clients() {
+			s, err := c.Status(ctx)
+			switch {
+			case err != nil:
+				last = err
+			case s.Current.Number == number && s.Current.State != node.StateTrial:
+				return s.Current, nil
+			case s.Highest >= number && s.Current.Number != number:
+				return node.Generation{Number: number, State: node.StateBad, Reason: "the node went back to generation " + fmt.Sprint(s.Current.Number) + "; its log says why"}, nil
+			case s.Highest < number && s.Current.State != node.StateTrial:
+				return node.Generation{}, fmt.Errorf("the node has not taken the document: %w", last)
+			}
+		}
+	}
+	return node.Generation{}, fmt.Errorf("no verdict in time: %w", last)
+}
+
+// pause waits, and reports whether ctx is done.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
+	}
+	return ctx.Err() != nil
+}
