@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"kernel.org/pub/linux/libs/security/libcap/psx"
-
-	"leap.example/appliance/node"
 )
 
 // Limits of the kernel. Threads are counted for the whole user.
@@ -22,8 +19,6 @@ const (
 	maxThreads = 1 << 10
 	extraData  = 512 << 20 // Bytes beside twice the heap: stacks, maps of files, what the collector has not come to yet.
 )
-
-func healthDir(name string) string { return filepath.Dir(node.HealthPath(name)) }
 
 // Confine takes from this process, for ever, all that l does not give. After an
 // error the process is in no defined state and must end.

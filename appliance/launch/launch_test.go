@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leap.example/appliance/launch"
+	"leap.example/appliance/node"
 )
 
 // TestMain is also the confined process: with the argument "confined" it does
@@ -285,7 +286,7 @@ func copyFile(to, from string) error {
 
 // TestForService keeps services apart by their paths.
 func TestForService(t *testing.T) {
-	l := launch.ForService("mx", 1<<20, []uint16{25}, false)
+	l := launch.ForService("mx", node.Launch{Memory: 1 << 20, Ports: []uint16{25}})
 	for _, path := range append(l.Read, l.Write...) {
 		for _, secret := range []string{"/perm/keys", "/perm/state/relay", "/run/leap/relay/x", "/perm/node", "/run/leap/control"} {
 			if path == "/" || strings.HasPrefix(secret, path+"/") || path == secret {

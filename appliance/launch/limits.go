@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"path"
+
 	"leap.example/appliance/node"
 )
 
@@ -17,7 +19,7 @@ type Limits struct {
 
 // ForService are the limits of a service on a node: its own directories, and
 // what every program reads.
-func ForService(name string, memory int64, ports []uint16, net bool) Limits {
+func ForService(name string, l node.Launch) Limits {
 	return Limits{
 		Read: []string{
 			node.ServiceDir(name),
@@ -28,9 +30,9 @@ func ForService(name string, memory int64, ports []uint16, net bool) Limits {
 			"/proc/sys/net/core/somaxconn",
 			"/dev/urandom",
 		},
-		Write:  []string{healthDir(name), node.StateDir(name), "/dev/null"},
-		Ports:  ports,
-		Memory: memory,
-		Net:    net,
+		Write:  []string{path.Dir(node.HealthPath(name)), node.StateDir(name), "/dev/null"},
+		Ports:  l.Ports,
+		Memory: l.Memory,
+		Net:    l.Net,
 	}
 }

@@ -16,9 +16,9 @@ const (
 	RunDir      = "/run/leap"              // One directory for each service.
 	ReleaseFile = "/etc/leap/release.json" // What image this is.
 
-	ControlSocket = "/run/init.sock"                 // On which init is commanded, by root.
-	BootFile      = RunDir + "/boot.json"            // [Boot].
-	IdentityFile  = RunDir + "/identity.json"        // The [Signed] identity that the node has taken.
+	ControlSocket = "/run/init.sock"          // On which init is commanded, by root.
+	BootFile      = RunDir + "/boot.json"     // [Boot].
+	IdentityFile  = RunDir + "/identity.json" // The [Signed] identity that the node has taken.
 )
 
 // MeshDevice is the network device of the mesh.
