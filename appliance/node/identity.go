@@ -3,8 +3,12 @@ package node
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 )
@@ -31,6 +35,21 @@ type Identity struct {
 
 // ServerName is the name in the certificate of a node's agent.
 func ServerName(node, provider string) string { return node + ".node." + provider }
+
+// Fingerprint is what people compare to know a node by its certificate, PEM: the
+// SHA-256 of its public key (SubjectPublicKeyInfo) in base64.
+func Fingerprint(certificate string) (string, error) {
+	block, _ := pem.Decode([]byte(certificate))
+	if block == nil {
+		return "", errors.New("the certificate is not in PEM")
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]), nil
+}
 
 // ParseIdentity reads the text of an identity strictly.
 func ParseIdentity(text []byte) (Identity, error) {

@@ -15,6 +15,10 @@ const (
 	LogDir      = Perm + "/log"            // The last log lines of each service.
 	RunDir      = "/run/leap"              // One directory for each service.
 	ReleaseFile = "/etc/leap/release.json" // What image this is.
+
+	ControlSocket = "/run/init.sock"          // On which init is commanded, by root.
+	BootFile      = RunDir + "/boot.json"     // [Boot].
+	IdentityFile  = RunDir + "/identity.json" // The [Signed] identity that the node has taken.
 )
 
 // MeshDevice is the network device of the mesh.
@@ -28,6 +32,9 @@ func ConfigPath(service string) string { return path.Join(ServiceDir(service), "
 
 // HealthPath is the path of the socket on which a service tells how it is.
 func HealthPath(service string) string { return path.Join(ServiceDir(service), "health", "sock") }
+
+// LaunchPath is the path of a service's [Launch], which root alone reads.
+func LaunchPath(service string) string { return path.Join(ServiceDir(service), "launch.json") }
 
 // FilePath is the path of one of a service's files.
 func FilePath(service, name string) string { return path.Join(ServiceDir(service), "files", name) }

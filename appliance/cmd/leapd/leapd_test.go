@@ -26,7 +26,10 @@ import (
 	"leap.example/tests/stage"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// gokrazy starts a goroutine in every process that links it.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/gokrazy/gokrazy.init.0.func1"))
+}
 
 func check(t *testing.T, err error) {
 	t.Helper()

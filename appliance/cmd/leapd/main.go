@@ -20,10 +20,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/appliance/dev"
+	"leap.example/appliance/launch"
+	"leap.example/appliance/node"
 	"leap.example/services/daemon"
 )
 
 func main() {
+	if os.Getpid() == 1 {
+		runInit(os.Stdout)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := execute(ctx, arguments(os.Args), os.Stdout, os.Stderr)
 	stop()
@@ -49,7 +54,9 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (status in
 
   leapd dev            a whole provider on loopback, for developers
   leapd run SERVICE    one service as this process, as nodes run it
-  leapd couch          look after the database of this node`,
+  leapd couch          look after the database of this node
+
+As the first process of a machine it is the init of a node.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -85,10 +92,16 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 func runCommand(status *int) *cobra.Command {
 	var config string
+	var limits node.Launch
+	var confine bool
+	var ports []uint
 	cmd := &cobra.Command{
 		Use:   "run SERVICE",
 		Short: "Run one service as this process",
 		Long: `Run one service as this process, until SIGTERM.
+
+On a node, --confine and what follows it come from the supervisor; without
+--confine the process keeps all its rights.
 
 Exit status: 1 failed, a restart may help; 125 a restart cannot help (bad
 configuration); 143 stopped because it was asked to.`,
@@ -101,7 +114,17 @@ configuration); 143 stopped because it was asked to.`,
 				return fmt.Errorf("no such service: %q; there are %s", name, strings.Join(all, ", "))
 			}
 			if config == "" {
-				config = "/run/leap/" + name + "/config.json"
+				config = node.ConfigPath(name)
+			}
+			if confine {
+				limits.Ports = nil
+				for _, port := range ports {
+					limits.Ports = append(limits.Ports, uint16(port))
+				}
+				// Nothing was read yet, and nobody else runs.
+				if err := launch.Confine(launch.ForService(name, limits)); err != nil {
+					return err
+				}
 			}
 			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 			*status = daemon.Main(cmd.Context(), name, config, build, log)
@@ -109,6 +132,10 @@ configuration); 143 stopped because it was asked to.`,
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration `file` (default /run/leap/SERVICE/config.json)")
+	cmd.Flags().BoolVar(&confine, "confine", false, "take from this process all that the service does not need on a node")
+	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "`bytes` that the heap aims to stay below (default a share of the machine's)")
+	cmd.Flags().UintSliceVar(&ports, "port", nil, "TCP `port` that it may offer (default any)")
+	cmd.Flags().BoolVar(&limits.Net, "net", false, "it manages network devices")
 	return cmd
 }
 

@@ -1,0 +1,31 @@
+package node
+
+import "time"
+
+// Boot is what init found and did before it started the agent.
+type Boot struct {
+	Started   time.Time `json:"started"`             // By the clock that the machine had.
+	Perm      bool      `json:"perm"`                // The writable partition is mounted.
+	Formatted bool      `json:"formatted,omitempty"` // It was blank.
+	Trouble   []string  `json:"trouble,omitempty"`   // What needs an operator.
+}
+
+// Launch is how much a service's process may do beside reading its files. The
+// agent writes it, init starts the process with it.
+type Launch struct {
+	Memory int64    `json:"memory,omitempty"` // Bytes that its heap aims to stay below. 0: a share of the machine's.
+	Ports  []uint16 `json:"ports"`            // TCP ports that it may offer. Null: any.
+	Net    bool     `json:"net,omitempty"`    // It manages network devices.
+}
+
+// Launch is how s is launched. One that listens on TCP beyond loopback offers no
+// other ports; where others listen on loopback, the document does not say.
+func (s Service) Launch() Launch {
+	l := Launch{Memory: s.Memory, Net: s.Net}
+	for _, on := range s.Listeners {
+		if on.Protocol == "tcp" {
+			l.Ports = append(l.Ports, on.Port)
+		}
+	}
+	return l
+}
