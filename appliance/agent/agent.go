@@ -13,20 +13,11 @@ import (
 	"leap.example/appliance/node"
 )
 
-// A Process is how the supervisor sees a service.
-type Process struct {
-	Running  bool
-	PID      int
-	Since    time.Time // Of the latest start.
-	Restarts int       // Since [Supervisor.Start].
-	Error    string    // Why it ended last.
-}
-
 // A Supervisor runs services as processes.
 type Supervisor interface {
-	Processes(ctx context.Context) (map[string]Process, error)
-	Start(ctx context.Context, service string) error // What runs already stays as it is.
-	Stop(ctx context.Context, service string) error  // Returns when it has ended.
+	List(ctx context.Context) (map[string]node.ServiceStatus, error) // Of all that were started. Healthy is not its business.
+	Start(ctx context.Context, service string) error                 // What runs already stays as it is.
+	Stop(ctx context.Context, service string) error                  // Returns when it has ended.
 	// Logs gives the last lines of a service, or of all if it is empty, to f,
 	// and goes on with new ones until ctx ends if follow is set.
 	Logs(ctx context.Context, service string, lines int, follow bool, f func(node.LogLine) error) error
@@ -38,16 +29,18 @@ type Supervisor interface {
 type Parts struct {
 	Firewall func(context.Context, node.Document) error
 	Network  func(context.Context, node.Network) error
-	Mesh     func(ctx context.Context, m *node.Mesh, privateKey string) error // Nil: no mesh.
-	// Clock waits until the time is known, or ctx ends. It is told the servers.
-	Clock      func(context.Context, node.Time) error
+	Mesh     func(ctx context.Context, m *node.Mesh, privateKey []byte) error // Nil: no mesh.
+	// NetworkTrouble says what the network waits for: leases, cards.
+	NetworkTrouble func() []string
+	// Clock tells the clock its servers, and waits until the time is known.
+	Clock      func(ctx context.Context, t node.Time, wait time.Duration) error
 	ClockKnown func() bool
 	Supervisor Supervisor
 	// Check builds a service's configuration without running it.
 	Check func(service string, config []byte) error
 	// MeshKey makes a new private key, and MeshPublic the public one of it.
 	MeshKey    func() ([]byte, error)
-	MeshPublic func(private string) (string, error)
+	MeshPublic func(private []byte) (string, error)
 }
 
 // Config is where the agent's things are. On a node they are those of package
@@ -59,7 +52,8 @@ type Config struct {
 	RunDir   string // Files of services, in memory.
 	StateDir string // Of services, on the writable partition.
 	Perm     string // A directory on the writable partition, to measure it.
-	Own      bool   // Give files to the services' users: it takes root.
+	Boot     node.Boot
+	Own      bool // Give files to the services' users: it takes root.
 }
 
 // An Agent makes a node what its document says.
@@ -70,7 +64,6 @@ type Agent struct {
 	gens  generations
 	log   *slog.Logger
 
-	booted   time.Time
 	applying chan struct{} // Holds one value while a document is applied and judged.
 	contacts atomic.Int64  // New connections of operators.
 
@@ -82,7 +75,7 @@ type Agent struct {
 
 // New returns an agent. It touches nothing yet.
 func New(cfg Config, keys *keystore.Store, parts Parts, log *slog.Logger) *Agent {
-	return &Agent{cfg: cfg, parts: parts, keys: keys, gens: generations{cfg.Dir}, log: log, booted: time.Now(), applying: make(chan struct{}, 1)}
+	return &Agent{cfg: cfg, parts: parts, keys: keys, gens: generations{cfg.Dir}, log: log, applying: make(chan struct{}, 1)}
 }
 
 // retryEvery is how often a good generation that could not be applied is tried

@@ -168,7 +168,7 @@ func (a *Agent) judge(ctx context.Context, d node.Document, before *node.Documen
 // probe asks all services of d how they are.
 func (a *Agent) probe(ctx context.Context, d node.Document) map[string]health.Report {
 	all := make(map[string]health.Report, len(d.Services))
-	processes, err := a.parts.Supervisor.Processes(ctx)
+	processes, err := a.parts.Supervisor.List(ctx)
 	for name := range d.Services {
 		p := processes[name]
 		r := health.Report{Restarts: p.Restarts, Err: err}

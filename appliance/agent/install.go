@@ -36,11 +36,11 @@ func (a *Agent) install(ctx context.Context, d node.Document, told func(string))
 	if err := a.parts.Network(ctx, d.Network); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
-	if err := a.parts.Mesh(ctx, d.Mesh, string(key)); err != nil {
+	if err := a.parts.Mesh(ctx, d.Mesh, key); err != nil {
 		return fmt.Errorf("mesh: %w", err)
 	}
 	var errs []error
-	running, err := a.parts.Supervisor.Processes(ctx)
+	running, err := a.parts.Supervisor.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,9 +73,7 @@ func (a *Agent) install(ctx context.Context, d node.Document, told func(string))
 // with the clock that the machine has, rather than not at all.
 func (a *Agent) awaitClock(ctx context.Context, t node.Time, told func(string)) {
 	told("waiting for the time")
-	ctx, cancel := context.WithTimeout(ctx, t.Wait.Or(clockFor))
-	defer cancel()
-	if err := a.parts.Clock(ctx, t); err != nil {
+	if err := a.parts.Clock(ctx, t, t.Wait.Or(clockFor)); err != nil {
 		a.log.WarnContext(ctx, "services start without knowing the time", "err", err)
 		told("the time is not known: " + err.Error())
 	}
@@ -119,7 +117,11 @@ func (a *Agent) service(ctx context.Context, name string, s node.Service, digest
 		}
 		fmt.Fprintf(sum, "secret %q %q", file, digest)
 	}
-	fmt.Fprintf(sum, "memory %d net %t listeners %v", s.Memory, s.Net, s.Listeners)
+	limits, err := json.Marshal(s.Launch())
+	if err != nil {
+		return err
+	}
+	sum.Write(limits)
 	want := hex.EncodeToString(sum.Sum(nil))
 	dir := filepath.Join(a.cfg.RunDir, name)
 	if have, err := os.ReadFile(filepath.Join(dir, "digest")); err == nil && string(have) == want {
@@ -129,7 +131,7 @@ func (a *Agent) service(ctx context.Context, name string, s node.Service, digest
 	if err := a.parts.Supervisor.Stop(ctx, name); err != nil {
 		return err
 	}
-	if err := a.furnish(dir, name, s, text, secrets); err != nil {
+	if err := a.furnish(dir, name, s, text, limits, secrets); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "digest"), []byte(want), 0o400); err != nil {
@@ -140,7 +142,7 @@ func (a *Agent) service(ctx context.Context, name string, s node.Service, digest
 
 // furnish writes what a service reads, into memory, and makes its directory on
 // the writable partition. What it reads belongs to root and to its group.
-func (a *Agent) furnish(dir, name string, s node.Service, text []byte, secrets map[string][]byte) error {
+func (a *Agent) furnish(dir, name string, s node.Service, text, limits []byte, secrets map[string][]byte) error {
 	id, ok := node.ID(name)
 	if !ok {
 		return fmt.Errorf("there is no service %q", name)
@@ -168,7 +170,7 @@ func (a *Agent) furnish(dir, name string, s node.Service, text []byte, secrets m
 		}
 		return a.own(path, 0o440, 0, id)
 	}
-	errs := []error{write(filepath.Join(dir, "config.json"), text)}
+	errs := []error{write(filepath.Join(dir, "config.json"), text), os.WriteFile(filepath.Join(dir, "launch.json"), limits, 0o400)}
 	for file, content := range s.Files {
 		path := filepath.Join(dir, "files", file)
 		for sub := filepath.Dir(path); sub != filepath.Join(dir, "files"); sub = filepath.Dir(sub) {

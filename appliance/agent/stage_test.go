@@ -163,17 +163,17 @@ func (s *supervisor) Stop(_ context.Context, name string) error {
 	return nil
 }
 
-func (s *supervisor) Processes(context.Context) (map[string]agent.Process, error) {
+func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := map[string]agent.Process{}
+	all := map[string]node.ServiceStatus{}
 	for name, r := range s.run {
 		r.asked++
 		restarts := 0
 		if r.crash {
 			restarts = r.asked
 		}
-		all[name] = agent.Process{Running: true, PID: 1, Since: r.since, Restarts: restarts}
+		all[name] = node.ServiceStatus{Running: true, PID: 1, Since: r.since, Restarts: restarts}
 	}
 	return all, nil
 }
@@ -252,9 +252,9 @@ func (w *world) start() {
 			}
 			return nil
 		},
-		Mesh:       func(context.Context, *node.Mesh, string) error { return nil },
-		Clock:      func(context.Context, node.Time) error { return nil },
-		ClockKnown: func() bool { return true },
+		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
+		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
+		ClockKnown: func() bool { return true }, NetworkTrouble: func() []string { return nil },
 		Supervisor: w.sup,
 		Check: func(_ string, config []byte) error {
 			if bytes.Contains(config, []byte("nonsense")) {
@@ -263,7 +263,7 @@ func (w *world) start() {
 			return nil
 		},
 		MeshKey:    func() ([]byte, error) { return []byte("private"), nil },
-		MeshPublic: func(private string) (string, error) { return "public of " + private, nil },
+		MeshPublic: func(private []byte) (string, error) { return "public of " + string(private), nil },
 	}, slog.New(slog.DiscardHandler))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(w.t, err)
@@ -279,7 +279,7 @@ func (w *world) start() {
 				w.t.Error(err)
 			}
 		}
-		all, _ := w.sup.Processes(context.Background())
+		all, _ := w.sup.List(context.Background())
 		for name := range all {
 			_ = w.sup.Stop(context.Background(), name)
 		}

@@ -27,7 +27,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	}
 	s := node.Status{
 		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release,
-		Booted: a.booted, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
+		Booted: a.cfg.Boot.Started, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
 		Services: map[string]node.ServiceStatus{},
 	}
@@ -35,7 +35,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	if err != nil {
 		return node.Status{}, err
 	}
-	if s.MeshKey, err = a.parts.MeshPublic(string(key)); err != nil {
+	if s.MeshKey, err = a.parts.MeshPublic(key); err != nil {
 		return node.Status{}, err
 	}
 	held, err := a.keys.Digests()
@@ -44,20 +44,21 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	}
 	delete(held, meshKey)
 	s.Secrets = slices.Sorted(maps.Keys(held))
+	s.Trouble = append(s.Trouble, a.cfg.Boot.Trouble...)
+	s.Trouble = append(s.Trouble, a.parts.NetworkTrouble()...)
 	a.mu.Lock()
 	if a.trouble != "" {
 		s.Trouble = append(s.Trouble, a.trouble)
 	}
 	a.mu.Unlock()
-	processes, err := a.parts.Supervisor.Processes(ctx)
+	processes, err := a.parts.Supervisor.List(ctx)
 	if err != nil {
 		s.Trouble = append(s.Trouble, "the supervisor does not answer: "+err.Error())
 	}
 	reports := a.probe(ctx, d)
 	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
-		p, r := processes[name], reports[name]
-		one := node.ServiceStatus{Running: p.Running, Healthy: r.Err == nil, PID: p.PID, Since: p.Since, Restarts: p.Restarts}
-		if r.Err != nil {
+		one, r := processes[name], reports[name]
+		if one.Healthy, one.Error = r.Err == nil, ""; r.Err != nil {
 			one.Error = r.Err.Error()
 			s.Trouble = append(s.Trouble, fmt.Sprintf("%s: %s", name, one.Error))
 		}

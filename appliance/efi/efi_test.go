@@ -234,14 +234,14 @@ func TestBadReleases(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
-	const good = `{"version":"1.0.0","oldest_schema":1,"newest_schema":2,"least_ram_mib":512}`
+	const good = `{"version":"1.0.0","oldest_schema":1,"newest_schema":2,"built":"2026-01-01T00:00:00Z","least_ram_mib":512}`
 	got, err := efi.ParseRelease([]byte(good))
-	if want := (efi.Release{Version: "1.0.0", OldestSchema: 1, NewestSchema: 2, LeastRAM: 512}); err != nil || got != want {
+	if want := (efi.Release{Version: "1.0.0", OldestSchema: 1, NewestSchema: 2, LeastRAM: 512, Built: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}); err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, bad := range []string{
 		``, `{}`, good + `{}`, strings.Replace(good, "1.0.0", "v1", 1), strings.Replace(good, "version", "versions", 1),
-		strings.Replace(good, `schema":2`, `schema":0`, 1), strings.Replace(good, "512", "0", 1),
+		strings.Replace(good, `schema":2`, `schema":0`, 1), strings.Replace(good, "512", "0", 1), strings.Replace(good, "2026", "0001", 1),
 	} {
 		if _, err := efi.ParseRelease([]byte(bad)); err == nil {
 			t.Errorf("%s was taken", bad)

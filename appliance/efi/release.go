@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Release is what an image says of itself, in a file of its own file system.
@@ -18,6 +19,9 @@ type Release struct {
 	// The oldest and the newest schema of node documents that it reads.
 	OldestSchema int `json:"oldest_schema"`
 	NewestSchema int `json:"newest_schema"`
+	// When its source was last changed: no clock of a node that runs it can be
+	// earlier. It is given to whoever makes the release, so that all make the same.
+	Built time.Time `json:"built"`
 	// What a machine must have for it to start, in MiB.
 	LeastRAM int `json:"least_ram_mib"`
 }
@@ -46,6 +50,9 @@ func (r Release) Validate() error {
 	}
 	if r.OldestSchema < 1 || r.NewestSchema < r.OldestSchema {
 		return fmt.Errorf("release: schemas %d to %d", r.OldestSchema, r.NewestSchema)
+	}
+	if r.Built.IsZero() {
+		return errors.New("release: no time at which it was built")
 	}
 	if r.LeastRAM < 1 {
 		return fmt.Errorf("release: a least RAM of %d MiB", r.LeastRAM)

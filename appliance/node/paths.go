@@ -10,9 +10,10 @@ import (
 // below /run is made anew from it at every start and lies in memory.
 const (
 	Perm        = "/perm"                  // The writable partition.
-	GenerationD = Perm + "/node"           // Documents, by generation.
+	Generations = Perm + "/node"           // Documents, by generation.
 	KeyDir      = Perm + "/keys"           // Secrets; nobody but root reads it.
 	LogDir      = Perm + "/log"            // The last log lines of each service.
+	StateDirs   = Perm + "/state"          // One directory for each service.
 	RunDir      = "/run/leap"              // One directory for each service.
 	ReleaseFile = "/etc/leap/release.json" // What image this is.
 
@@ -43,7 +44,7 @@ func FilePath(service, name string) string { return path.Join(ServiceDir(service
 func SecretPath(service, name string) string { return path.Join(ServiceDir(service), "secrets", name) }
 
 // StateDir is the directory on the writable partition that a service owns.
-func StateDir(service string) string { return path.Join(Perm, "state", service) }
+func StateDir(service string) string { return path.Join(StateDirs, service) }
 
 // ids are the user and group ids of services. An id is never given to another
 // service, since files on the writable partition belong to it for ever.

@@ -19,7 +19,7 @@ import (
 // nothing supervises no services.
 type nothing struct{}
 
-func (nothing) Processes(context.Context) (map[string]agent.Process, error) { return nil, nil }
+func (nothing) List(context.Context) (map[string]node.ServiceStatus, error) { return nil, nil }
 func (nothing) Start(context.Context, string) error                         { return nil }
 func (nothing) Stop(context.Context, string) error                          { return nil }
 func (nothing) Reboot(context.Context) error                                { return nil }
@@ -44,13 +44,13 @@ func TestRealAgent(t *testing.T) {
 			}
 			return nil
 		},
-		Mesh:       func(context.Context, *node.Mesh, string) error { return nil },
-		Clock:      func(context.Context, node.Time) error { return nil },
-		ClockKnown: func() bool { return true },
+		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
+		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
+		ClockKnown: func() bool { return true }, NetworkTrouble: func() []string { return nil },
 		Supervisor: nothing{},
 		Check:      func(string, []byte) error { return nil },
 		MeshKey:    func() ([]byte, error) { return []byte("private"), nil },
-		MeshPublic: func(string) (string, error) { return "public", nil },
+		MeshPublic: func([]byte) (string, error) { return "public", nil },
 	}, slog.New(slog.DiscardHandler))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)

@@ -67,7 +67,7 @@ func options(t testing.TB) uki.Options {
 		t.Fatal(err)
 	}
 	return uki.Options{
-		Release: efi.Release{Version: "1.2.3", OldestSchema: 1, NewestSchema: 1, LeastRAM: 512},
+		Release: efi.Release{Version: "1.2.3", OldestSchema: 1, NewestSchema: 1, LeastRAM: 512, Built: time.Unix(1_800_000_000, 0).UTC()},
 		Source:  root, Program: compile(t), Services: []string{"agent", "mx"},
 	}
 }

@@ -44,7 +44,7 @@ func newLab(t *testing.T) *lab {
 		t.Skip(err)
 	}
 	l.build, err = uki.Make(t.Context(), uki.Options{
-		Release: efi.Release{Version: "0.0.1", OldestSchema: node.OldestSchema, NewestSchema: node.Schema, LeastRAM: 256},
+		Release: efi.Release{Version: "0.0.1", OldestSchema: node.OldestSchema, NewestSchema: node.Schema, LeastRAM: 256, Built: time.Unix(1_750_000_000, 0).UTC()},
 		Source:  "../..", Services: slices.Concat([]string{"agent"}, node.Services()),
 	})
 	check(t, err)

@@ -39,6 +39,9 @@ func main() {
 // binary is also /user/<service>.
 func arguments(argv []string) []string {
 	name := filepath.Base(argv[0])
+	if name == agentName {
+		return append([]string{agentName}, argv[1:]...)
+	}
 	if _, ok := services()[name]; ok {
 		return append([]string{"run", name}, argv[1:]...)
 	}
@@ -64,7 +67,7 @@ As the first process of a machine it is the init of a node.`,
 	root.SetOut(out)
 	root.SetErr(errs)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return mistake(cmd, err) })
-	root.AddCommand(runCommand(&status), devCommand(), couchCommand())
+	root.AddCommand(runCommand(&status), devCommand(), couchCommand(), agentCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(errs, "leapd:", err)
 		if errors.Is(err, errUnwell) {
