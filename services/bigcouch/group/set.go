@@ -36,6 +36,8 @@ type Set struct {
 	hints   map[uint16]string // Last known leaders of shards that are elsewhere.
 	holders map[uint16]holder // Nodes that have shards that are elsewhere.
 
+	vouching sync.Mutex // Held while a founder is told something.
+
 	asking sync.WaitGroup // Questions whose answer may not be waited for.
 }
 
