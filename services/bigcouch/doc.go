@@ -44,8 +44,9 @@
 //
 // A client that lost the answer to a write repeats it under the same
 // X-Leap-Op header, 16 to 64 printable characters that it made up for this
-// write, and gets the first answer; it is kept for ten minutes, bound to the
-// account, the method and the path.
+// write, through whatever node, and gets the first answer; it is kept for ten
+// minutes, longer where little is written, bound to the account, the method and
+// the path. A node that passes a write on names it itself, if the client has not.
 //
 // An update sequence names the incarnation of its database. A since of another
 // incarnation, or from beyond the end, is answered from the beginning, so that
