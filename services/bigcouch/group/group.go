@@ -193,7 +193,7 @@ func (g *group) ready() bool {
 	if _, ok := g.member(); !ok {
 		return false
 	}
-	if !g.fit.Load() && (time.Since(g.began) > catchUp || g.raft.State() == raft.Leader || g.caughtUp()) {
+	if !g.fit.Load() && (time.Since(g.began) > catchUp || g.caughtUp()) {
 		g.fit.Store(true)
 	}
 	return g.fit.Load()

@@ -83,6 +83,10 @@ func (s *Set) handle(f func(uint16, *http.Request) (any, error)) http.HandlerFun
 			http.Error(w, "no such shard", http.StatusNotFound)
 			return
 		}
+		if err := s.begun(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		v, err := f(uint16(n), r)
 		switch {
 		case err == nil:
