@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +23,7 @@ type cluster struct {
 	ca    *peertest.Authority
 	conf  []bigcouch.ConfigNode
 	place [][]string
+	ways  map[string]string // Where a node is, for others than itself, if not where it listens.
 }
 
 // newCluster returns a cluster of which nothing runs yet.
@@ -44,10 +46,12 @@ func newCluster(t testing.TB, copies int, names ...string) *cluster {
 func (c *cluster) with(name string) func(*bigcouch.Config) {
 	return func(cfg *bigcouch.Config) {
 		cert, key, ca := c.ca.Files(c.t, c.dirs[name], name)
-		cfg.Cluster = &bigcouch.ConfigCluster{Node: name, CertFile: cert, KeyFile: key, CAFile: ca, Nodes: c.conf, Placement: c.place}
-		for _, n := range c.conf {
+		cfg.Cluster = &bigcouch.ConfigCluster{Node: name, CertFile: cert, KeyFile: key, CAFile: ca, Nodes: slices.Clone(c.conf), Placement: c.place}
+		for i, n := range c.conf {
 			if n.Name == name {
 				cfg.Cluster.Listen = n.Peer
+			} else if at := c.ways[n.Name]; at != "" {
+				cfg.Cluster.Nodes[i].Peer = at
 			}
 		}
 	}

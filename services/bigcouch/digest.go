@@ -35,7 +35,7 @@ func (c *call) digests() error {
 func (c *call) compare() error {
 	if c.engine.set == nil {
 		for i := range uint16(c.engine.shards + 1) {
-			if err := c.store.TakeDigest(i); err != nil {
+			if err := c.store.TakeDigest(c.ctx().Done(), i); err != nil {
 				return err
 			}
 		}

@@ -39,13 +39,20 @@
 // A write is acknowledged when it is on disk: after an fsync, which writers
 // that come together share. Of two writers that edit the same revision one
 // gets 409, whatever the timing; conflicts, that is several leaves, come only
-// from new_edits=false. A reader sees every write that was acknowledged before
-// it asked. Feeds of changes are woken by the write, not by a clock.
+// from new_edits=false. A reader of a node by itself sees every write that was
+// acknowledged before it asked. Of several nodes each reads its own copy, and
+// shows what was written through itself; what was written through others it may
+// not have yet: most often for milliseconds, for as long as it lasts on one that
+// is cut off, or has come back and did not find its leader within ten seconds.
+// With r=2 or X-Leap-Fresh a reader sees every write, or has 503; and that
+// something is not there, or not allowed, is said only after having caught up.
+// Feeds of changes are woken by the write, not by a clock.
 //
 // A client that lost the answer to a write repeats it under the same
 // X-Leap-Op header, 16 to 64 printable characters that it made up for this
-// write, and gets the first answer; it is kept for ten minutes, bound to the
-// account, the method and the path.
+// write, through whatever node, and gets the first answer; it is kept for ten
+// minutes, longer where little is written, bound to the account, the method and
+// the path. A node that passes a write on names it itself, if the client has not.
 //
 // An update sequence names the incarnation of its database. A since of another
 // incarnation, or from beyond the end, is answered from the beginning, so that

@@ -101,7 +101,7 @@ func (n *node) recover(ctx context.Context, shardNo uint16) error {
 		}
 	}
 	for _, u := range drops {
-		if n.engine.set != nil && time.Since(time.UnixMilli(u.Began)) < uploadLife {
+		if n.engine.set != nil && time.Since(time.UnixMilli(u.Began)).Abs() < uploadLife {
 			continue // Another node may be at it.
 		}
 		if _, err := n.propose(ctx, shardNo, store.OpID{}, u.Drop); err != nil {

@@ -74,6 +74,9 @@ func (c *call) pass() error {
 	if err != nil {
 		return err
 	}
+	if read := c.r.Method == http.MethodGet || c.r.Method == http.MethodHead; !read && c.r.Header.Get(opHeader) == "" {
+		c.r.Header.Set(opHeader, newUUID()) // Whoever is asked, it is one write.
+	}
 	for range 3 {
 		node, err := c.engine.set.Holder(c.ctx(), c.db.Shard)
 		if err != nil {

@@ -19,15 +19,18 @@ const (
 	entryBytesAlone = 2 << 20
 )
 
+// opHeader is what a client calls a logical write.
+const opHeader = "X-Leap-Op"
+
 // opID returns the id of this logical write: X-Leap-Op, bound to the account
 // and to what is written, or none.
 func (c *call) opID() (store.OpID, error) {
-	op := c.r.Header.Get("X-Leap-Op")
+	op := c.r.Header.Get(opHeader)
 	if op == "" {
 		return store.OpID{}, nil
 	}
 	if len(op) < 16 || len(op) > 64 || strings.ContainsFunc(op, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return store.OpID{}, badRequest("X-Leap-Op must have 16 to 64 printable characters")
+		return store.OpID{}, badRequest("%s must have 16 to 64 printable characters", opHeader)
 	}
 	h := sha256.New()
 	for _, s := range []string{c.user.Name, c.db.UUID(), c.r.Method, c.r.URL.EscapedPath(), op} {

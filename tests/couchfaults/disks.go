@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"leap.example/services/daemon"
-	"leap.example/tests/couchfaults/history"
 	"leap.example/tests/couchfaults/lab"
 )
 
@@ -132,14 +131,7 @@ func wipe(ctx context.Context, r *round) error {
 func farBehind(ctx context.Context, r *round) error {
 	n := r.lab.Nodes[r.any()]
 	n.Kill()
-	start := history.Answered(r.load.Log.Ops())
-	err := lab.Poll(ctx, "a log to be trimmed", time.Minute, func() error {
-		if done := history.Answered(r.load.Log.Ops()) - start; done < lab.Trimmed+200 {
-			return fmt.Errorf("%d writes", done)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := r.left(ctx); err != nil {
 		return err
 	}
 	if err := n.Launch(); err != nil {

@@ -36,6 +36,7 @@ var faults = []fault{
 	{name: "flip-bits", nodes: 3, do: flipBits},
 	{name: "wipe", nodes: 3, do: wipe},
 	{name: "far-behind", nodes: 3, do: farBehind, slow: true},
+	{name: "freeze-sender", nodes: 3, do: freezeSender, slow: true},
 	{name: "two-at-once", nodes: 3, do: twoAtOnce},
 	{name: "move", nodes: 4, do: move},
 }

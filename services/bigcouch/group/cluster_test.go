@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -87,7 +88,7 @@ func (c *cluster) start(names ...string) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		port, err := peer.New(name, c.addrs, c.ca.Cert(c.t, name), c.ca.Pool, log)
+		port, err := peer.New(name, maps.Clone(c.addrs), c.ca.Cert(c.t, name), c.ca.Pool, log)
 		if err != nil {
 			c.t.Fatal(err)
 		}

@@ -144,7 +144,7 @@ func (s *Set) condemn(ctx context.Context, node string, n uint16, index uint64, 
 	if err != nil {
 		return err
 	}
-	return s.ask(ctx, http.MethodPost, node, shardPath(n, "/condemn"), body, &struct{}{})
+	return s.askOf(ctx, http.MethodPost, node, n, "/condemn", body, &struct{}{})
 }
 
 func (s *Set) serveCondemn(n uint16, r *http.Request) (any, error) {

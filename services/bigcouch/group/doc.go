@@ -34,7 +34,10 @@
 // Reading needs nobody: a replica is a consistent state that may be old.
 // [Set.Barrier] makes it fresh: the leader confirms with a majority that it is
 // still that, and the replica waits until it has applied what was committed
-// then. A replica that has never caught up is not read ([Set.Ready]).
+// then. A replica that was just started is not read until it has what its leader
+// says is committed, be that leader itself. After ten seconds it is read as it
+// is, however old, since its leader may be out of reach; and once it was read it
+// is read as long as it is a member ([Set.Ready]).
 //
 // # Durability
 //

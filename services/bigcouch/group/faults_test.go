@@ -170,24 +170,7 @@ func TestLostMajority(t *testing.T) {
 	for _, n := range []string{"a", "b"} {
 		c.wipe(n)
 	}
-	c.offline("c", func(st *store.Store) {
-		before, err := st.Head(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := st.Renew("new"); err != nil {
-			t.Fatal(err)
-		}
-		for i := range uint16(2) {
-			if _, err := group.Refound(st, i, "c", "new", true); err != nil {
-				t.Fatal(err)
-			}
-		}
-		after, err := st.Head(1)
-		if err != nil || after.Epoch <= before.Epoch || after.History == before.History || after.Index < before.Index {
-			t.Errorf("from %+v to %+v, %v", before, after, err)
-		}
-	})
+	c.refound("c")
 	c.start("a", "b", "c")
 	c.write("c", "alone")
 	c.equal("c", 3)
@@ -200,6 +183,29 @@ func TestLostMajority(t *testing.T) {
 	c.start("b")
 	c.write("a", "with-an-old-node")
 	c.write("c", "still")
+}
+
+// refound makes what a node has the beginning of a new history.
+func (c *cluster) refound(name string) {
+	c.t.Helper()
+	c.offline(name, func(st *store.Store) {
+		before, err := st.Head(1)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := st.Renew("new"); err != nil {
+			c.t.Fatal(err)
+		}
+		for i := range uint16(2) {
+			if _, err := group.Refound(st, i, name, "new", true); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		after, err := st.Head(1)
+		if err != nil || after.Epoch <= before.Epoch || after.History == before.History || after.Index < before.Index {
+			c.t.Errorf("from %+v to %+v, %v", before, after, err)
+		}
+	})
 }
 
 func (c *cluster) offline(name string, f func(*store.Store)) {

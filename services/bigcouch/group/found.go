@@ -41,6 +41,8 @@ const (
 // founder, durably, unless it was promised to another. A node that is not to
 // hold the shard promises nothing.
 func (s *Set) vouch(n uint16, founder vouching) (vouching, error) {
+	s.vouching.Lock() // Of two founders who ask at once the second must see what the first was told.
+	defer s.vouching.Unlock()
 	h, err := s.store.Head(n)
 	if err != nil {
 		return vouching{}, err
@@ -109,7 +111,7 @@ func (s *Set) step(ctx context.Context, n uint16, what string) (map[string]raft.
 			v, err = s.vouch(n, question)
 		} else {
 			ctx, cancel := context.WithTimeout(ctx, askTimeout)
-			err = s.ask(ctx, http.MethodPost, node, shardPath(n, "/vouch"), body, &v)
+			err = s.askOf(ctx, http.MethodPost, node, n, "/vouch", body, &v)
 			cancel()
 		}
 		stores[node] = v.Server

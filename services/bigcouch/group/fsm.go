@@ -42,8 +42,9 @@ type applied struct {
 	err    error
 }
 
-func newFSM(s *store.Store, shard uint16, log *slog.Logger, fail func(error)) (*fsm, error) {
-	f := &fsm{store: s, shard: shard, snaps: &snapshots{store: s, shard: shard}, log: log, fail: fail}
+// newFSM returns that of a shard. What reads all of the shard ends when done is closed.
+func newFSM(s *store.Store, shard uint16, done <-chan struct{}, log *slog.Logger, fail func(error)) (*fsm, error) {
+	f := &fsm{store: s, shard: shard, snaps: &snapshots{store: s, shard: shard, done: done}, log: log, fail: fail}
 	return f, f.reload()
 }
 
@@ -149,12 +150,13 @@ func (f *fsm) sum() error {
 	if err != nil {
 		return err
 	}
+	snap.Until(f.snaps.done)
 	f.sums.Go(func() {
 		sum, err := snap.Sum()
 		if err == nil {
 			err = f.store.SaveDigest(f.shard, snap.Head.Index, sum)
 		}
-		if err = errors.Join(err, snap.Close()); err != nil {
+		if err = errors.Join(err, snap.Close()); err != nil && !errors.Is(err, store.ErrCutShort) {
 			f.log.Error("digest not taken", "shard", f.shard, "err", err)
 		}
 	})

@@ -24,6 +24,7 @@ type group struct {
 	fsm   *fsm
 	logs  *logs
 	trans *raft.NetworkTransport
+	done  chan struct{} // Closed when it ends.
 
 	hearing chan struct{} // Has room for one, who tells the library something.
 	began   time.Time
@@ -82,12 +83,13 @@ const cached = 64
 
 // open starts this node's part of a shard.
 func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.ServerID, log *slog.Logger, fail func(error)) (*group, error) {
-	f, err := newFSM(st, shard, log, fail)
+	done := make(chan struct{})
+	f, err := newFSM(st, shard, done, log, fail)
 	if err != nil {
 		return nil, err
 	}
 	g := &group{
-		shard: shard, self: self, fsm: f, logs: &logs{log: st.Log(shard)}, began: time.Now(), hearing: make(chan struct{}, 1),
+		shard: shard, self: self, fsm: f, logs: &logs{log: st.Log(shard)}, done: done, began: time.Now(), hearing: make(chan struct{}, 1),
 	}
 	f.stored = &g.logs.stored
 	if err := g.mend(); err != nil {
@@ -131,14 +133,16 @@ func (g *group) mend() error {
 // termKey is the library's key of the current term.
 var termKey = []byte("CurrentTerm")
 
-// close ends it. A leader hands over first, if there is time.
+// close ends it. A leader hands over first, if there is time. States on their
+// way, in or out, are cut off, and digests given up: they may take hours.
 func (g *group) close(handOver bool) error {
 	if handOver && g.raft.State() == raft.Leader && len(g.fsm.members.Load().Servers) > 1 {
 		_ = g.raft.LeadershipTransfer().Error() // Then there is an election.
 	}
-	err := g.raft.Shutdown().Error()
-	err = errors.Join(err, g.trans.Close())
-	g.trans.CloseStreams() // That to itself would wait for ever.
+	close(g.done)
+	ended := g.raft.Shutdown()
+	err := g.trans.Close() // Cuts its streams, also that to itself.
+	err = errors.Join(err, ended.Error())
 	g.fsm.sums.Wait()
 	return err
 }
@@ -189,7 +193,7 @@ func (g *group) ready() bool {
 	if _, ok := g.member(); !ok {
 		return false
 	}
-	if !g.fit.Load() && (time.Since(g.began) > catchUp || g.raft.State() == raft.Leader || g.caughtUp()) {
+	if !g.fit.Load() && (time.Since(g.began) > catchUp || g.caughtUp()) {
 		g.fit.Store(true)
 	}
 	return g.fit.Load()

@@ -21,6 +21,9 @@ const barrierTimeout = 6 * time.Second
 
 // Propose implements shard.Log.
 func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint64, store.Result, error) {
+	if err := s.begun(ctx); err != nil {
+		return 0, store.Result{}, err
+	}
 	if e.Op == (store.OpID{}) {
 		rand.Read(e.Op[:])
 	}
@@ -52,6 +55,9 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 // Barrier implements shard.Log. A shard that is not here is fresh at once: it
 // is read where it is.
 func (s *Set) Barrier(ctx context.Context, shardNo uint16) error {
+	if err := s.begun(ctx); err != nil {
+		return err
+	}
 	g := s.group(shardNo)
 	if g == nil {
 		return nil

@@ -34,8 +34,14 @@ func (s *Set) tend(ctx context.Context, g *group) {
 		var err error
 		switch {
 		case g.raft.State() != raft.Leader:
-			if err = s.found(ctx, g); err == nil {
-				err = s.leave(ctx, g)
+			if err = s.found(ctx, g); err != nil {
+				break
+			}
+			if g, err = s.leave(ctx, g); g == nil {
+				if err != nil {
+					s.fail(err)
+				}
+				return
 			}
 		case led != term:
 			if err = s.begin(ctx, g); err == nil {
@@ -143,7 +149,7 @@ func (s *Set) next(ctx context.Context, g *group, have []raft.Server, ids map[st
 		case votes && have[i].Suffrage != raft.Voter:
 			missing = true
 			st, err := s.askStatus(ctx, node, g.shard)
-			if err == nil && st.Ready && st.Applied+lag >= g.fsm.marks.now() {
+			if err == nil && st.Ready && st.History == g.fsm.history.Load() && st.Applied+lag >= g.fsm.marks.now() {
 				return &step{"vote", have[i].ID}, nil
 			}
 		}
@@ -161,30 +167,4 @@ func (s *Set) next(ctx context.Context, g *group, have []raft.Server, ids map[st
 		}
 	}
 	return nil, nil
-}
-
-// leave drops what this node has of a shard that the table gives to others, once
-// their leader says that this store is not among them any more.
-func (s *Set) leave(ctx context.Context, g *group) error {
-	if s.cfg.holds(g.shard, s.cfg.Self) {
-		return nil
-	}
-	for _, node := range s.cfg.Voters[g.shard] {
-		st, err := s.askStatus(ctx, node, g.shard)
-		if err != nil || st.State != raft.Leader.String() || st.History != g.fsm.history.Load() {
-			continue
-		}
-		if slices.ContainsFunc(st.Members.Servers, func(m raft.Server) bool { return m.ID == s.self }) {
-			return nil
-		}
-		s.log.Info("leaving a shard", "shard", g.shard)
-		s.mu.Lock()
-		delete(s.groups, g.shard)
-		s.mu.Unlock()
-		if err := g.close(false); err != nil {
-			return err
-		}
-		return s.store.DropShard(g.shard)
-	}
-	return nil
 }

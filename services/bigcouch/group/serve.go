@@ -3,6 +3,7 @@ package group
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -53,6 +54,7 @@ func (s *Set) Handler() http.Handler {
 	for pattern, f := range map[string]func(uint16, *http.Request) (any, error){
 		"POST " + Prefix + "v1/shards/{shard}/propose": s.servePropose,
 		"POST " + Prefix + "v1/shards/{shard}/fresh":   s.serveFresh,
+		"POST " + Prefix + "v1/shards/{shard}/members": s.serveMembers,
 		"POST " + Prefix + "v1/shards/{shard}/vouch":   s.serveVouch,
 		"POST " + Prefix + "v1/shards/{shard}/condemn": s.serveCondemn,
 		"GET " + Prefix + "v1/shards/{shard}":          s.serveStatus,
@@ -81,6 +83,10 @@ func (s *Set) handle(f func(uint16, *http.Request) (any, error)) http.HandlerFun
 			http.Error(w, "no such shard", http.StatusNotFound)
 			return
 		}
+		if err := s.begun(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		v, err := f(uint16(n), r)
 		switch {
 		case err == nil:
@@ -98,7 +104,25 @@ func (s *Set) handle(f func(uint16, *http.Request) (any, error)) http.HandlerFun
 	}
 }
 
+// historyHeader is the history of a shard on the node that asks, if it has one.
+const historyHeader = "X-Leap-History"
+
+// acquainted refuses a node that has another history of a shard: what positions
+// in the log are there means nothing here, and the other way round.
+func (s *Set) acquainted(n uint16, r *http.Request) error {
+	theirs, err := strconv.ParseUint(r.Header.Get(historyHeader), 10, 64)
+	if g := s.group(n); err == nil && g != nil {
+		if own := g.fsm.history.Load(); own != 0 && theirs != 0 && own != theirs {
+			return fmt.Errorf("%w: the shard has another history here", errRefused)
+		}
+	}
+	return nil
+}
+
 func (s *Set) servePropose(n uint16, r *http.Request) (any, error) {
+	if err := s.acquainted(n, r); err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxEntry))
 	if err != nil {
 		return nil, err
@@ -109,7 +133,14 @@ func (s *Set) servePropose(n uint16, r *http.Request) (any, error) {
 	return s.propose(n, data)
 }
 
-func (s *Set) serveFresh(n uint16, _ *http.Request) (any, error) {
+func (s *Set) serveMembers(n uint16, r *http.Request) (any, error) {
+	return s.confirmed(r.Context(), n)
+}
+
+func (s *Set) serveFresh(n uint16, r *http.Request) (any, error) {
+	if err := s.acquainted(n, r); err != nil {
+		return nil, err
+	}
 	return s.readIndex(n)
 }
 

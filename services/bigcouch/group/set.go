@@ -30,11 +30,14 @@ type Set struct {
 
 	grows []uint16 // Shards that this node has by itself so far.
 
+	opened  chan struct{} // Closed when the groups are open.
 	done    chan struct{} // Closed when the set stops.
 	mu      sync.Mutex    // Guards what follows.
 	groups  map[uint16]*group
 	hints   map[uint16]string // Last known leaders of shards that are elsewhere.
 	holders map[uint16]holder // Nodes that have shards that are elsewhere.
+
+	vouching sync.Mutex // Held while a founder is told something.
 
 	asking sync.WaitGroup // Questions whose answer may not be waited for.
 }
@@ -56,8 +59,8 @@ func New(cfg Config, st *store.Store, port *peer.Port, log *slog.Logger, lead fu
 	}
 	return &Set{
 		cfg: cfg, store: st, port: port, log: log, self: serverID(cfg.Self, incarnation), lead: lead,
-		http: &http.Client{Transport: port.Transport()},
-		done: make(chan struct{}), groups: map[uint16]*group{}, hints: map[uint16]string{}, holders: map[uint16]holder{},
+		http:   &http.Client{Transport: port.Transport()},
+		opened: make(chan struct{}), done: make(chan struct{}), groups: map[uint16]*group{}, hints: map[uint16]string{}, holders: map[uint16]holder{},
 	}, nil
 }
 
@@ -70,6 +73,7 @@ func (s *Set) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	err := s.openAll()
 	if err == nil {
+		close(s.opened)
 		for _, g := range s.all() {
 			wg.Go(func() { s.tend(ctx, g) })
 		}
@@ -120,6 +124,19 @@ func (s *Set) openAll() error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// begun returns when the groups are open. Before that a node that has just been
+// started does not know what it has.
+func (s *Set) begun(ctx context.Context) error {
+	select {
+	case <-s.opened:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.done:
+		return shard.ErrStopped
+	}
 }
 
 func (s *Set) all() (list []*group) {

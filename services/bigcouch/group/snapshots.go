@@ -20,6 +20,7 @@ import (
 type snapshots struct {
 	store *store.Store
 	shard uint16
+	done  <-chan struct{} // Closed when the group ends.
 
 	mu       sync.Mutex // Guards what follows.
 	received *received
@@ -85,6 +86,7 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	snap.Until(s.done)
 	size, err := snap.Size()
 	if err != nil {
 		return nil, nil, errors.Join(err, snap.Close())

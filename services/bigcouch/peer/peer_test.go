@@ -162,3 +162,62 @@ func TestStrangers(t *testing.T) {
 		t.Error("a node that is not in the list was dialled")
 	}
 }
+
+// Who falls silent in the middle of a command is cut, who says nothing between
+// two is not, and all streams are cut when the group ends.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	a, b := w.port("a", w.ca.Cert(t, "a")), w.port("b", w.ca.Cert(t, "b"))
+	w.serve("b", b, http.NotFoundHandler())
+	here, from := b.Streams(3, "b@1", never), a.Streams(3, "a@1", never)
+	pair := func() (near, far net.Conn) {
+		near, err := from.Dial("b@1", 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if far, err = here.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		return near, far
+	}
+	say := func(to, at net.Conn) {
+		t.Helper()
+		if _, err := to.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(at, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle, idleFar := pair()
+	say(idle, idleFar)
+	say(idleFar, idle)
+	went := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(idleFar, make([]byte, 1))
+		went <- err
+	}()
+	within, withinFar := pair()
+	say(within, withinFar)
+	if _, err := withinFar.Read(make([]byte, 1)); err == nil {
+		t.Error("more was read than said")
+	}
+	if _, err := idle.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-went; err != nil {
+		t.Errorf("an idle stream: %v", err)
+	}
+	here.Close()
+	from.Close()
+	for name, c := range map[string]net.Conn{"idle": idle, "its other end": idleFar, "within": within, "the other end of that": withinFar} {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s lives on", name)
+		}
+	}
+	if c, err := from.Dial("b@1", 5*time.Second); err == nil {
+		c.Close()
+		t.Error("a stream of a group that has ended")
+	}
+}

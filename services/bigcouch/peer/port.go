@@ -45,7 +45,7 @@ const (
 const (
 	dialTimeout  = 3 * time.Second
 	helloTimeout = 5 * time.Second
-	silence      = 20 * time.Second // Of a raft stream.
+	silence      = 5 * time.Second // Within what a raft stream says.
 )
 
 // A Port is the peer port of a node.
@@ -59,7 +59,6 @@ type Port struct {
 
 	mu      sync.Mutex // Guards what follows.
 	streams map[uint16]*Streams
-	conns   map[net.Conn]struct{} // Raft streams that came in.
 	closed  bool
 }
 
@@ -71,7 +70,7 @@ func New(self string, addrs map[string]string, cert tls.Certificate, roots *x509
 	}
 	p := &Port{
 		self: self, addrs: addrs, cert: cert, roots: roots, log: log,
-		streams: map[uint16]*Streams{}, conns: map[net.Conn]struct{}{},
+		streams: map[uint16]*Streams{},
 	}
 	p.http = &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -147,7 +146,13 @@ func (p *Port) NodeOf(r *http.Request) (string, error) {
 // started has ended.
 func (p *Port) Serve(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	requests := newQueue(ln.Addr())
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
+	base, cut := context.WithCancel(ctx) // Closing a connection does not end a request whose body nobody reads.
+	defer cut()
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog:    slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return base },
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(requests) }) // Ends with Close.
 	stop := context.AfterFunc(ctx, func() {
@@ -182,13 +187,10 @@ func (p *Port) Serve(ctx context.Context, ln net.Listener, handler http.Handler)
 func (p *Port) close() {
 	p.mu.Lock()
 	p.closed = true
-	conns := slices.Collect(maps.Keys(p.conns))
-	for _, s := range p.streams {
-		_ = s.queue.Close() // Never fails.
-	}
+	all := slices.Collect(maps.Values(p.streams))
 	p.mu.Unlock()
-	for _, c := range conns {
-		_ = c.Close() // It is gone anyhow.
+	for _, s := range all {
+		s.cut()
 	}
 }
 
@@ -250,33 +252,13 @@ func (p *Port) stream(shard uint16, history uint64, target string, t net.Conn) e
 		p.mu.Unlock()
 		return fmt.Errorf("shard %d: the peer has another history", shard)
 	}
-	c := &tracked{Conn: t, port: p}
-	p.conns[c] = struct{}{}
 	p.mu.Unlock()
+	c, err := s.keep(&heard{Conn: t})
+	if err != nil {
+		return err
+	}
 	if err := s.queue.put(c); err != nil {
 		return errors.Join(err, c.Close())
 	}
 	return nil
-}
-
-// tracked is a stream that the port can end.
-type tracked struct {
-	net.Conn
-	port *Port
-}
-
-// Read has a deadline: a leader says something all the time, and one that falls
-// silent in the middle of a state must not hold up elections.
-func (c *tracked) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *tracked) Close() error {
-	c.port.mu.Lock()
-	delete(c.port.conns, c)
-	c.port.mu.Unlock()
-	return c.Conn.Close()
 }

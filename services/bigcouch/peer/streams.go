@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,9 @@ type Streams struct {
 	self    string
 	history func() uint64
 	queue   *queue
+
+	mu    sync.Mutex            // Guards what follows.
+	conns map[net.Conn]struct{} // Both ways. Nil once the streams are closed.
 }
 
 var _ raft.StreamLayer = (*Streams)(nil)
@@ -30,7 +35,7 @@ var _ raft.StreamLayer = (*Streams)(nil)
 func (p *Port) Streams(shard uint16, self string, history func() uint64) *Streams {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &Streams{p, shard, self, history, newQueue(name(self))}
+	s := &Streams{port: p, shard: shard, self: self, history: history, queue: newQueue(name(self)), conns: map[net.Conn]struct{}{}}
 	p.streams[shard] = s
 	return s
 }
@@ -41,14 +46,81 @@ func (s *Streams) Accept() (net.Conn, error) { return s.queue.Accept() }
 // Addr implements net.Listener.
 func (s *Streams) Addr() net.Addr { return s.queue.addr }
 
-// Close implements net.Listener.
+// Close implements net.Listener. It cuts the streams that there are, in both
+// directions: what goes over them may take hours.
 func (s *Streams) Close() error {
 	s.port.mu.Lock()
 	if s.port.streams[s.shard] == s {
 		delete(s.port.streams, s.shard)
 	}
 	s.port.mu.Unlock()
-	return s.queue.Close()
+	s.cut()
+	return nil
+}
+
+func (s *Streams) cut() {
+	_ = s.queue.Close() // Never fails.
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.conns = nil
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close() // It is gone anyhow.
+	}
+}
+
+// keep returns a stream that is cut when all are.
+func (s *Streams) keep(c net.Conn) (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
+	k := &kept{c, s}
+	s.conns[k] = struct{}{}
+	return k, nil
+}
+
+// kept is a stream that can be cut.
+type kept struct {
+	net.Conn
+	of *Streams
+}
+
+func (k *kept) Close() error {
+	k.of.mu.Lock()
+	delete(k.of.conns, k)
+	k.of.mu.Unlock()
+	return k.Conn.Close()
+}
+
+// heard is a stream that came in. One goroutine at a time uses it: it reads a
+// command, and writes the answer before it reads the next.
+type heard struct {
+	net.Conn
+	within bool // A command of which something has been read.
+}
+
+// Read has a deadline within a command: a leader that falls silent in the middle
+// of a state must not hold up elections. Between two a stream may be idle: whoever
+// stands for election keeps it for the next time.
+func (h *heard) Read(p []byte) (int, error) {
+	var by time.Time
+	if h.within {
+		by = time.Now().Add(silence)
+	}
+	if err := h.SetReadDeadline(by); err != nil {
+		return 0, err
+	}
+	n, err := h.Conn.Read(p)
+	h.within = h.within || n > 0
+	return n, err
+}
+
+// Write writes an answer.
+func (h *heard) Write(p []byte) (int, error) {
+	h.within = false
+	return h.Conn.Write(p)
 }
 
 // Dial implements raft.StreamLayer. What a store says to itself stays here.
@@ -56,10 +128,14 @@ func (s *Streams) Dial(server raft.ServerAddress, timeout time.Duration) (net.Co
 	target := string(server)
 	if target == s.self {
 		here, there := net.Pipe()
-		if err := s.queue.put(there); err != nil {
+		in, err := s.keep(there)
+		if err != nil {
 			return nil, errors.Join(err, here.Close())
 		}
-		return here, nil
+		if err := s.queue.put(in); err != nil {
+			return nil, errors.Join(err, in.Close(), here.Close())
+		}
+		return s.keep(here)
 	}
 	node := target
 	if i := strings.LastIndexByte(target, '@'); i >= 0 {
@@ -79,7 +155,7 @@ func (s *Streams) Dial(server raft.ServerAddress, timeout time.Duration) (net.Co
 	if _, err := c.Write(head); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return c, nil
+	return s.keep(c)
 }
 
 // A name is the address of a server.

@@ -17,7 +17,8 @@ type Position struct{ Index, Term uint64 }
 // in the shard, so that state and position are never apart.
 type Head struct {
 	Position        // Of the latest entry applied.
-	Time     int64  // The highest of the proposers' clocks that was seen, Unix milliseconds.
+	Time     int64  // The proposers' clocks, the highest that was seen lately, Unix milliseconds.
+	Age      int64  // What time has passed in the log, in milliseconds: that by which answers are kept.
 	Epoch    uint64 // Raised when history was cut: what was told of sequences before means nothing any more.
 	History  uint64 // Names the log: nodes of different histories do not speak to each other. 0: not named yet.
 	Members  []byte // Who holds the shard, as the log that orders it writes it.
@@ -32,8 +33,12 @@ func (s source) head(shard uint16) (h Head, err error) {
 	}
 	r := row{s: data}
 	h.Index, h.Time = r.uint(), int64(r.uint())
-	if r.s != "" && r.err == nil { // Not there in a shard that was never replicated.
+	h.Age = h.Time // Unless it says otherwise.
+	if r.s != "" && r.err == nil {
 		h.Term, h.Epoch, h.History, h.Since, h.Members = r.uint(), r.uint(), r.uint(), r.uint(), []byte(r.string())
+	}
+	if r.s != "" && r.err == nil {
+		h.Age = int64(r.uint())
 	}
 	return h, r.err
 }
@@ -41,14 +46,39 @@ func (s source) head(shard uint16) (h Head, err error) {
 func (h Head) encode() []byte {
 	b := binary.AppendUvarint(nil, h.Index)
 	b = binary.AppendUvarint(b, uint64(h.Time))
-	if h.Term == 0 && h.Epoch == 0 {
+	if h.Term == 0 && h.Epoch == 0 && h.Age == h.Time {
 		return b
 	}
 	b = binary.AppendUvarint(b, h.Term)
 	b = binary.AppendUvarint(b, h.Epoch)
 	b = binary.AppendUvarint(b, h.History)
 	b = binary.AppendUvarint(b, h.Since)
-	return appendString(b, string(h.Members))
+	b = appendString(b, string(h.Members))
+	if h.Age == h.Time {
+		return b
+	}
+	return binary.AppendUvarint(b, uint64(h.Age))
+}
+
+// How the log grows older. A clock that jumps is worth a minute, and one that
+// is ahead of the others stops nothing for more than so many entries.
+const (
+	maxTick = 60 * 1000
+	resync  = 1 << 16
+)
+
+// tick takes note of a proposer's clock. What passes between two entries makes
+// the log older, and never by more than maxTick: of a silence longer than that,
+// and of a clock that is wrong, nobody can tell the one from the other here, and
+// answers that somebody may still ask for must outlive both.
+func (h *Head) tick(clock int64) {
+	switch d := clock - h.Time; {
+	case d > 0:
+		h.Age += min(d, maxTick)
+		h.Time = clock
+	case h.Index%resync == 0: // A clock that was ahead may have gone, or be right again.
+		h.Time = max(0, clock)
+	}
 }
 
 // A Batch carries out entries of one shard and commits them together. It is
@@ -60,6 +90,7 @@ type Batch struct {
 	finder    *finder // What source reads from.
 	shard     uint16
 	head      Head
+	clock     int64 // Of the proposer of the entry that is being applied.
 	open      []openDB
 	named     []Update    // Databases that were made or dropped.
 	news      news        // What others know no more.
@@ -98,7 +129,8 @@ func (b *Batch) global() place { return place{shard: b.shard} }
 // head. An error is one of the store: the batch must be closed then.
 func (b *Batch) Apply(at Position, e Entry) (Result, error) {
 	b.head.Position = at
-	b.head.Time = max(b.head.Time, e.Time)
+	b.head.tick(e.Time)
+	b.clock = e.Time
 	if e.Op == (OpID{}) {
 		return e.Cmd.apply(b)
 	}
@@ -122,7 +154,7 @@ func (b *Batch) Apply(at Position, e Entry) (Result, error) {
 		return Result{}, err
 	}
 	b.set(key, answer)
-	b.set(b.global().key(kindData, tabOpExpiry, u64(uint64(b.head.Time)), e.Op[:]), []byte{1})
+	b.set(b.global().key(kindData, tabOpExpiry, u64(uint64(b.head.Age)), e.Op[:]), []byte{1})
 	return r, b.expire()
 }
 
@@ -137,7 +169,7 @@ func (b *Batch) expire() error {
 	if after := b.s.expired(b.shard); after != nil {
 		start = append(after, 0) // What lies before is gone: not to be walked over again and again.
 	}
-	end := b.global().key(kindData, tabOpExpiry, u64(uint64(max(0, b.head.Time-OpLife))))
+	end := b.global().key(kindData, tabOpExpiry, u64(uint64(max(0, b.head.Age-OpLife))))
 	n := 0
 	return b.each(start, end, func(key, _ []byte) (bool, error) {
 		op := key[len(key)-len(OpID{}):]

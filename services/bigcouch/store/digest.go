@@ -21,7 +21,14 @@ type Snapshot struct {
 	source
 	Head  Head
 	shard uint16
+	done  <-chan struct{} // Nil: never.
 }
+
+// ErrCutShort means that a shard was not read to its end.
+var ErrCutShort = errors.New("reading the shard was cut short")
+
+// Until has what reads the shard fail with ErrCutShort once done is closed.
+func (s *Snapshot) Until(done <-chan struct{}) { s.done = done }
 
 // Snapshot takes one of now.
 func (s *Store) Snapshot(shard uint16) (*Snapshot, error) {
@@ -49,13 +56,20 @@ func (m *Moment) Close() error { return m.r.Close() }
 // Shard returns a shard as it was at the moment.
 func (m *Moment) Shard(n uint16) (*Snapshot, error) {
 	h, err := m.head(n)
-	return &Snapshot{m.source, h, n}, err
+	return &Snapshot{source: m.source, Head: h, shard: n}, err
 }
 
 // rows calls f for everything that is replicated in the shard, in order.
 func (s *Snapshot) rows(f func(key, value []byte) error) error {
 	start, end := shardSpan(kindData, s.shard)
-	return s.each(start, end, func(key, value []byte) (bool, error) { return true, f(key, value) })
+	return s.each(start, end, func(key, value []byte) (bool, error) {
+		select {
+		case <-s.done:
+			return false, ErrCutShort
+		default:
+			return true, f(key, value)
+		}
+	})
 }
 
 // Sum hashes all keys and values in order: equal on equal replicas, also when
@@ -78,12 +92,14 @@ func hashPart(h hash.Hash, part []byte) {
 	h.Write(part)
 }
 
-// TakeDigest takes and keeps the digest of a shard as it is now.
-func (s *Store) TakeDigest(shard uint16) error {
+// TakeDigest takes and keeps the digest of a shard as it is now, unless done is
+// closed before.
+func (s *Store) TakeDigest(done <-chan struct{}, shard uint16) error {
 	snap, err := s.Snapshot(shard)
 	if err != nil {
 		return err
 	}
+	snap.Until(done)
 	sum, err := snap.Sum()
 	if err == nil {
 		err = s.SaveDigest(shard, snap.Head.Index, sum)

@@ -6,8 +6,9 @@ import "fmt"
 // one changes nothing and has the first one's answer.
 type OpID [16]byte
 
-// OpLife is how long an answer is kept, in milliseconds of the proposers'
-// clocks as they were seen in the log.
+// OpLife is how long an answer is kept, in milliseconds by the age of the log
+// (Head.Age): ten minutes of the proposers' clocks, longer where little is
+// written, and hardly less if some of the clocks are wrong.
 const OpLife = 10 * 60 * 1000
 
 // An Entry is one element of a shard's log.

@@ -175,7 +175,7 @@ func (in *Incoming) table() (*sstable.Writer, error) {
 	}
 	in.tables = append(in.tables, path)
 	return sstable.NewWriter(objstorageprovider.NewFileWritable(f), sstable.WriterOptions{
-		TableFormat: in.s.db.FormatMajorVersion().MaxTableFormat(),
+		TableFormat: in.s.db.FormatMajorVersion().MaxTableFormat(), FilterPolicy: filter, FilterType: pebble.TableFilter,
 	}), nil
 }
 
@@ -195,13 +195,13 @@ func (in *Incoming) Install() error {
 			return err
 		}
 	}
-	s.installs.Add(1)
+	s.installs.note(in.shard)
 	start, end := shardSpan(kindData, in.shard)
 	_, err := s.db.IngestAndExcise(context.Background(), in.tables, nil, nil, pebble.KeyRange{Start: start, End: end})
 	if err != nil {
 		return fmt.Errorf("installing shard %d: %w", in.shard, err)
 	}
-	s.installs.Add(1) // For views that began in between.
+	s.installs.note(in.shard) // For views that began in between.
 	s.setExpired(in.shard, nil)
 	s.forgetAll()
 	s.wakers.wakeAll()
@@ -255,9 +255,9 @@ func (s *Store) DropShard(shard uint16) error {
 			return err
 		}
 	}
-	s.installs.Add(1)
+	s.installs.note(shard)
 	err := b.Commit(pebble.Sync)
-	s.installs.Add(1)
+	s.installs.note(shard)
 	s.setExpired(shard, nil)
 	s.forgetAll()
 	s.wakers.wakeAll() // Feeds of the shard end.

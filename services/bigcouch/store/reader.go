@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -9,15 +10,16 @@ import (
 // A source reads rows: a snapshot, or a batch that is being made.
 type source struct {
 	r     pebble.Reader
-	stale func() bool // Of a snapshot: rows may have been taken away since. Nil: never.
+	stale func(shard uint16) bool // Of a snapshot: rows of a shard may have been taken away since. Nil: never.
 }
 
 // errStale means that a shard was replaced under a view.
 var errStale = &Refusal{"service_unavailable", "The shard was just replaced by a newer copy."}
 
-// fresh returns an error when what was just read may be the half of something.
-func (s source) fresh() error {
-	if s.stale != nil && s.stale() {
+// fresh returns an error when what was just read may be the half of something:
+// a row, or those from one on.
+func (s source) fresh(key []byte) error {
+	if s.stale != nil && len(key) >= 3 && s.stale(binary.BigEndian.Uint16(key[1:])) {
 		return errStale
 	}
 	return nil
@@ -27,13 +29,13 @@ func (s source) fresh() error {
 func (s source) get(key []byte) (string, error) {
 	v, closer, err := s.r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return "", s.fresh()
+		return "", s.fresh(key)
 	}
 	if err != nil {
 		return "", err
 	}
 	data := string(v)
-	return data, errors.Join(closer.Close(), s.fresh())
+	return data, errors.Join(closer.Close(), s.fresh(key))
 }
 
 // document returns a document's row, nil when there is none.
@@ -95,5 +97,5 @@ func (s source) each(start, end []byte, f func(key, value []byte) (bool, error))
 			return errors.Join(err, it.Close())
 		}
 	}
-	return errors.Join(it.Close(), s.fresh())
+	return errors.Join(it.Close(), s.fresh(start))
 }

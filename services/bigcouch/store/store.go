@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -25,6 +24,9 @@ const pebbleFormat = pebble.FormatTableFormatV6
 
 // memTables is how many tables of recent writes there may be.
 const memTables = 2
+
+// filter says of a table, in ten bits for each key, whether a key may be in it.
+const filter = bloom.FilterPolicy(10)
 
 // ErrDamaged means that a checksum did not match, now or in an earlier run. An
 // operator must restore the store.
@@ -61,8 +63,8 @@ type Store struct {
 	known   known
 	designs stamps
 
-	installs atomic.Uint64 // How often a shard was replaced as a whole.
-	ownersMu sync.Mutex    // Guards owners.
+	installs installs
+	ownersMu sync.Mutex // Guards owners.
 	owners   map[uint16]*sync.Mutex
 	gone     map[uint16][]byte // Last row of table p of each shard that was removed.
 
@@ -81,6 +83,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		opts: o, wakers: wakers{m: map[uint64]*waker{}}, damaged: make(chan struct{}),
 		indexed: indexCache{m: map[place]*indexSet{}}, owners: map[uint16]*sync.Mutex{}, gone: map[uint16][]byte{},
+		installs: installs{last: map[uint16]uint64{}},
 	}
 	if !o.ReadOnly {
 		if err := makeDir(o.FS, o.Dir); err != nil {
@@ -118,7 +121,7 @@ func Open(o Options) (*Store, error) {
 		},
 	}
 	for i := range po.Levels {
-		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].FilterPolicy = filter
 		po.Levels[i].FilterType = pebble.TableFilter
 	}
 	db, err := pebble.Open(o.Dir, po)

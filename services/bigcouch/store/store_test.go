@@ -58,6 +58,9 @@ func TestOpID(t *testing.T) {
 		t.Errorf("a refused operation, repeated: %+v", r)
 	}
 	// The answer is forgotten by the clocks of later entries.
+	for past := int64(maxTick); past <= OpLife; past += maxTick {
+		commit(t, s, Entry{Time: at + past, Cmd: write()})
+	}
 	commit(t, s, Entry{Op: OpID{3}, Time: at + OpLife + 1, Cmd: write()})
 	if r := commit(t, s, put)[0].Docs[0]; r.Err != ErrConflict {
 		t.Errorf("after its life: %+v, want a conflict", r)

@@ -92,7 +92,7 @@ func everyRow(t *testing.T, s *Store) {
 	if err := log.Append(7, [][]byte{[]byte("seven"), []byte("eight"), []byte("nine")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.TakeDigest(1); err != nil {
+	if err := s.TakeDigest(nil, 1); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -15,10 +15,11 @@ import (
 type View struct{ source }
 
 // View returns a view of now. The caller closes it. When a shard is replaced
-// as a whole (Install), views that were made before answer service_unavailable.
+// as a whole (Install), views that were made before answer service_unavailable
+// to who asks for something of it.
 func (s *Store) View() *View {
-	seen := s.installs.Load()
-	return &View{source{s.db.NewSnapshot(), func() bool { return s.installs.Load() != seen }}}
+	seen := s.installs.now()
+	return &View{source{s.db.NewSnapshot(), func(shard uint16) bool { return s.installs.since(seen, shard) }}}
 }
 
 // Close releases the view.
@@ -257,7 +258,7 @@ func rows[T any](s source, start, end []byte, descending bool, parse func(key, v
 				return
 			}
 		}
-		if err := errors.Join(it.Close(), s.fresh()); err != nil {
+		if err := errors.Join(it.Close(), s.fresh(start)); err != nil {
 			yield(none, err)
 		}
 	}

@@ -35,7 +35,7 @@ type views struct{ mu sync.Mutex }
 func (s *Store) WriteView(v *View, db *Database, id ViewID, from, to ViewState, changes []ViewChange) (ViewState, error) {
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
-	if err := v.fresh(); err != nil {
+	if err := v.fresh(db.place().counters()); err != nil {
 		return from, err
 	}
 	p, src := db.place(), source{r: s.db}

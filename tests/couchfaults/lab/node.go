@@ -176,6 +176,12 @@ func (n *Node) Resume() {
 	}
 }
 
+// Receives reports whether another node is sending it all of a shard.
+func (n *Node) Receives() (bool, error) {
+	files, err := filepath.Glob(filepath.Join(n.Dir, "incoming-*"))
+	return len(files) > 0, err
+}
+
 // Wipe removes the store of a node that does not run.
 func (n *Node) Wipe() error { return os.RemoveAll(n.Dir) }
 
