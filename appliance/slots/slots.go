@@ -3,17 +3,13 @@ package slots
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"leap.example/appliance/durable"
 	"leap.example/appliance/efi"
@@ -80,148 +76,6 @@ func list(dir string) ([]Entry, error) {
 	}
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Or(efi.Compare(b.Version, a.Version), cmp.Compare(a.file, b.file)) })
 	return all, nil
-}
-
-// Write puts a release on the ESP, to be tried at the next start: it is durable
-// and checked when Write returns. What was there before stays, but for what a
-// broken call left and for bad and surplus good releases, if room is needed. A
-// release of that version that is there already is replaced unless it runs.
-func (s *Slots) Write(ctx context.Context, t Target, content io.Reader) error {
-	if err := efi.CheckVersion(t.Version); err != nil {
-		return err
-	}
-	if t.Version == s.Running {
-		return fmt.Errorf("release %s is the one that runs", t.Version)
-	}
-	if t.Size <= 0 || t.Size > maxRelease {
-		return fmt.Errorf("%w: %d bytes", ErrContent, t.Size)
-	}
-	return s.ESP(ctx, func(dir string) error {
-		path := filepath.Join(dir, temporary)
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := s.makeRoom(dir, t); err != nil {
-			return err
-		}
-		err := write(ctx, path, t, content)
-		if err == nil {
-			err = s.check(path, t)
-		}
-		if err != nil {
-			return errors.Join(err, os.Remove(path))
-		}
-		e := Entry{Version: t.Version, Counted: true, Left: tries}
-		return rename(path, filepath.Join(dir, entries, e.name()))
-	})
-}
-
-// makeRoom removes what may go until a release fits: bad ones and an earlier
-// copy of it, then good ones that are neither running nor the newest other one.
-func (s *Slots) makeRoom(dir string, t Target) error {
-	all, err := list(dir)
-	if err != nil {
-		return err
-	}
-	good := 0
-	for _, e := range all {
-		surplus := false
-		switch {
-		case e.Version == s.Running:
-			good++
-			continue
-		case e.State() == Good:
-			good++
-			surplus = good > keepGood
-		}
-		fits, err := room(dir, t.Size)
-		if err != nil {
-			return err
-		}
-		if e.Version == t.Version || (!fits && (surplus || e.State() == Bad)) {
-			if err := remove(dir, e); err != nil {
-				return err
-			}
-		}
-	}
-	fits, err := room(dir, t.Size)
-	if err == nil && !fits {
-		err = fmt.Errorf("%w for %d MiB", ErrSpace, t.Size>>20)
-	}
-	return err
-}
-
-// room reports whether a file of that size fits, with its directory.
-func room(dir string, size int64) (bool, error) {
-	var st syscall.Statfs_t
-	err := syscall.Statfs(dir, &st)
-	return int64(st.Bavail)*st.Bsize >= size+1<<20, err
-}
-
-// write writes the temporary file.
-func write(ctx context.Context, path string, t Target, content io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	// One byte more would show that it is longer than it should be.
-	n, err := io.Copy(f, io.LimitReader(reader{ctx, content}, t.Size+1))
-	if err == nil && n != t.Size {
-		err = fmt.Errorf("%w: it has %d bytes or more, not %d", ErrContent, n, t.Size)
-	}
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// reader stops reading when ctx ends.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
-}
-
-// check reads back what is on the disk and sees whether the firmware will take
-// it.
-func (s *Slots) check(path string, t Target) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	forget(f)
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != t.SHA256 {
-		return fmt.Errorf("%w: its SHA-256 is %s, not %s", ErrContent, got, t.SHA256)
-	}
-	u, err := efi.OpenUKI(f, t.Size)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrContent, err)
-	}
-	if u.Version != t.Version {
-		return fmt.Errorf("%w: it says that it is release %s, not %s", ErrContent, u.Version, t.Version)
-	}
-	if s.Certificate == nil {
-		return nil
-	}
-	if err := u.Verify(s.Certificate); err != nil {
-		return fmt.Errorf("%w: the firmware would refuse it: %w", ErrContent, err)
-	}
-	return nil
-}
-
-// forget has the kernel forget what it holds of a file in memory, so that what
-// is read next comes from the disk. It is advice: an error changes nothing.
-func forget(f *os.File) {
-	const dontNeed = 4 // POSIX_FADV_DONTNEED.
-	_, _, _ = syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0)
 }
 
 // Bless makes the running release good. It does nothing if it is.
