@@ -50,6 +50,7 @@ func TestLife(t *testing.T) {
 		t.Log("          ", r.Error)
 		l.same(t, s, "relay")
 	})
+	step(t, "a user lives with it", func() { l.live(t) })
 	generation := s.Current
 	after := func(what string, do func()) {
 		t.Helper()
