@@ -91,7 +91,7 @@ func asWire(err error) (*wireError, bool) {
 	if e, ok := errors.AsType[*wireError](err); ok {
 		return e, true
 	}
-	if errors.Is(err, shard.ErrNoMajority) {
+	if errors.Is(err, shard.ErrNoMajority) || errors.Is(err, shard.ErrBehind) {
 		return &wireError{http.StatusServiceUnavailable, "service_unavailable", err.Error()}, true
 	}
 	if e, ok := errors.AsType[*mango.Error](err); ok {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
 
@@ -117,10 +118,17 @@ func (c *call) inDatabase() error {
 			return err
 		}
 	}
+	db := c.db
+	var err error
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
-		return c.sureOfDatabase(c.sure(c.db.Shard, c.routeInDatabase))
+		err = c.sureOfDatabase(c.sure(c.db.Shard, c.routeInDatabase))
+	} else {
+		err = c.routeInDatabase()
 	}
-	return c.routeInDatabase()
+	if e, known := asWire(err); err != nil && known && e.status == http.StatusNotFound && !c.sent && c.engine.set != nil && !c.engine.set.Ready(db.Shard) {
+		return shard.Behind(db.Shard) // It was here when the request came, and has moved away since.
+	}
+	return err
 }
 
 // routeInDatabase finds the resource of a database that is here.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"leap.example/services/bigcouch/shard"
 	"leap.example/services/bigcouch/store"
 )
 
@@ -33,7 +34,7 @@ func (c *call) sure(shardNo uint16, f func() error) error {
 	default:
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(c.ctx(), sureTimeout, unavailable("shard %d is not up to date on this node", shardNo))
+	ctx, cancel := context.WithTimeoutCause(c.ctx(), sureTimeout, shard.Behind(shardNo))
 	defer cancel()
 	if err := c.engine.log.Barrier(ctx, shardNo); err != nil {
 		return err

@@ -140,6 +140,8 @@ func (g *group) close(handOver bool) error {
 		_ = g.raft.LeadershipTransfer().Error() // Then there is an election.
 	}
 	close(g.done)
+	g.fsm.marks.end()
+	g.logs.stored.end()
 	ended := g.raft.Shutdown()
 	err := g.trans.Close() // Cuts its streams, also that to itself.
 	err = errors.Join(err, ended.Error())

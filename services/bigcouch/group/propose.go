@@ -45,7 +45,8 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 		return 0, store.Result{}, err
 	}
 	if g := s.group(shardNo); g != nil && g.holds() {
-		if err := g.catch(ctx, a); err != nil {
+		// Who has left the shard meanwhile reads elsewhere what he wrote.
+		if err := g.catch(ctx, a); err != nil && !errors.Is(err, errEnded) {
 			return 0, store.Result{}, err
 		}
 	}
@@ -75,14 +76,24 @@ func (s *Set) Barrier(ctx context.Context, shardNo uint16) error {
 	if err != nil {
 		return err
 	}
-	return g.catch(ctx, a)
+	if err = g.catch(ctx, a); errors.Is(err, errEnded) {
+		err = shard.Behind(shardNo)
+	}
+	return err
 }
 
-// catch waits until this replica is where an answer of the leader is.
+// catchTimeout is how long a replica may take to come where its leader is. One
+// that the leader does not reach, or has removed without its knowing, never comes.
+const catchTimeout = 6 * time.Second
+
+// catch waits until this replica is where an answer of the leader is. An error is
+// errEnded, one that is shard.ErrBehind, or that of ctx.
 func (g *group) catch(ctx context.Context, a answer) error {
 	if g.fsm.marks.now() >= a.Index {
 		return nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, catchTimeout, shard.Behind(g.shard))
+	defer cancel()
 	if err := g.hear(ctx, a.Progress); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 type Log interface {
 	// Propose enters e into the log of a shard and returns its index and the
 	// result of applying it. A nil error means that the effect is durable.
-	// ErrStopped, ErrNoMajority and an ended ctx leave open whether it will be
+	// ErrStopped, ErrNoMajority, ErrBehind and an ended ctx leave open whether it will be
 	// applied: the caller may propose again under the same OpID.
 	Propose(ctx context.Context, shard uint16, e store.Entry) (uint64, store.Result, error)
 
@@ -45,3 +45,16 @@ type noMajority uint16
 
 func (n noMajority) Error() string      { return fmt.Sprintf("no majority for shard %d", uint16(n)) }
 func (noMajority) Is(target error) bool { return target == ErrNoMajority }
+
+// ErrBehind means that this node has not what it should have by now.
+var ErrBehind = errors.New("not up to date")
+
+// Behind is ErrBehind of a shard.
+func Behind(shard uint16) error { return behind(shard) }
+
+type behind uint16
+
+func (b behind) Error() string {
+	return fmt.Sprintf("shard %d is not up to date on this node", uint16(b))
+}
+func (behind) Is(target error) bool { return target == ErrBehind }
