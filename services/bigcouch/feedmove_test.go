@@ -187,7 +187,7 @@ func TestFeedsOfMovingDatabase(t *testing.T) {
 	})
 	write(20)
 	for _, f := range followers {
-		for deadline := time.Now().Add(20 * time.Second); f.missing(revs) != ""; time.Sleep(2 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); f.missing(revs) != ""; time.Sleep(2 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal(f.missing(revs))
 			}

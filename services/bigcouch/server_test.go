@@ -90,9 +90,9 @@ func start(t testing.TB, dir string, change ...func(*bigcouch.Config)) *node {
 
 func poll(t testing.TB, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("condition not reached in 20 s")
+			t.Fatal("condition not reached in a minute")
 		}
 	}
 }
