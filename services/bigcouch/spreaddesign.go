@@ -46,20 +46,29 @@ func (c *call) spreadDesign() error {
 func (c *call) writeDesign(d demand, at string) error {
 	resp, err := c.demand(c.ctx(), 0, d)
 	if err != nil {
-		return err
+		return c.unsettled(err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return partLost(err)
+		return c.unsettled(partLost(err))
 	}
-	if resp.StatusCode < 300 {
+	// A conflict may be with what the same client wrote before, when the copies
+	// could not be made.
+	if resp.StatusCode < 300 || resp.StatusCode == http.StatusConflict {
 		if err := c.settleDesigns(); err != nil {
 			return err
 		}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(answer))
 	return c.relay(resp, at)
+}
+
+// unsettled is an error after which part 0 may hold what was written: the others
+// are brought there as far as that succeeds.
+func (c *call) unsettled(err error) error {
+	_ = c.settleDesigns() // The next request that needs design documents tries again.
+	return err
 }
 
 // designsOf lists the design documents of a part.
@@ -147,51 +156,79 @@ func (c *call) copyDesigns(ctx context.Context, i int, home designList) error {
 	return nil
 }
 
-// copyDesign copies all leaves of a design document from part 0. One that was
-// purged there is purged.
+// copyDesign makes the leaves of a design document in a part those that part 0
+// has. What the part has beyond them is purged: it was purged in part 0, or a
+// backup of another moment brought it. The part is asked first, so that what
+// comes to both meanwhile is not taken for such.
 func (c *call) copyDesign(ctx context.Context, i int, id string) error {
+	had, err := c.leavesOf(ctx, i, id)
+	if err != nil {
+		return err
+	}
 	leaves, err := c.leavesOf(ctx, 0, id)
 	if err != nil {
 		return err
 	}
-	admin := systemUser
 	if len(leaves) > 0 {
-		docs, err := json.Marshal(map[string]any{"new_edits": false, "docs": leaves})
-		if err != nil {
+		if err := c.pushDesign(ctx, i, leaves); err != nil {
 			return err
 		}
-		_, answer, err := c.hear(ctx, i, demand{method: http.MethodPost, path: []string{"_bulk_docs"}, body: docs, as: &admin})
-		if err != nil {
-			return err
-		}
-		var results []bulkResult
-		if err := json.Unmarshal(answer, &results); err != nil {
-			return err
-		}
-		if failed := failures(results); len(failed) > 0 {
-			return fmt.Errorf("a design document was refused: %s", failed[0].Reason)
-		}
-		return nil
 	}
-	if leaves, err = c.leavesOf(ctx, i, id); err != nil || len(leaves) == 0 {
+	extra, err := revsOf(had)
+	if err != nil {
 		return err
 	}
-	var revs []string
-	for _, data := range leaves {
+	wanted, err := revsOf(leaves)
+	if err != nil {
+		return err
+	}
+	// One that is an ancestor now is no leaf any more, and purging leaves it alone.
+	extra = slices.DeleteFunc(extra, func(rev string) bool { return slices.Contains(wanted, rev) })
+	if len(extra) == 0 {
+		return nil
+	}
+	body, err := json.Marshal(map[string][]string{id: extra})
+	if err != nil {
+		return err
+	}
+	admin := systemUser
+	_, _, err = c.hear(ctx, i, demand{method: http.MethodPost, path: []string{"_purge"}, body: body, as: &admin})
+	return err
+}
+
+// pushDesign adds leaves of a design document to a part.
+func (c *call) pushDesign(ctx context.Context, i int, leaves []json.RawMessage) error {
+	docs, err := json.Marshal(map[string]any{"new_edits": false, "docs": leaves})
+	if err != nil {
+		return err
+	}
+	admin := systemUser
+	_, answer, err := c.hear(ctx, i, demand{method: http.MethodPost, path: []string{"_bulk_docs"}, body: docs, as: &admin})
+	if err != nil {
+		return err
+	}
+	var results []bulkResult
+	if err := json.Unmarshal(answer, &results); err != nil {
+		return err
+	}
+	if failed := failures(results); len(failed) > 0 {
+		return fmt.Errorf("a design document was refused: %s", failed[0].Reason)
+	}
+	return nil
+}
+
+// revsOf returns the revisions of documents.
+func revsOf(docs []json.RawMessage) (revs []string, err error) {
+	for _, data := range docs {
 		var doc struct {
 			Rev string `json:"_rev"`
 		}
 		if err := json.Unmarshal(data, &doc); err != nil {
-			return err
+			return nil, err
 		}
 		revs = append(revs, doc.Rev)
 	}
-	body, err := json.Marshal(map[string][]string{id: revs})
-	if err != nil {
-		return err
-	}
-	_, _, err = c.hear(ctx, i, demand{method: http.MethodPost, path: []string{"_purge"}, body: body, as: &admin})
-	return err
+	return revs, nil
 }
 
 // leavesOf returns the leaves of a design document in a part, with attachments
