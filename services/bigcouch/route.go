@@ -93,11 +93,20 @@ func (c *call) route() error {
 	if c.path[0] == "_scheduler" {
 		return c.dispatch(method{"GET", (*call).scheduler})
 	}
+	if c.fresh() { // Also who may do it: a security object may have been changed elsewhere.
+		if err := c.engine.log.Barrier(c.ctx(), store.CatalogueShard); err != nil {
+			return err
+		}
+	}
 	if err := c.sure(store.CatalogueShard, c.openDatabase); err != nil {
 		return err
 	}
 	return c.inDatabase()
 }
+
+// fresh reports whether the client wants nothing that is older than what was
+// acknowledged anywhere before.
+func (c *call) fresh() bool { return c.r.Header.Get("X-Leap-Fresh") != "" }
 
 // inDatabase serves a request to a database.
 func (c *call) inDatabase() error {
@@ -113,7 +122,7 @@ func (c *call) inDatabase() error {
 	if c.elsewhere() {
 		return c.pass()
 	}
-	if c.r.Header.Get("X-Leap-Fresh") != "" {
+	if c.fresh() {
 		if err := c.engine.log.Barrier(c.ctx(), c.db.Shard); err != nil {
 			return err
 		}
