@@ -25,4 +25,7 @@ var known = [][]differ.Request{
 		{Kind: "create", Method: http.MethodPut, Path: "/a", Body: `{"n":2,"s":"x"}`},
 		{Kind: "find", Method: http.MethodPost, Path: "/_find", Body: `{"limit":100,"selector":{"$or":[{"n":{"$ne":2}},{"s":{"$in":["x"]}}]}}`},
 	},
+	{ // An attachment to a revision of nothing.
+		{Kind: "attachment put", Method: http.MethodPut, Path: "/b/att?rev=<last b>", Body: "x", Type: "image/png"},
+	},
 }
