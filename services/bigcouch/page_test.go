@@ -73,7 +73,12 @@ func TestStatusPageOfCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%+v", a.overview())
+		}
+	})
 	poll(t, func() bool {
-		return strings.Contains(a.admin(200, "GET", "/_node/_local/_page", "").body, "Shards 0, 1, 2, 3, 4, 5, 6, 7, 8: no leader")
+		return strings.Contains(a.admin(200, "GET", "/_node/_local/_page", "").body, ": no leader: writes are refused")
 	})
 }
