@@ -2,7 +2,6 @@ package provider
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,36 +9,21 @@ import (
 	"strings"
 
 	"github.com/tailscale/hujson"
+
+	"leap.example/appliance/durable"
 )
 
-// Write writes a file of the instance whole: temporary file, fsync, rename,
-// fsync of the directory. name is slash-separated and stays below dir.
+// Write writes a file of the instance whole and durably. name is slash-separated
+// and stays below dir.
 func Write(dir, name string, data []byte, mode fs.FileMode) error {
 	if !filepath.IsLocal(filepath.FromSlash(name)) {
 		return fmt.Errorf("%q is no name of a file of the instance", name)
 	}
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	parent := filepath.Dir(path)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // It may lie in git, for others to read.
 		return err
 	}
-	f, err := os.CreateTemp(parent, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // After the rename there is nothing to remove.
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(parent)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.WriteFile(path, data, mode)
 }
 
 // WriteJSON writes v as a file of the instance, for people to read.

@@ -32,6 +32,21 @@ func (r *reach) flags(cmd *cobra.Command) {
 	cmd.Flags().Uint16Var(&r.port, "port", 0, "`port` of its agent now, if it is another")
 }
 
+// reachNodes opens the instance and returns the nodes that words name, with a
+// client for each.
+func (a *app) reachNodes(words []string, at reach) (*provider.Instance, []*provider.Node, []*deploy.Client, error) {
+	i, err := a.open()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	nodes, err := a.nodes(i, words, false)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	clients, err := a.clients(i, nodes, at)
+	return i, nodes, clients, err
+}
+
 // clients returns a client for each node's agent.
 func (a *app) clients(i *provider.Instance, nodes []*provider.Node, at reach) ([]*deploy.Client, error) {
 	if at.ip != "" && len(nodes) != 1 {

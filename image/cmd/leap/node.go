@@ -88,15 +88,7 @@ func (a *app) nodeInit() *cobra.Command {
 the identity that was given to them, and tell the key in the mesh that they have
 made. It is written into nodes/NAME.json; deploy then, and the other nodes know it.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, err := a.open()
-			if err != nil {
-				return err
-			}
-			nodes, err := a.nodes(i, words, false)
-			if err != nil {
-				return err
-			}
-			clients, err := a.clients(i, nodes, at)
+			i, nodes, clients, err := a.reachNodes(words, at)
 			if err != nil {
 				return err
 			}

@@ -28,15 +28,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Ask nodes how they are: release, generation, clock, disk, memory and services.
 Exit status 2 if one of them wants attention.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, err := a.open()
-			if err != nil {
-				return err
-			}
-			nodes, err := a.nodes(i, words, false)
-			if err != nil {
-				return err
-			}
-			clients, err := a.clients(i, nodes, at)
+			_, nodes, clients, err := a.reachNodes(words, at)
 			if err != nil {
 				return err
 			}
@@ -128,15 +120,7 @@ func (a *app) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs [FILTER]", Short: "Show what services of nodes have written",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, err := a.open()
-			if err != nil {
-				return err
-			}
-			nodes, err := a.nodes(i, words, false)
-			if err != nil {
-				return err
-			}
-			clients, err := a.clients(i, nodes, at)
+			_, nodes, clients, err := a.reachNodes(words, at)
 			if err != nil {
 				return err
 			}
