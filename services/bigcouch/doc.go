@@ -62,7 +62,7 @@
 //
 // Accounts of _users and security objects are read from this node's copy of the
 // catalogue. What was changed through another node is there usually within 100
-// ms. A request that changes something is never allowed by a copy older than 5
+// ms. A request that changes something is never allowed by a copy older than 10
 // seconds: then the node catches up first, or answers 503. Requests that only
 // read, and logins, go by what there is.
 //

@@ -20,8 +20,9 @@ import (
 
 const (
 	// oldestCatalogue is how old what a write is allowed by may be. It is longer
-	// than an election takes, so that one stops nothing in other shards.
-	oldestCatalogue = 5 * time.Second
+	// than an election takes on a busy machine, so that one stops nothing in other
+	// shards.
+	oldestCatalogue = 10 * time.Second
 	// renewCatalogue is the age at which one of the writers that come is sent to
 	// catch up, the others not yet.
 	renewCatalogue = time.Second
