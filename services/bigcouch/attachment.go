@@ -88,6 +88,13 @@ func (c *call) abandon(docs ...store.Doc) (err error) {
 	return err
 }
 
+func (c *call) abandonDrafts(drafts []draft) (err error) {
+	for i := range drafts {
+		err = errors.Join(err, c.abandon(drafts[i].Doc))
+	}
+	return err
+}
+
 // absent says why revision has found no document.
 func (c *call) absent(v *store.View, id string) error {
 	d, err := v.Document(c.db, id)

@@ -99,7 +99,9 @@ func (c *call) readBulk() (body bulk, parsed []*document, err error) {
 			return body, nil, err
 		}
 		if parsed[i].id == "" {
-			parsed[i].id = newUUID()
+			if parsed[i].id, err = c.madeID(i); err != nil {
+				return body, nil, err
+			}
 			body.docs[i] = withID(data, parsed[i].id)
 		}
 	}
@@ -126,8 +128,8 @@ func (c *call) bulkDocs() error {
 		return err
 	}
 	results := make([]bulkResult, len(parsed))
-	var docs []store.Doc
-	var at []int // Where the result of each of docs goes.
+	var drafts []draft
+	var at []int // Where the result of each of drafts goes.
 	for i, d := range parsed {
 		if strings.HasPrefix(d.id, localPrefix) {
 			rev, err := c.writeLocal(d.id, d)
@@ -137,16 +139,16 @@ func (c *call) bulkDocs() error {
 			continue
 		}
 		doc, err := c.prepare(d, replicated)
-		if e, ok := asWire(err); err != nil && (!ok || e.status == http.StatusBadRequest) {
-			return errors.Join(err, c.abandon(docs...))
+		e, known := asWire(err)
+		if err != nil && (!known || e.status == http.StatusBadRequest) {
+			return errors.Join(err, c.abandonDrafts(drafts))
 		}
 		if err != nil {
-			results[i], _ = resultOf(d.id, "", err) // Said above what is an error.
-			continue
+			doc = store.Doc{ID: d.id, Refused: &store.Refusal{Name: e.name, Reason: e.reason}}
 		}
-		docs, at = append(docs, doc), append(at, i)
+		drafts, at = append(drafts, draft{doc, len(body.docs[i])}), append(at, i)
 	}
-	written, err := c.write(docs, replicated)
+	written, err := c.write(drafts, replicated)
 	if err != nil {
 		return err
 	}

@@ -20,20 +20,21 @@ type deciderKey struct {
 type decider struct {
 	stamp   uint64
 	designs []*design
+	judged  uint64 // What View.Judged says where they were found.
 }
 
-func (m *deciders) get(db deciderKey, stamp uint64) (designs []*design, ok bool) {
+func (m *deciders) get(db deciderKey, stamp uint64) (d decider, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d := m.m[db]
-	return d.designs, d.stamp == stamp
+	d = m.m[db]
+	return d, d.stamp == stamp
 }
 
-func (m *deciders) put(db deciderKey, stamp uint64, designs []*design) {
+func (m *deciders) put(db deciderKey, d decider) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.m == nil || len(m.m) >= maxDesigns {
 		m.m = map[deciderKey]decider{}
 	}
-	m.m[db] = decider{stamp, designs}
+	m.m[db] = d
 }

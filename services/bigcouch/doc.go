@@ -60,6 +60,12 @@
 //
 // # Whom it trusts
 //
+// Accounts of _users and security objects are read from this node's copy of the
+// catalogue. What was changed through another node is there usually within 100
+// ms. A request that changes something is never allowed by a copy older than 10
+// seconds: then the node catches up first, or answers 503. Requests that only
+// read, and logins, go by what there is.
+//
 // It listens on the mesh, in plain HTTP that the mesh encrypts. Accounts are
 // those of Config, whose passwords are in files, and documents of the database
 // _users, whose passwords are kept as PBKDF2. A new database is closed to all
@@ -118,9 +124,11 @@
 //
 // validate_doc_update decides on the node that takes the request, before the
 // write is proposed. What the document was is certain: the log refuses an edit
-// of another revision. What the design documents are is not: a write that
-// crosses a change of them may be judged by the former. A write whose revision
-// is no leaf is a conflict, without being judged. A function that fails refuses.
+// of another revision. What the design documents are is too: the entry says by
+// which it was judged, and where they are others the write is judged again, ten
+// times at most. Of the account and the security object that the function is shown
+// that is not so: see below. A write whose revision is no leaf is a conflict,
+// without being judged. A function that fails refuses.
 //
 // A document in parts is refused if an attachment is longer or shorter than
 // announced, has another digest, or does not come. _purge counts in purge_seq

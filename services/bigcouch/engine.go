@@ -44,11 +44,23 @@ func (n *node) recoverAll(ctx context.Context) error {
 		return nil
 	}
 	for i := range uint16(n.engine.shards + 1) {
+		if err := n.raise(ctx, i); err != nil {
+			return err
+		}
 		if err := n.recover(ctx, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// raise raises the version of a shard's entries to that of this program.
+func (n *node) raise(ctx context.Context, shardNo uint16) error {
+	h, err := n.store.Head(shardNo)
+	if most := uint64(n.store.EntryVersion()); err == nil && h.Version < most {
+		_, err = n.propose(ctx, shardNo, store.OpID{}, store.RaiseVersion{Version: most, Since: h.Since})
+	}
+	return err
 }
 
 // alone returns the engine of a node by itself.

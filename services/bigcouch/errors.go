@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"leap.example/services/bigcouch/group"
 	"leap.example/services/bigcouch/mango"
 	"leap.example/services/bigcouch/replicate"
 	"leap.example/services/bigcouch/shard"
@@ -91,7 +92,7 @@ func asWire(err error) (*wireError, bool) {
 	if e, ok := errors.AsType[*wireError](err); ok {
 		return e, true
 	}
-	if errors.Is(err, shard.ErrNoMajority) || errors.Is(err, shard.ErrBehind) {
+	if errors.Is(err, shard.ErrNoMajority) || errors.Is(err, shard.ErrBehind) || errors.Is(err, group.ErrOlder) {
 		return &wireError{http.StatusServiceUnavailable, "service_unavailable", err.Error()}, true
 	}
 	if e, ok := errors.AsType[*mango.Error](err); ok {

@@ -85,6 +85,9 @@ func (c *call) serve() (err error) {
 	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
 		return badRequest("Invalid query string")
 	}
+	if err := c.recently(); err != nil {
+		return err
+	}
 	if c.user, err = c.authenticate(); err != nil {
 		return err
 	}

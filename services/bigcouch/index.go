@@ -164,7 +164,7 @@ func (c *call) changeViews(ddoc string, f func(map[string]json.RawMessage) (bool
 		} else {
 			out.Body = []byte("{}")
 		}
-		r, err := c.writeAs(store.OpID{}, []store.Doc{out}, false)
+		r, err := c.writeAs(store.OpID{}, []draft{{Doc: out}}, false)
 		switch {
 		case err != nil:
 			return err

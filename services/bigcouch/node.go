@@ -36,7 +36,8 @@ type node struct {
 	builders   builders  // Of rows of views.
 	functions  functions // Of design documents.
 	deciders   deciders
-	names      names // Of databases, for _db_updates.
+	recent     recent // The catalogue.
+	names      names  // Of databases, for _db_updates.
 	repl       *replicator
 	full       atomic.Bool     // The disk has less than MinFreeBytes.
 	stopping   <-chan struct{} // Closed when feeds must end.

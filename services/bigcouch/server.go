@@ -46,8 +46,8 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 }
 
 // Run opens the store, listens, and serves until ctx is done. Its error wraps
-// daemon.ErrFatal if the store is damaged, of another format, or sealed under a
-// key that is not there.
+// daemon.ErrFatal if the store is damaged, of another format, written by a later
+// release, or sealed under a key that is not there.
 func (s *Server) Run(ctx context.Context) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
@@ -60,7 +60,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Serve opens the store and serves ln until ctx is done. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	err := s.serve(ctx, ln)
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) || errors.Is(err, ErrEngine) || cannotRead(err) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFormat) || errors.Is(err, store.ErrVersion) || errors.Is(err, ErrEngine) || cannotRead(err) {
 		return fmt.Errorf("%w: %w", err, daemon.ErrFatal)
 	}
 	return err

@@ -23,7 +23,9 @@ func (c *call) spreadPost() error {
 		return err
 	}
 	if doc.id == "" {
-		doc.id = newUUID()
+		if doc.id, err = c.madeID(0); err != nil {
+			return err
+		}
 		data = withID(data, doc.id)
 	}
 	if isDesign(doc.id) {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -14,62 +13,101 @@ import (
 )
 
 // Design documents decide about writes before they are proposed, on the node
-// that took the request and by what it has then. What a document was before the
-// edit is known for sure: the edit names its revision, and the log refuses it
-// if that is no longer a leaf. What design documents say is not: a write that
-// crosses a new one in the network may be judged without it.
+// that took the request, by what this node knows of them. It may be late: what was
+// acknowledged through another node may come here a moment later, or much later if
+// this node hardly hears of the others. So the entry says by which design documents
+// it was judged, and the log refuses it if they are others where it stands; then
+// the node catches up and judges again. What a document was before the edit is known
+// for sure in the same way: the edit names its revision, and the log refuses it if
+// that is no longer a leaf.
+
+// maxJudgings is how often a list is judged while its design documents change.
+const maxJudgings = 10
 
 // A judge lets design documents decide about a list of writes.
 type judge struct {
 	*call
 	v       *store.View // Nil where nobody decides.
 	designs []*design
+	judged  uint64        // By which design documents; see store.WriteDocs.
 	session *view.Session // Nil until JavaScript runs.
 	user    []byte        // userCtx and security object, JSON.
 	secures []byte
 }
 
-// writeAs enters documents that design documents allow, and returns what became
-// of all.
-func (c *call) writeAs(op store.OpID, docs []store.Doc, replicated bool) ([]store.DocResult, error) {
-	refused, docs, err := c.judge(docs, replicated)
-	if err != nil {
-		return nil, errors.Join(err, c.abandon(docs...))
-	}
-	kept := docs
-	if refused != nil {
-		kept = nil
-		var label strings.Builder // What is left is another operation than the whole.
-		label.WriteString("allowed")
-		for i, d := range docs {
-			if refused[i] == nil {
-				kept = append(kept, d)
-				label.WriteString(" " + strconv.Itoa(i))
-				continue
-			}
-			if err := c.abandon(d); err != nil {
-				return nil, err
-			}
+// writeLot enters documents by one entry, as far as design documents allow them,
+// and returns what became of all.
+func (c *call) writeLot(op store.OpID, lot []draft, replicated bool) ([]store.DocResult, error) {
+	for tries := 1; ; tries++ {
+		docs, judged, err := c.judge(lot, replicated)
+		if err != nil {
+			return nil, errors.Join(err, c.abandonDrafts(lot))
 		}
-		op = derived(op, label.String())
+		results, err := c.enterAllowed(op, docs, replicated, judged)
+		switch {
+		case !errors.Is(err, store.ErrJudged):
+			c.abandonRefused(lot, docs)
+			return results, err
+		case tries == maxJudgings:
+			return nil, errors.Join(err, c.abandonDrafts(lot))
+		}
+		if err := c.engine.log.Barrier(c.ctx(), c.db.Shard); err != nil {
+			return nil, errors.Join(err, c.abandonDrafts(lot))
+		}
 	}
-	entered, err := c.enter(op, kept, replicated)
-	if err != nil {
-		return nil, err
+}
+
+// enterAllowed enters what is left of a list. What is refused goes along, so that
+// an operation is the same list whoever judges it, and has the answer of the first
+// time; without an operation to remember it is left out where nothing else is to
+// be written.
+func (c *call) enterAllowed(op store.OpID, docs []store.Doc, replicated bool, judged uint64) ([]store.DocResult, error) {
+	allowed := func(d store.Doc) bool { return d.Refused == nil }
+	n := 0
+	for _, d := range docs {
+		if allowed(d) {
+			n++
+		}
 	}
-	if len(entered) != len(kept) {
-		return nil, fmt.Errorf("%d results of %d documents", len(entered), len(kept))
+	if n == len(docs) || judged > 0 && (n > 0 || op != store.OpID{}) {
+		return c.enter(op, docs, replicated, judged)
+	}
+	// Nothing is to be entered, or the shard's version does not know refused
+	// documents in a list: what is left is another operation then.
+	var label strings.Builder
+	label.WriteString("allowed")
+	var kept []store.Doc
+	for i, d := range docs {
+		if allowed(d) {
+			kept = append(kept, d)
+			label.WriteString(" " + strconv.Itoa(i))
+		}
+	}
+	var entered []store.DocResult
+	if n > 0 {
+		var err error
+		if entered, err = c.enter(derived(op, label.String()), kept, replicated, judged); err != nil {
+			return nil, err
+		}
 	}
 	var results []store.DocResult
-	for i, d := range docs {
-		if refused != nil && refused[i] != nil {
-			results = append(results, store.DocResult{ID: d.ID, Err: refused[i]})
+	for _, d := range docs {
+		if !allowed(d) {
+			results = append(results, store.DocResult{ID: d.ID, Err: d.Refused})
 			continue
 		}
-		results = append(results, entered[0])
-		entered = entered[1:]
+		results, entered = append(results, entered[0]), entered[1:]
 	}
-	return results, c.forgetViews(results)
+	return results, nil
+}
+
+// abandonRefused drops what was uploaded for documents that were refused.
+func (c *call) abandonRefused(lot []draft, docs []store.Doc) {
+	for i := range lot {
+		if docs[i].Refused != nil {
+			_ = c.abandon(lot[i].Doc) // Or else it is swept.
+		}
+	}
 }
 
 // forgetViews drops rows of views whose design document has changed.
@@ -84,34 +122,37 @@ func (c *call) forgetViews(results []store.DocResult) error {
 	return nil
 }
 
-// judge returns why documents are refused, nil for each that is not, or nil if
-// none is. Of docs it changes what must fail in the log whatever happens there.
-func (c *call) judge(docs []store.Doc, replicated bool) ([]*store.Refusal, []store.Doc, error) {
+// judge returns what is to be entered of a list, and by which design documents it
+// was judged: of documents that are refused why, and others changed where they must
+// fail in the log whatever happens there.
+func (c *call) judge(lot []draft, replicated bool) ([]store.Doc, uint64, error) {
 	j := judge{call: c}
 	defer j.close()
 	if err := j.begin(); err != nil {
-		return nil, docs, err
+		return nil, 0, err
 	}
-	var refused []*store.Refusal
-	for i := range docs {
+	docs := make([]store.Doc, len(lot))
+	for i := range lot {
+		docs[i] = lot[i].Doc
+		if docs[i].Refused != nil {
+			continue
+		}
 		r, err := j.decide(&docs[i], replicated)
 		if err != nil {
-			return nil, docs, err
+			return nil, 0, err
 		}
 		if r != nil {
-			if refused == nil {
-				refused = make([]*store.Refusal, len(docs))
-			}
-			refused[i] = r
+			docs[i] = store.Doc{ID: docs[i].ID, Refused: r}
 		}
 	}
-	return refused, docs, nil
+	return docs, j.judged, nil
 }
 
 // begin finds the design documents that decide. Where there are none, this is
 // all.
 func (j *judge) begin() error {
-	if designs, err := j.deciding(); err != nil || designs == nil {
+	d, err := j.deciding()
+	if j.judged = d.judged; err != nil || d.designs == nil {
 		return err
 	}
 	// What was acknowledged anywhere must be in view, so that a revision that
@@ -120,10 +161,10 @@ func (j *judge) begin() error {
 		return err
 	}
 	j.v = j.view()
-	var err error
-	if j.designs, err = j.deciding(); err != nil {
+	if d, err = j.deciding(); err != nil {
 		return err
 	}
+	j.designs, j.judged = d.designs, d.judged
 	if j.user, err = json.Marshal(j.userContext()); err != nil {
 		return err
 	}
@@ -134,31 +175,36 @@ func (j *judge) begin() error {
 }
 
 // deciding returns the design documents that decide, as they are now.
-func (c *call) deciding() ([]*design, error) {
+func (c *call) deciding() (decider, error) {
+	key := deciderKey{c.db.Shard, c.db.ID}
 	stamp := c.store.Designs(c.db) // Before looking: what is found then is at least as new.
-	if list, ok := c.deciders.get(deciderKey{c.db.Shard, c.db.ID}, stamp); ok {
-		return list, nil
+	if known, ok := c.deciders.get(key, stamp); ok {
+		return known, nil
 	}
 	v := c.view()
 	defer v.Close()
-	var list []*design
+	found := decider{stamp: stamp}
+	var err error
+	if found.judged, err = v.Judged(c.db); err != nil {
+		return found, err
+	}
 	for d, err := range v.Documents(c.db, spaceSpan(store.DesignPrefix)) {
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		if d.Deleted {
 			continue
 		}
 		functions, err := c.design(v, d)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		if functions.validate != "" {
-			list = append(list, functions)
+			found.designs = append(found.designs, functions)
 		}
 	}
-	c.deciders.put(deciderKey{c.db.Shard, c.db.ID}, stamp, list)
-	return list, nil
+	c.deciders.put(key, found)
+	return found, nil
 }
 
 func (j *judge) close() {

@@ -1,7 +1,6 @@
 package bigcouch
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -12,85 +11,12 @@ import (
 	"leap.example/services/bigcouch/store"
 )
 
-// How much of a list of documents goes into one entry of the log: what other
-// nodes have to take must not keep them from hearing that their leader lives.
-const (
-	entryBytes      = 512 << 10
-	entryBytesAlone = 2 << 20
-)
-
-// opHeader is what a client calls a logical write.
-const opHeader = "X-Leap-Op"
-
-// opID returns the id of this logical write: X-Leap-Op, bound to the account
-// and to what is written, or none.
-func (c *call) opID() (store.OpID, error) {
-	op := c.r.Header.Get(opHeader)
-	if op == "" {
-		return store.OpID{}, nil
-	}
-	if len(op) < 16 || len(op) > 64 || strings.ContainsFunc(op, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return store.OpID{}, badRequest("%s must have 16 to 64 printable characters", opHeader)
-	}
-	h := sha256.New()
-	for _, s := range []string{c.user.Name, c.db.UUID(), c.r.Method, c.r.URL.EscapedPath(), op} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
-	}
-	return store.OpID(h.Sum(nil)[:16]), nil
-}
-
-// derived returns the id of one of several operations that make a logical
-// write; none of none.
-func derived(op store.OpID, label string) store.OpID {
-	if op == (store.OpID{}) {
-		return op
-	}
-	sum := sha256.Sum256(append(op[:], label...))
-	return store.OpID(sum[:16])
-}
-
-// write stores documents and returns what became of each.
-func (c *call) write(docs []store.Doc, replicated bool) ([]store.DocResult, error) {
-	op, err := c.opID()
-	if err != nil {
-		return nil, err
-	}
-	return c.writeAs(op, docs, replicated)
-}
-
-// enter writes documents by the log, whoever they are.
-func (c *call) enter(op store.OpID, docs []store.Doc, replicated bool) ([]store.DocResult, error) {
-	var results []store.DocResult
-	limit := entryBytes
-	if c.engine.set == nil && op == (store.OpID{}) { // Operations stay what they are when a node gets company.
-		limit = entryBytesAlone
-	}
-	for len(docs) > 0 {
-		w := store.WriteDocs{DB: c.db.ID, RevsLimit: c.db.RevsLimit, Replicated: replicated}
-		n := 0
-		for size := 0; n < len(docs) && size < limit; n++ {
-			size += store.Entry{Cmd: store.WriteDocs{Docs: docs[n : n+1]}}.Size()
-		}
-		w.Docs = docs[:n]
-		r, err := c.propose(c.ctx(), c.db.Shard, op, w)
-		if err != nil {
-			return nil, err
-		}
-		c.metrics.writes.Add(float64(len(r.Docs)))
-		results = append(results, r.Docs...)
-		docs = docs[n:]
-		op = derived(op, "next") // The next entry is another operation.
-	}
-	return results, nil
-}
-
 // writeOne stores one document and answers.
 func (c *call) writeOne(d store.Doc, replicated bool, status int) error {
 	if err := c.writable(); err != nil && c.r.Method != http.MethodDelete && !removes(d.Deleted, len(d.Body), len(d.Atts)) {
 		return err
 	}
-	r, err := c.write([]store.Doc{d}, replicated)
+	r, err := c.write([]draft{{Doc: d}}, replicated)
 	if err != nil {
 		return err
 	}
@@ -272,7 +198,9 @@ func (c *call) postDocument() error {
 		return err
 	}
 	if d.id == "" {
-		d.id = newUUID()
+		if d.id, err = c.madeID(0); err != nil {
+			return err
+		}
 	}
 	if err := c.guardUsers(d.id); err != nil {
 		return err

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"leap.example/services/bigcouch/store"
 )
 
 // askTimeout is for questions that need no majority.
@@ -87,7 +85,7 @@ func (s *Set) askStatus(ctx context.Context, node string, n uint16) (st status, 
 
 func (s *Set) askServer(ctx context.Context, node string) (o serverOf, err error) {
 	if node == s.cfg.Self {
-		return serverOf{Server: s.self, Entry: store.EntryVersion}, nil
+		return serverOf{Server: s.self, Entry: s.store.EntryVersion()}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

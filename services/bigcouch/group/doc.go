@@ -39,6 +39,15 @@
 // is, however old, since its leader may be out of reach; and once it was read it
 // is read as long as it is a member ([Set.Ready]).
 //
+// # Releases
+//
+// What an entry does depends on the version of its shard, which is replicated
+// with it, and never on the program (store.EntryVersion). Nodes tell each other
+// which version they know; the leader proposes to raise that of its shard when all
+// members know a higher one, and the entry has no effect if the members are others
+// by then (version.go). A replica that meets a version it does not know ends with
+// store.ErrVersion. So nodes are updated one after the other.
+//
 // # Durability
 //
 // Entries are synced before they are acknowledged; the state is written behind

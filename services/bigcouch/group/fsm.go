@@ -24,8 +24,9 @@ type fsm struct {
 	marks   watermark
 	members atomic.Pointer[raft.Configuration] // As of what is applied.
 	history atomic.Uint64
-	stored  *watermark // Of the log.
-	broken  error      // Nothing is applied any more.
+	version atomic.Uint64 // Of entries, likewise.
+	stored  *watermark    // Of the log.
+	broken  error         // Nothing is applied any more.
 
 	sums sync.WaitGroup // Digests being taken.
 }
@@ -65,6 +66,7 @@ func (f *fsm) arrived(h store.Head) {
 	}
 	f.members.Store(&c)
 	f.history.Store(h.History)
+	f.version.Store(h.Version)
 	f.marks.reach(h.Index)
 }
 
@@ -135,7 +137,7 @@ func (f *fsm) apply(b *store.Batch, l *raft.Log) (r store.Result, digest bool, e
 		b.SetMembers(at, l.Data)
 		return r, false, nil
 	}
-	e, err := store.DecodeEntry(l.Data)
+	e, err := f.store.DecodeEntry(l.Data)
 	if err != nil {
 		return r, false, fmt.Errorf("entry %d: %w", l.Index, err)
 	}

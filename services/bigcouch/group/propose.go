@@ -33,7 +33,10 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 	}
 	var a answer
 	err = s.atLeader(ctx, shardNo, quorumTimeout, func(ctx context.Context, node string) error {
-		var err error
+		err := s.accepts(shardNo, data)
+		if err != nil {
+			return err
+		}
 		if node == s.cfg.Self {
 			a, err = s.propose(shardNo, data)
 		} else {
@@ -116,7 +119,7 @@ func (s *Set) propose(shardNo uint16, data []byte) (answer, error) {
 	if g == nil || g.raft.State() != raft.Leader {
 		return answer{}, errNotLeader
 	}
-	f := g.raft.ApplyLog(raft.Log{Data: data}, time.Second)
+	f := g.raft.ApplyLog(raft.Log{Data: store.AtVersion(data, g.fsm.version.Load())}, time.Second)
 	switch err := f.Error(); {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return answer{}, errNotLeader
@@ -181,6 +184,9 @@ func (s *Set) atLeader(ctx context.Context, shardNo uint16, limit time.Duration,
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(err, ErrOlder) && errors.Is(context.Cause(ctx), shard.ErrNoMajority) {
+				return err
+			}
 			return context.Cause(ctx)
 		case <-s.done:
 			return shard.ErrStopped

@@ -88,13 +88,22 @@ func (s *Set) change(ctx context.Context, g *group) error {
 		return err
 	}
 	have, at := f.Configuration().Servers, f.Index()
-	ids := map[string]raft.ServerID{} // Of nodes that answer.
+	nodes := map[string]serverOf{}    // That answer.
+	ids := map[string]raft.ServerID{} // Of those that know the shard's version of entries.
 	for _, node := range s.cfg.Nodes {
 		if s.cfg.holds(g.shard, node) || slices.ContainsFunc(have, func(m raft.Server) bool { return nodeOf(m.ID) == node }) {
-			if o, err := s.askServer(ctx, node); err == nil && o.Entry >= store.EntryVersion && nodeOf(o.Server) == node {
+			o, err := s.askServer(ctx, node)
+			if err != nil || nodeOf(o.Server) != node {
+				continue
+			}
+			nodes[node] = o
+			if uint64(o.Entry) >= g.fsm.version.Load() {
 				ids[node] = o.Server
 			}
 		}
+	}
+	if err := s.raise(g, nodes); err != nil {
+		return err
 	}
 	next, err := s.next(ctx, g, have, ids)
 	if err != nil || next == nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"leap.example/services/bigcouch/shard"
-	"leap.example/services/bigcouch/store"
 )
 
 // Prefix begins the paths that Handler serves.
@@ -50,7 +49,7 @@ type digestOf struct {
 // Handler serves the other nodes. It trusts that the port has verified them.
 func (s *Set) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Prefix+"v1/server", func(w http.ResponseWriter, _ *http.Request) { reply(w, serverOf{s.self, store.EntryVersion}) })
+	mux.HandleFunc("GET "+Prefix+"v1/server", func(w http.ResponseWriter, _ *http.Request) { reply(w, serverOf{s.self, s.store.EntryVersion()}) })
 	for pattern, f := range map[string]func(uint16, *http.Request) (any, error){
 		"POST " + Prefix + "v1/shards/{shard}/propose": s.servePropose,
 		"POST " + Prefix + "v1/shards/{shard}/fresh":   s.serveFresh,
@@ -127,7 +126,10 @@ func (s *Set) servePropose(n uint16, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := store.DecodeEntry(data); err != nil { // Before it is in the log for good.
+	if _, err := s.store.DecodeEntry(data); err != nil { // Before it is in the log for good.
+		return nil, err
+	}
+	if err := s.accepts(n, data); err != nil {
 		return nil, err
 	}
 	return s.propose(n, data)
@@ -176,6 +178,7 @@ type Status struct {
 	Lag     uint64   `json:"lag"`              // Entries that this node knows to be committed and has not applied.
 	Silent  float64  `json:"silent,omitempty"` // Seconds since this node last heard of the leader, if it is not that.
 	Ready   bool     `json:"ready"`
+	Version uint64   `json:"version"` // Of the entries, as far as this node has applied them.
 	Voters  []string `json:"voters"`
 	Others  []string `json:"nonvoters,omitempty"`
 	Wanted  []string `json:"wanted"` // Voters of the table.
@@ -192,6 +195,7 @@ func (s *Set) Statuses() []Status {
 		}
 		st := &list[i]
 		st.State, st.Leader, st.Applied, st.Ready = g.raft.State().String(), g.leader(), g.fsm.marks.now(), g.ready()
+		st.Version = g.fsm.version.Load()
 		if need, err := g.logs.reaches(g.raft.CommitIndex()); err == nil && need > st.Applied {
 			st.Lag = need - st.Applied
 		}

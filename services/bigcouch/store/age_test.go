@@ -19,7 +19,7 @@ type aging struct {
 
 func newAging(t *testing.T) *aging {
 	a := &aging{t: t, s: openMem(t, vfs.NewMem())}
-	commit(t, a.s, Entry{Time: 1 << 40, Cmd: OpenDatabase{testDB.ID}})
+	commit(t, a.s, Entry{Time: 1 << 40, Cmd: OpenDatabase{testDB.ID}}, Entry{Time: 1 << 40, Cmd: RaiseVersion{Version: EntryVersion}})
 	return a
 }
 
@@ -128,13 +128,15 @@ func TestAgeOfOldHeads(t *testing.T) {
 		{Position: Position{5, 2}, Time: 77, Age: 77, History: 3, Members: []byte("m"), Since: 4},
 		{Position: Position{Index: 5}, Time: 77, Age: 70},
 		{Position: Position{5, 2}, Time: 77, Age: 99, History: 3, Members: []byte("m"), Since: 4},
+		{Position: Position{5, 2}, Time: 77, Age: 77, History: 3, Members: []byte("m"), Since: 4, Version: 2},
+		{Position: Position{Index: 5}, Time: 77, Age: 77, Version: 2},
 	} {
 		s := openMem(t, vfs.NewMem())
 		if err := s.db.Set(place{shard: 1}.key(kindData, tabApplied), h.encode(), nil); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.Head(1)
-		if err != nil || got.Position != h.Position || got.Time != h.Time || got.Age != h.Age || got.History != h.History || string(got.Members) != string(h.Members) {
+		if err != nil || got.Position != h.Position || got.Time != h.Time || got.Age != h.Age || got.History != h.History || got.Version != max(h.Version, 1) || string(got.Members) != string(h.Members) {
 			t.Errorf("%+v is read as %+v, %v", h, got, err)
 		}
 	}

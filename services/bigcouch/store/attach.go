@@ -27,7 +27,11 @@ func (w WriteChunk) apply(b *Batch) (Result, error) {
 		return Result{Err: ErrNoDatabase}, nil
 	}
 	if w.N == 0 {
-		b.set(p.upload(w.Blob), binary.AppendUvarint(nil, uint64(max(0, b.clock))))
+		began := max(0, b.clock)
+		if b.head.Version == firstVersion {
+			began = b.head.Time
+		}
+		b.set(p.upload(w.Blob), binary.AppendUvarint(nil, uint64(began)))
 	}
 	b.set(p.chunk(w.Blob, w.N), w.Data)
 	return Result{}, nil

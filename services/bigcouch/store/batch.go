@@ -10,77 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// A Position is a place in the log of a shard.
-type Position struct{ Index, Term uint64 }
-
-// A Head says how far a shard has come: row A. It is replicated like all else
-// in the shard, so that state and position are never apart.
-type Head struct {
-	Position        // Of the latest entry applied.
-	Time     int64  // The proposers' clocks, the highest that was seen lately, Unix milliseconds.
-	Age      int64  // What time has passed in the log, in milliseconds: that by which answers are kept.
-	Epoch    uint64 // Raised when history was cut: what was told of sequences before means nothing any more.
-	History  uint64 // Names the log: nodes of different histories do not speak to each other. 0: not named yet.
-	Members  []byte // Who holds the shard, as the log that orders it writes it.
-	Since    uint64 // Index of the entry that set Members.
-}
-
-// head returns the head of a shard.
-func (s source) head(shard uint16) (h Head, err error) {
-	data, err := s.get(place{shard: shard}.key(kindData, tabApplied))
-	if err != nil || data == "" {
-		return h, err
-	}
-	r := row{s: data}
-	h.Index, h.Time = r.uint(), int64(r.uint())
-	h.Age = h.Time // Unless it says otherwise.
-	if r.s != "" && r.err == nil {
-		h.Term, h.Epoch, h.History, h.Since, h.Members = r.uint(), r.uint(), r.uint(), r.uint(), []byte(r.string())
-	}
-	if r.s != "" && r.err == nil {
-		h.Age = int64(r.uint())
-	}
-	return h, r.err
-}
-
-func (h Head) encode() []byte {
-	b := binary.AppendUvarint(nil, h.Index)
-	b = binary.AppendUvarint(b, uint64(h.Time))
-	if h.Term == 0 && h.Epoch == 0 && h.Age == h.Time {
-		return b
-	}
-	b = binary.AppendUvarint(b, h.Term)
-	b = binary.AppendUvarint(b, h.Epoch)
-	b = binary.AppendUvarint(b, h.History)
-	b = binary.AppendUvarint(b, h.Since)
-	b = appendString(b, string(h.Members))
-	if h.Age == h.Time {
-		return b
-	}
-	return binary.AppendUvarint(b, uint64(h.Age))
-}
-
-// How the log grows older. A clock that jumps is worth a minute, and one that
-// is ahead of the others stops nothing for more than so many entries.
-const (
-	maxTick = 60 * 1000
-	resync  = 1 << 16
-)
-
-// tick takes note of a proposer's clock. What passes between two entries makes
-// the log older, and never by more than maxTick: of a silence longer than that,
-// and of a clock that is wrong, nobody can tell the one from the other here, and
-// answers that somebody may still ask for must outlive both.
-func (h *Head) tick(clock int64) {
-	switch d := clock - h.Time; {
-	case d > 0:
-		h.Age += min(d, maxTick)
-		h.Time = clock
-	case h.Index%resync == 0: // A clock that was ahead may have gone, or be right again.
-		h.Time = max(0, clock)
-	}
-}
-
 // A Batch carries out entries of one shard and commits them together. It is
 // used by one goroutine, and a shard has one batch at a time.
 type Batch struct {
@@ -114,7 +43,10 @@ func (s *Store) Batch(shard uint16) (*Batch, error) {
 	f := newFinder(pb, s.db, shard)
 	b := &Batch{source: source{r: f}, s: s, b: pb, finder: f, shard: shard, owner: owner}
 	var err error
-	if b.head, err = b.source.head(shard); err != nil {
+	if b.head, err = b.source.head(shard); err == nil {
+		err = s.knows(shard, b.head)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -148,6 +80,9 @@ func (b *Batch) Apply(at Position, e Entry) (Result, error) {
 	}
 	if r, err = e.Cmd.apply(b); err != nil {
 		return Result{}, err
+	}
+	if r.Err == ErrJudged {
+		return r, nil // Not yet the answer: it is judged anew.
 	}
 	answer, err := json.Marshal(r)
 	if err != nil {
@@ -293,5 +228,9 @@ func (c *counters) encode() []byte {
 	b = binary.AppendUvarint(b, c.Seq)
 	b = binary.AppendUvarint(b, uint64(c.Size))
 	b = binary.AppendUvarint(b, uint64(c.Indexes))
-	return binary.AppendUvarint(b, c.Purged)
+	b = binary.AppendUvarint(b, c.Purged)
+	if c.Designs == 0 {
+		return b
+	}
+	return binary.AppendUvarint(b, c.Designs)
 }

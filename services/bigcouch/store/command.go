@@ -8,10 +8,6 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// EntryVersion is the highest version of the form of entries that this program
-// reads, and the one that it writes.
-const EntryVersion = 1
-
 // ErrEntry means that an entry of the log was written by a later release, or is
 // damaged: what it does cannot be known, and the log cannot be followed on.
 var ErrEntry = errors.New("entry of the log cannot be read")
@@ -35,6 +31,7 @@ var commands = map[byte]func(*codec.Decoder) (Command, error){
 	14: decode[SetRevsLimit],
 	15: decode[SetPurgedInfosLimit],
 	16: decode[CreateSpread],
+	17: decode[RaiseVersion],
 }
 
 // number returns the number of a command in commands.
@@ -72,6 +69,8 @@ func number(c Command) byte {
 		return 15
 	case CreateSpread:
 		return 16
+	case RaiseVersion:
+		return 17
 	}
 	panic(fmt.Sprintf("store: %T has no number", c))
 }
@@ -91,12 +90,12 @@ var msgpack = func() *codec.MsgpackHandle {
 	return h
 }()
 
-// Encode returns the form of e in a log: version, op id, time, the command's
-// number, the command.
+// Encode returns the form of e in a log: the lowest version that has all that is
+// in it, op id, time, the command's number, the command.
 func (e Entry) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(e.Size())
-	b.WriteByte(EntryVersion)
+	b.WriteByte(e.version())
 	b.Write(e.Op[:])
 	b.Write(u64(uint64(e.Time)))
 	b.WriteByte(number(e.Cmd))
@@ -114,8 +113,11 @@ func DecodeEntry(data []byte) (e Entry, err error) {
 	if len(data) < entryHead {
 		return e, fmt.Errorf("%w: it is short", ErrEntry)
 	}
-	if data[0] != EntryVersion {
-		return e, fmt.Errorf("%w: version %d, this program has %d", ErrEntry, data[0], EntryVersion)
+	if data[0] > EntryVersion {
+		return e, laterEntry(data[0], EntryVersion)
+	}
+	if data[0] < firstVersion {
+		return e, fmt.Errorf("%w: version %d", ErrEntry, data[0])
 	}
 	copy(e.Op[:], data[1:])
 	for _, c := range data[1+len(e.Op) : entryHead-1] {
@@ -136,6 +138,9 @@ func DecodeEntry(data []byte) (e Entry, err error) {
 	if w, ok := e.Cmd.(WriteDocs); ok && !w.valid() {
 		return e, fmt.Errorf("%w: documents that cannot be", ErrEntry)
 	}
+	if r, ok := e.Cmd.(RaiseVersion); ok && (r.Version < firstVersion || r.Version > uint64(data[0])) {
+		return e, fmt.Errorf("%w: version %d in an entry of version %d", ErrEntry, r.Version, data[0])
+	}
 	return e, nil
 }
 
@@ -143,7 +148,7 @@ func DecodeEntry(data []byte) (e Entry, err error) {
 // looked at before it is in the log for good.
 func (w WriteDocs) valid() bool {
 	for _, d := range w.Docs {
-		if w.Replicated && len(d.Path) == 0 {
+		if w.Replicated && len(d.Path) == 0 && d.Refused == nil {
 			return false
 		}
 		for _, a := range d.Atts {

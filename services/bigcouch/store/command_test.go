@@ -30,7 +30,8 @@ func entries(t testing.TB) []Entry {
 				{Att: att, Stub: true}, {Att: att, Data: []byte{}}, {Att: att, Data: []byte{0, 1, 255}}, {Att: att, Blob: BlobID{9}},
 			}},
 			{Path: []Rev{odd}},
-		}},
+			{ID: "r", Refused: &Refusal{"forbidden", "no"}},
+		}, Judged: 3},
 		WriteChunk{DB: 1, Blob: BlobID{1}, N: 2, Data: bytes.Repeat([]byte{0xc1}, 300)},
 		DropUpload{DB: 1, Blob: BlobID{1}},
 		WriteLocal{DB: 1, ID: "l", Rev: 3, Deleted: true, Body: []byte("{}")},
@@ -46,6 +47,7 @@ func entries(t testing.TB) []Entry {
 		SetRevsLimit{Name: "x", DB: 1, Limit: 5},
 		SetPurgedInfosLimit{Name: "x", DB: 1, Limit: 5},
 		CreateSpread{Database: spread},
+		RaiseVersion{Version: 2, Since: 9},
 	} {
 		list = append(list, Entry{Op: OpID{1, 2, 3}, Time: 1 << 42, Cmd: c})
 	}
@@ -83,13 +85,19 @@ func TestDecodeEntryRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raise, err := Entry{Cmd: RaiseVersion{Version: EntryVersion}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, bad := range map[string][]byte{
-		"no path": pathless,
-		"nothing": nil,
-		"short":   data[:entryHead-1],
-		"version": append([]byte{EntryVersion + 1}, data[1:]...),
-		"command": append(append([]byte{}, data[:entryHead-1]...), 0),
-		"cut":     data[:len(data)-1],
+		"raises to more than it is": append([]byte{EntryVersion - 1}, raise[1:]...),
+		"version 0":                 append([]byte{0}, data[1:]...),
+		"no path":                   pathless,
+		"nothing":                   nil,
+		"short":                     data[:entryHead-1],
+		"version":                   append([]byte{EntryVersion + 1}, data[1:]...),
+		"command":                   append(append([]byte{}, data[:entryHead-1]...), 0),
+		"cut":                       data[:len(data)-1],
 	} {
 		if _, err := DecodeEntry(bad); !errors.Is(err, ErrEntry) {
 			t.Errorf("%s: %v", name, err)

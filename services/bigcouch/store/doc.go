@@ -55,6 +55,13 @@
 // The update sequence of a database is counted by apply, one for each document
 // written; it does not depend on the log that orders the entries.
 //
+// # Versions
+//
+// Apply is the same in each program that knows the version of the shard, which is
+// part of row A: see [EntryVersion]. The version says what entries mean, the
+// format of the store where rows lie. Members that a version has added to rows
+// stand at their end, and are left out where they say nothing.
+//
 // # Damage
 //
 // Every table and log block of Pebble has a checksum. When one does not match,

@@ -86,6 +86,11 @@ var (
 	ErrDeleted    = &Refusal{"not_found", "deleted"}
 	ErrNoDatabase = &Refusal{"not_found", "Database does not exist."}
 	ErrExists     = &Refusal{"file_exists", "The database could not be created, the file already exists."}
+
+	// ErrJudged is of a list of documents of which nothing was written: by
+	// other design documents than those that there are now somebody has decided
+	// about it. It is not remembered for the operation.
+	ErrJudged = &Refusal{"service_unavailable", "The design documents change too quickly."}
 )
 
 func errMissingStub(id, name string) *Refusal {

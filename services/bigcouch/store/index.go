@@ -163,6 +163,9 @@ func (p place) indexKey(x Index, doc map[string]any, id string) []byte {
 // definitions that are gone are dropped; new ones are built when they are
 // first used.
 func (e *edit) define(d *Document) error {
+	if e.head.Version >= judgedVersion {
+		e.c.Designs++
+	}
 	ddoc := strings.TrimPrefix(d.ID, DesignPrefix)
 	var defs []indexDef
 	if !d.Deleted {

@@ -85,7 +85,14 @@ func (l *Log) SetValue(name, value []byte) error {
 }
 
 // Head returns how far the shard has come.
-func (s *Store) Head(shard uint16) (Head, error) { return source{r: s.db}.head(shard) }
+// An error is ErrVersion if it is of a version that is not known here.
+func (s *Store) Head(shard uint16) (Head, error) {
+	h, err := source{r: s.db}.head(shard)
+	if err == nil {
+		err = s.knows(shard, h)
+	}
+	return h, err
+}
 
 // Shards returns the shards that something is kept of, in their order.
 func (s *Store) Shards() ([]uint16, error) { return source{r: s.db}.shards() }

@@ -66,6 +66,7 @@ type counters struct {
 	Size               int64 // Of bodies and attachments of leaves, bytes.
 	Indexes            int
 	Purged             uint64 // Documents that were purged, counted.
+	Designs            uint64 // Changes of design documents, since version 2 of entries.
 }
 
 func (s source) counters(p place) (*counters, error) {
@@ -77,6 +78,9 @@ func (s source) counters(p place) (*counters, error) {
 	c := &counters{Docs: r.uint(), Deleted: r.uint(), Seq: r.uint(), Size: int64(r.uint()), Indexes: int(r.uint())}
 	if r.s != "" { // Rows of before purging end here.
 		c.Purged = r.uint()
+	}
+	if r.s != "" && r.err == nil {
+		c.Designs = r.uint()
 	}
 	return c, r.err
 }

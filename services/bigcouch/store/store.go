@@ -43,6 +43,10 @@ type Options struct {
 	MemTableBytes int64  // Each of two tables of recent writes.
 	Log           *slog.Logger
 
+	// EntryVersion, if above 0, is the highest version of entries that the store
+	// takes part in: for tests of clusters whose nodes are of different releases.
+	EntryVersion int
+
 	// ReadOnly changes nothing on the disk. A store that is marked as damaged
 	// opens, and Damage has what the mark says.
 	ReadOnly bool

@@ -14,6 +14,11 @@ type WriteDocs struct {
 	RevsLimit  int  // How many ancestors of a leaf are remembered.
 	Replicated bool // new_edits=false: revisions are given, not made.
 	Docs       []Doc
+
+	// Judged says which design documents have decided about the list
+	// (View.Judged). When they are others by now the answer is ErrJudged. 0:
+	// nobody had to decide, or the shard's version does not have it.
+	Judged uint64 `codec:",omitempty"`
 }
 
 // A Doc is one document to be written.
@@ -25,6 +30,11 @@ type Doc struct {
 	MustExist bool // A new edit without Rev is refused as not_found where there is no live document.
 	Body      []byte
 	Atts      []NewAtt
+
+	// Refused is why the document is not written, which is known before it is
+	// proposed: the other documents of an operation are the same whoever has
+	// decided about this one.
+	Refused *Refusal `codec:",omitempty"`
 }
 
 // A NewAtt is an attachment of a Doc. It is one of three: a Stub, which is
@@ -46,8 +56,15 @@ func (w WriteDocs) apply(b *Batch) (Result, error) {
 	if c == nil {
 		return Result{Err: ErrNoDatabase}, b.abandon(w)
 	}
+	if w.Judged > 0 && w.Judged != c.judged() {
+		return Result{Err: ErrJudged}, nil
+	}
 	var r Result
 	for i := range w.Docs {
+		if w.Docs[i].Refused != nil {
+			r.Docs = append(r.Docs, DocResult{ID: w.Docs[i].ID, Err: w.Docs[i].Refused})
+			continue
+		}
 		e := edit{Batch: b, p: p, c: c, in: &w.Docs[i], limit: w.RevsLimit}
 		rev, refusal, err := e.run(w.Replicated)
 		if err != nil {
