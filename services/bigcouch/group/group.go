@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,8 +24,9 @@ type group struct {
 	raft  *raft.Raft
 	fsm   *fsm
 	logs  *logs
-	trans *raft.NetworkTransport
-	done  chan struct{} // Closed when it ends.
+	trans *ears
+	done  chan struct{}  // Closed when it ends.
+	ends  sync.WaitGroup // What ends then.
 
 	hearing chan struct{} // Has room for one, who tells the library something.
 	began   time.Time
@@ -97,9 +99,9 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 	}
 	streams := port.Streams(shard, string(self), f.history.Load)
 	conf := raftConfig(c, self, log.With("shard", shard))
-	g.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	g.trans = &ears{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 3, Timeout: 10 * time.Second, Logger: conf.Logger,
-	})
+	}), make(chan raft.RPC), done}
 	cache, err := raft.NewLogCache(cached, g.logs)
 	if err != nil {
 		return nil, errors.Join(err, g.trans.Close())
@@ -107,6 +109,7 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 	if g.raft, err = raft.NewRaft(conf, f, cache, g.logs, f.snaps, g.trans); err != nil {
 		return nil, errors.Join(fmt.Errorf("shard %d: %w", shard, err), g.trans.Close())
 	}
+	g.ends.Go(g.trans.listen)
 	return g, nil
 }
 
@@ -143,9 +146,10 @@ func (g *group) close(handOver bool) error {
 	g.fsm.marks.end()
 	g.logs.stored.end()
 	ended := g.raft.Shutdown()
-	err := g.trans.Close() // Cuts its streams, also that to itself.
+	err := g.trans.Close() // Cuts its streams.
 	err = errors.Join(err, ended.Error())
 	g.fsm.sums.Wait()
+	g.ends.Wait()
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -94,8 +95,12 @@ func (g *group) catch(ctx context.Context, a answer) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, catchTimeout, shard.Behind(g.shard))
 	defer cancel()
-	if err := g.hear(ctx, a.Progress); err != nil {
-		return err
+	if g.concerns(a.Progress) {
+		hearing, enough := context.WithCancel(ctx)
+		var heard sync.WaitGroup
+		heard.Go(func() { g.hear(hearing, a.Progress) })
+		defer heard.Wait()
+		defer enough() // It may have come by the leader's stream.
 	}
 	return g.fsm.marks.wait(ctx, a.Index)
 }
