@@ -183,10 +183,15 @@ func (g *group) empty() (bool, error) {
 }
 
 // leader returns the node that leads as far as this one knows, "" if it does
-// not know.
+// not know. Who the library says it is counts only where it follows: see forget.
 func (g *group) leader() string {
-	_, id := g.raft.LeaderWithID()
-	return nodeOf(id)
+	switch _, id := g.raft.LeaderWithID(); g.raft.State() {
+	case raft.Leader:
+		return nodeOf(g.self)
+	case raft.Follower:
+		return nodeOf(id)
+	}
+	return ""
 }
 
 // catchUp is how long a replica that has just started may wait for the leader

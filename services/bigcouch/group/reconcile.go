@@ -28,12 +28,16 @@ func (s *Set) tend(ctx context.Context, g *group) {
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	led := uint64(0) // The term that this node is known to lead.
+	var believes belief
 	compared := time.Now()
 	for {
 		term := g.raft.CurrentTerm()
 		var err error
 		switch {
 		case g.raft.State() != raft.Leader:
+			if believes, err = g.forget(ctx, believes); err != nil {
+				break
+			}
 			if err = s.found(ctx, g); err != nil {
 				break
 			}
