@@ -34,7 +34,7 @@ func TestCandidateForgets(t *testing.T) {
 		}
 		return nil
 	})
-	b := p.server(c.said("a"), "b")
+	b := c.said("a").server(t, "b")
 	ask := raft.RequestPreVoteRequest{RPCHeader: p.head, Term: p.term + 5, LastLogIndex: p.last.Index + 1, LastLogTerm: p.term}
 	ask.ID, ask.Addr = []byte(b), []byte(b)
 	c.eventually("a lets others lead", func() error {

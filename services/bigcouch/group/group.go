@@ -125,7 +125,7 @@ func (g *group) mend() error {
 	if errors.Is(err, errNotFound) || err == nil && term > 1 {
 		return nil
 	}
-	voted, err2 := g.logs.log.Value([]byte("LastVoteTerm"))
+	voted, err2 := g.logs.log.Value(votedKey)
 	promised, err3 := g.logs.log.Value(promiseKey)
 	if err := errors.Join(err, err2, err3); err != nil || voted != "" || promised != string(g.self) {
 		return err
@@ -133,8 +133,13 @@ func (g *group) mend() error {
 	return g.logs.Set(termKey, nil)
 }
 
-// termKey is the library's key of the current term.
-var termKey = []byte("CurrentTerm")
+// Keys of the library: the current term, the term in which it voted last, and for
+// whom.
+var (
+	termKey  = []byte("CurrentTerm")
+	votedKey = []byte("LastVoteTerm")
+	voteKey  = []byte("LastVoteCand")
+)
 
 // close ends it. A leader hands over first, if there is time. States on their
 // way, in or out, are cut off, and digests given up: they may take hours.

@@ -71,6 +71,18 @@ func (c *cluster) said(on string) (s said) {
 	return s
 }
 
+// server returns the server of a node.
+func (s said) server(t testing.TB, node string) raft.ServerID {
+	t.Helper()
+	for _, m := range s.Members.Servers {
+		if strings.HasPrefix(string(m.ID), node+"@") {
+			return m.ID
+		}
+	}
+	t.Fatalf("%s is no member: %+v", node, s)
+	return ""
+}
+
 // A puppet is the leader of shard 1 that the test plays, under the name of a
 // node that is stopped, for the only one that runs.
 type puppet struct {
@@ -81,6 +93,22 @@ type puppet struct {
 	history uint64
 	term    uint64
 	last    raft.Log // Of the log of whom it leads.
+}
+
+// voice is a transport by which the test says to servers of shard 1 what another
+// of them would.
+func (c *cluster) voice(as raft.ServerID, history uint64) *raft.NetworkTransport {
+	c.t.Helper()
+	name, _, _ := strings.Cut(string(as), "@")
+	port, err := peer.New(name, maps.Clone(c.addrs), c.ca.Cert(c.t, name), c.ca.Pool, quiet())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	v := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: port.Streams(1, string(as), func() uint64 { return history }), MaxPool: 1, Timeout: 20 * time.Second, Logger: hclog.NewNullLogger(),
+	})
+	c.t.Cleanup(func() { v.Close() })
+	return v
 }
 
 // lead stops all nodes but one, waits until that has no leader, and leads it as
@@ -101,7 +129,7 @@ func (c *cluster) lead(as, whom string) *puppet {
 	})
 	s := c.said(whom)
 	p.to, p.term = s.Server, s.Term+1
-	me := p.server(s, as)
+	me := s.server(c.t, as)
 	p.head = raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(me), Addr: []byte(me)}
 	l := c.nodes[whom].store.Log(1)
 	_, last, err := l.Bounds()
@@ -110,28 +138,9 @@ func (c *cluster) lead(as, whom string) *puppet {
 		c.t.Fatal(err)
 	}
 	p.last = raft.Log{Index: last, Term: binary.BigEndian.Uint64(row[1:])}
-	port, err := peer.New(as, maps.Clone(c.addrs), c.ca.Cert(c.t, as), c.ca.Pool, quiet())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	p.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: port.Streams(1, string(me), func() uint64 { return p.history }), MaxPool: 1, Timeout: 20 * time.Second, Logger: hclog.NewNullLogger(),
-	})
-	c.t.Cleanup(func() { p.trans.Close() })
+	p.trans = c.voice(me, p.history)
 	p.beat()
 	return p
-}
-
-// server returns the server of a node.
-func (p *puppet) server(s said, node string) raft.ServerID {
-	p.t.Helper()
-	for _, m := range s.Members.Servers {
-		if strings.HasPrefix(string(m.ID), node+"@") {
-			return m.ID
-		}
-	}
-	p.t.Fatalf("%s is no member: %+v", node, s)
-	return ""
 }
 
 // beat says that it leads.

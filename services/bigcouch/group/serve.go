@@ -158,7 +158,7 @@ func (s *Set) serveStatus(n uint16, _ *http.Request) (any, error) {
 func (s *Set) status(g *group) (status, error) {
 	st := status{
 		Server: s.self, State: g.raft.State().String(), Leader: g.leader(), Term: g.raft.CurrentTerm(), Commit: g.raft.CommitIndex(),
-		Applied: g.fsm.marks.now(), History: g.fsm.history.Load(), Ready: g.ready(), Members: *g.fsm.members.Load(),
+		Applied: g.fsm.marks.now(), History: g.fsm.history.Load(), Ready: g.ready(), Members: g.fsm.members.Load().Configuration,
 	}
 	index, sum, ok, err := s.store.Digest(g.shard)
 	if ok {
