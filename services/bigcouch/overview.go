@@ -121,13 +121,15 @@ func (o *Overview) judge() {
 	if o.Full {
 		problem("The disk is full: writes are refused. Make space.")
 	}
-	var headless, copied, silent, behind []string
+	var headless, late, copied, silent, behind []string
 	for _, s := range o.Shards {
 		n := strconv.Itoa(int(s.Shard))
 		switch {
 		case s.State == "elsewhere" || s.State == "alone":
 		case s.Leader == "":
 			headless = append(headless, n)
+		case s.Instead != "":
+			late = append(late, n)
 		case !s.Ready:
 			copied = append(copied, n)
 		case s.Silent > maxSilence:
@@ -141,6 +143,7 @@ func (o *Overview) judge() {
 		what   string
 	}{
 		{headless, "no leader: writes are refused until a majority of the nodes can be reached"},
+		{late, "not up to date here: other nodes are asked instead"},
 		{copied, "not up to date here, and still being copied"},
 		{silent, "their leader has not been heard of for a while"},
 		{behind, "far behind here"},

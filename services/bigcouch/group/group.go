@@ -31,6 +31,9 @@ type group struct {
 	hearing chan struct{} // Has room for one, who tells the library something.
 	began   time.Time
 	fit     atomic.Bool // Has been ready.
+
+	owed  watermark              // Index of the last write that was acknowledged before it was here.
+	other atomic.Pointer[string] // Who is to be asked instead of this node, if anybody.
 }
 
 // serverID returns the name of a store of a node in raft configurations.
@@ -203,9 +206,12 @@ func (g *group) leader() string {
 // to bring it up to date before it serves what it has.
 const catchUp = 10 * time.Second
 
-// ready reports whether this replica may be read. Once it was it stays so, as
-// long as it is a member.
-func (g *group) ready() bool {
+// ready reports whether this replica is to be read.
+func (g *group) ready() bool { return g.fits() && g.better() == "" }
+
+// fits reports whether this replica may be read. Once it could it may, as long as
+// it is a member.
+func (g *group) fits() bool {
 	if _, ok := g.member(); !ok {
 		return false
 	}

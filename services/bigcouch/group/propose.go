@@ -33,8 +33,10 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 		return 0, store.Result{}, err
 	}
 	var a answer
+	var leader string
 	err = s.atLeader(ctx, shardNo, quorumTimeout, func(ctx context.Context, node string) error {
 		var err error
+		leader = node
 		if node == s.cfg.Self {
 			a, err = s.propose(shardNo, data)
 		} else {
@@ -46,9 +48,10 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 		return 0, store.Result{}, err
 	}
 	if g := s.group(shardNo); g != nil && g.holds() {
-		// Who has left the shard meanwhile reads elsewhere what he wrote.
-		if err := g.catch(ctx, a); err != nil && !errors.Is(err, errEnded) {
-			return 0, store.Result{}, err
+		// What came of it is known. Who has left the shard meanwhile, or does not
+		// come to have it in time, has it read elsewhere.
+		if s.Owes(shardNo) || g.catch(ctx, a) != nil {
+			g.owe(a.Index, leader)
 		}
 	}
 	return a.Index, a.Result, nil

@@ -31,6 +31,7 @@ func (s *Set) tend(ctx context.Context, g *group) {
 	var believes belief
 	compared := time.Now()
 	for {
+		s.judge(ctx, g)
 		term := g.raft.CurrentTerm()
 		var err error
 		switch {

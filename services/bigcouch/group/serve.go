@@ -176,6 +176,7 @@ type Status struct {
 	Lag     uint64   `json:"lag"`              // Entries that this node knows to be committed and has not applied.
 	Silent  float64  `json:"silent,omitempty"` // Seconds since this node last heard of the leader, if it is not that.
 	Ready   bool     `json:"ready"`
+	Instead string   `json:"instead,omitempty"` // Node that is asked instead, since this one is late.
 	Voters  []string `json:"voters"`
 	Others  []string `json:"nonvoters,omitempty"`
 	Wanted  []string `json:"wanted"` // Voters of the table.
@@ -192,6 +193,7 @@ func (s *Set) Statuses() []Status {
 		}
 		st := &list[i]
 		st.State, st.Leader, st.Applied, st.Ready = g.raft.State().String(), g.leader(), g.fsm.marks.now(), g.ready()
+		st.Instead = g.better()
 		if need, err := g.logs.reaches(g.raft.CommitIndex()); err == nil && need > st.Applied {
 			st.Lag = need - st.Applied
 		}
