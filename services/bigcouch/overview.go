@@ -126,6 +126,9 @@ func (o *Overview) judge() {
 		n := strconv.Itoa(int(s.Shard))
 		switch {
 		case s.State == "elsewhere" || s.State == "alone":
+		case s.Unbegun != "":
+			problem("Shard %s is not founded: %s. If whom it is promised to never comes back with what is on his disk, "+
+				"stop each node that says so, run leapd couch recover --release there, and start it.", n, s.Unbegun)
 		case s.Leader == "":
 			headless = append(headless, n)
 		case s.Instead != "":

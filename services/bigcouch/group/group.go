@@ -32,6 +32,8 @@ type group struct {
 	began   time.Time
 	fit     atomic.Bool // Has been ready.
 
+	obstacle atomic.Pointer[string] // Why the shard is not founded, nil if it is.
+
 	owed  watermark              // Index of the last write that was acknowledged before it was here.
 	other atomic.Pointer[string] // Who is to be asked instead of this node, if anybody.
 }

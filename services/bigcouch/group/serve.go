@@ -177,6 +177,7 @@ type Status struct {
 	Silent  float64  `json:"silent,omitempty"` // Seconds since this node last heard of the leader, if it is not that.
 	Ready   bool     `json:"ready"`
 	Instead string   `json:"instead,omitempty"` // Node that is asked instead, since this one is late.
+	Unbegun string   `json:"unbegun,omitempty"` // Why the shard is not founded, as far as this node knows.
 	Voters  []string `json:"voters"`
 	Others  []string `json:"nonvoters,omitempty"`
 	Wanted  []string `json:"wanted"` // Voters of the table.
@@ -194,6 +195,9 @@ func (s *Set) Statuses() []Status {
 		st := &list[i]
 		st.State, st.Leader, st.Applied, st.Ready = g.raft.State().String(), g.leader(), g.fsm.marks.now(), g.ready()
 		st.Instead = g.better()
+		if why := g.obstacle.Load(); why != nil {
+			st.Unbegun = *why
+		}
 		if need, err := g.logs.reaches(g.raft.CommitIndex()); err == nil && need > st.Applied {
 			st.Lag = need - st.Applied
 		}
