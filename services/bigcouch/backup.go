@@ -66,7 +66,7 @@ func (c *call) manifest() backup.Manifest {
 	ctx, cancel := context.WithTimeout(c.ctx(), freshTimeout)
 	defer cancel()
 	for i := range uint16(m.Total) {
-		if c.engine.set != nil && !c.engine.set.Ready(i) {
+		if set := c.engine.set; set != nil && !set.Ready(i) && !set.Late(i) {
 			continue
 		}
 		if c.engine.log.Barrier(ctx, i) != nil {

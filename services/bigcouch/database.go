@@ -27,18 +27,48 @@ func (c *call) welcome() error {
 	return nil
 }
 
-// up says whether a load balancer may send requests here.
+// up says whether a load balancer may send requests here: not while this node
+// does not know what there is, or another one does and this one is late, nor when
+// none of its shards has a leader. It says which of them have none.
 func (c *call) up() error {
+	said := struct {
+		Status   string   `json:"status"`
+		NoLeader []uint16 `json:"no_leader,omitempty"`
+		Late     []uint16 `json:"late,omitempty"`
+	}{Status: "ok"}
+	set := c.engine.set
 	select {
 	case <-c.stopping:
-		c.reply(http.StatusNotFound, map[string]string{"status": "stopping"})
+		said.Status = "stopping"
 	default:
-		if c.engine.set != nil && !c.engine.set.Ready(store.CatalogueShard) {
-			c.reply(http.StatusNotFound, map[string]string{"status": "starting"})
-			return nil
+		switch {
+		case set == nil:
+		case set.Late(store.CatalogueShard):
+			said.Status = "late"
+		case !set.Ready(store.CatalogueShard):
+			said.Status = "starting"
+		case set.Leaderless():
+			said.Status = "no_leader"
 		}
-		c.reply(http.StatusOK, map[string]string{"status": "ok"})
 	}
+	if set != nil && said.Status != "stopping" {
+		for _, s := range set.Statuses() {
+			if s.State == "elsewhere" {
+				continue
+			}
+			if s.Leader == "" {
+				said.NoLeader = append(said.NoLeader, s.Shard)
+			}
+			if s.Instead != "" {
+				said.Late = append(said.Late, s.Shard)
+			}
+		}
+	}
+	status := http.StatusOK
+	if said.Status != "ok" {
+		status = http.StatusNotFound
+	}
+	c.reply(status, said)
 	return nil
 }
 

@@ -121,13 +121,18 @@ func (o *Overview) judge() {
 	if o.Full {
 		problem("The disk is full: writes are refused. Make space.")
 	}
-	var headless, copied, silent, behind []string
+	var headless, late, copied, silent, behind []string
 	for _, s := range o.Shards {
 		n := strconv.Itoa(int(s.Shard))
 		switch {
 		case s.State == "elsewhere" || s.State == "alone":
+		case s.Unbegun != "":
+			problem("Shard %s is not founded: %s. If whom it is promised to never comes back with what is on his disk, "+
+				"stop each node that says so, run leapd couch recover --release there, and start it.", n, s.Unbegun)
 		case s.Leader == "":
 			headless = append(headless, n)
+		case s.Instead != "":
+			late = append(late, n)
 		case !s.Ready:
 			copied = append(copied, n)
 		case s.Silent > maxSilence:
@@ -141,6 +146,7 @@ func (o *Overview) judge() {
 		what   string
 	}{
 		{headless, "no leader: writes are refused until a majority of the nodes can be reached"},
+		{late, "not up to date here: other nodes are asked instead"},
 		{copied, "not up to date here, and still being copied"},
 		{silent, "their leader has not been heard of for a while"},
 		{behind, "far behind here"},

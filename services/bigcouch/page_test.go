@@ -79,6 +79,6 @@ func TestStatusPageOfCluster(t *testing.T) {
 		}
 	})
 	poll(t, func() bool {
-		return strings.Contains(a.admin(200, "GET", "/_node/_local/_page", "").body, ": no leader: writes are refused")
+		return strings.Contains(a.admin(200, "GET", "/_node/_local/_page", "").body, "Shards 0, 1, 2, 3, 4, 5, 6, 7, 8: no leader")
 	})
 }

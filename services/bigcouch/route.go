@@ -93,7 +93,7 @@ func (c *call) route() error {
 	if c.path[0] == "_scheduler" {
 		return c.dispatch(method{"GET", (*call).scheduler})
 	}
-	if c.fresh() { // Also who may do it: a security object may have been changed elsewhere.
+	if c.fresh() || c.engine.set != nil && c.engine.set.Owes(store.CatalogueShard) { // Also who may do it: a security object may have been changed elsewhere.
 		if err := c.engine.log.Barrier(c.ctx(), store.CatalogueShard); err != nil {
 			return err
 		}

@@ -131,6 +131,7 @@ func TestCouchOperations(t *testing.T) {
 	end()
 	wants(t, d.couch(0, "verify", "--config", d.file), "1 databases, 5 documents")
 	wants(t, d.couch(0, "recover", "--config", d.file), "nothing was changed", "this node by itself")
+	wants(t, d.couch(125, "recover", "--config", d.file, "--release"), "by itself has promised nothing")
 	wants(t, d.couch(0, "recover", "--config", d.file, "--yes"), "before-recover", "next: ")
 	wants(t, d.couch(125, "restore", "--config", d.file, "--from", place, "--identity", key), "move the directory away")
 

@@ -87,7 +87,7 @@ func stopped(err error) error {
 func couchRecoverCommand() *cobra.Command {
 	var config string
 	var shards []uint
-	var yes, asJSON bool
+	var yes, asJSON, promises bool
 	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Go on with one node after a majority is lost for good",
@@ -106,12 +106,28 @@ func couchRecoverCommand() *cobra.Command {
 4. Start the survivor, then the others: they copy from it. Clients that follow
    changes begin anew.
 
-With a configuration without a cluster the node goes on by itself.`,
+With a configuration without a cluster the node goes on by itself.
+
+With --release it is about shards that are not founded yet, since they are promised
+to a node that was lost before it could found them, and now the placement has
+another in its place. (A node that comes back wiped, under its name, needs none of
+this.) The nodes that wait say so in "leapd couch status". Stop each of them, run
+this command with --release, and with --yes, and start it.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := readDatabase(config)
 			if err != nil {
 				return err
+			}
+			var only []uint16
+			for _, n := range shards {
+				if n > 1<<16-1 {
+					return mistake(cmd, fmt.Errorf("no such shard: %d", n))
+				}
+				only = append(only, uint16(n))
+			}
+			if promises {
+				return couchRelease(cmd, cfg, only, yes, asJSON)
 			}
 			if !yes {
 				list, err := bigcouch.Survey(cfg, commandLog(cmd))
@@ -126,13 +142,6 @@ With a configuration without a cluster the node goes on by itself.`,
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "nothing was changed: compare this with the other nodes that are left, and run it with --yes on the survivor")
 				return nil
-			}
-			var only []uint16
-			for _, n := range shards {
-				if n > 1<<16-1 {
-					return mistake(cmd, fmt.Errorf("no such shard: %d", n))
-				}
-				only = append(only, uint16(n))
 			}
 			done, err := bigcouch.Recover(cfg, only, commandLog(cmd))
 			if err != nil {
@@ -153,6 +162,7 @@ next: empty the directories of all other nodes, start this node, then the others
 	}
 	cmd.Flags().StringVar(&config, "config", defaultConfig, "configuration `file` of the database")
 	cmd.Flags().UintSliceVar(&shards, "shards", nil, "`numbers` of the shards, with commas (default all that the node has)")
+	cmd.Flags().BoolVar(&promises, "release", false, "take back promises of shards to a founder who is gone for good")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

@@ -27,7 +27,9 @@
 // carry one op id: an attempt whose outcome is unknown is repeated and has the
 // answer of the first. The answer is given when the leader has applied the
 // entry, and, where the node that asked holds the shard, when that has too: who
-// writes and then reads on one node reads what he wrote.
+// writes and then reads on one node reads what he wrote. A replica that does not
+// come to have it within six seconds is late: the answer is given, and the shard
+// read elsewhere (late.go).
 //
 // # Reading
 //
@@ -37,7 +39,8 @@
 // then. A replica that was just started is not read until it has what its leader
 // says is committed, be that leader itself. After ten seconds it is read as it
 // is, however old, since its leader may be out of reach; and once it was read it
-// is read as long as it is a member ([Set.Ready]).
+// is read as long as it is a member ([Set.Ready]), unless it is late and another
+// node can be asked that is not.
 //
 // # Releases
 //

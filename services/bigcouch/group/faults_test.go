@@ -150,6 +150,9 @@ func TestMove(t *testing.T) {
 			}
 			return nil
 		})
+		if term, err := c.nodes[n].store.Log(1).Value([]byte("CurrentTerm")); err != nil || term == "" {
+			t.Errorf("%s does not remember what it voted: %q, %v", n, term, err)
+		}
 	}
 }
 

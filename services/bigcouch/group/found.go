@@ -39,8 +39,11 @@ const (
 
 // vouch says that this node has nothing of a shard, and promises it to a
 // founder, durably, unless it was promised to another. A node that is not to
-// hold the shard promises nothing.
-func (s *Set) vouch(n uint16, founder vouching) (vouching, error) {
+// hold the shard promises nothing. A node that asks, by, under another server's
+// name than it was promised to says that it is not that one any more, but was
+// wiped: what it was promised then is void. Had it founded the shard, those whose
+// votes it would have needed had something of it.
+func (s *Set) vouch(n uint16, founder vouching, by string) (vouching, error) {
 	s.vouching.Lock() // Of two founders who ask at once the second must see what the first was told.
 	defer s.vouching.Unlock()
 	h, err := s.store.Head(n)
@@ -65,7 +68,7 @@ func (s *Set) vouch(n uint16, founder vouching) (vouching, error) {
 	if err != nil {
 		return vouching{}, err
 	}
-	if promised != "" && promised != string(founder.Server) {
+	if promised != "" && promised != string(founder.Server) && (nodeOf(raft.ServerID(promised)) != by || nodeOf(founder.Server) != by) {
 		return vouching{}, fmt.Errorf("%w: it is promised to %s", errRefused, promised)
 	}
 	switch founder.Step {
@@ -108,7 +111,7 @@ func (s *Set) step(ctx context.Context, n uint16, what string) (map[string]raft.
 				stores[node] = s.self
 				continue
 			}
-			v, err = s.vouch(n, question)
+			v, err = s.vouch(n, question, s.cfg.Self)
 		} else {
 			ctx, cancel := context.WithTimeout(ctx, askTimeout)
 			err = s.askOf(ctx, http.MethodPost, node, n, "/vouch", body, &v)
@@ -132,22 +135,28 @@ func (s *Set) serveVouch(n uint16, r *http.Request) (any, error) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		return nil, err
 	}
-	return s.vouch(n, v)
+	by, err := s.port.NodeOf(r)
+	if err != nil {
+		by = "" // Then it is no node that speaks for itself.
+	}
+	return s.vouch(n, v, by)
 }
 
 // found begins a shard that nobody has anything of, with all the voters of the
 // table. Only the first of them does it, and only when all the others vouch.
 func (s *Set) found(ctx context.Context, g *group) error {
-	voters := s.cfg.Voters[g.shard]
-	if voters[0] != s.cfg.Self {
-		return nil
-	}
 	empty, err := g.empty()
 	if err != nil || !empty {
+		g.obstacle.Store(nil)
 		return err
+	}
+	voters := s.cfg.Voters[g.shard]
+	if voters[0] != s.cfg.Self {
+		return g.awaited()
 	}
 	stores, err := s.vouched(ctx, g.shard)
 	if err != nil {
+		g.obstacle.Store(new(err.Error()))
 		return err
 	}
 	var c raft.Configuration

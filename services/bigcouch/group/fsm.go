@@ -22,7 +22,7 @@ type fsm struct {
 	log     *slog.Logger
 	fail    func(error) // The node cannot go on.
 	marks   watermark
-	members atomic.Pointer[raft.Configuration] // As of what is applied.
+	members atomic.Pointer[members] // As of what is applied.
 	history atomic.Uint64
 	version atomic.Uint64 // Of entries, likewise.
 	stored  *watermark    // Of the log.
@@ -35,6 +35,12 @@ var (
 	_ raft.BatchingFSM        = (*fsm)(nil)
 	_ raft.ConfigurationStore = (*fsm)(nil)
 )
+
+// members are who holds a shard, and since which index of its log.
+type members struct {
+	raft.Configuration
+	since uint64
+}
 
 // applied is what Apply returns to who has proposed.
 type applied struct {
@@ -60,11 +66,11 @@ func (f *fsm) reload() error {
 }
 
 func (f *fsm) arrived(h store.Head) {
-	var c raft.Configuration
+	m := members{since: h.Since}
 	if len(h.Members) > 0 {
-		c = raft.DecodeConfiguration(h.Members)
+		m.Configuration = raft.DecodeConfiguration(h.Members)
 	}
-	f.members.Store(&c)
+	f.members.Store(&m)
 	f.history.Store(h.History)
 	f.version.Store(h.Version)
 	f.marks.reach(h.Index)

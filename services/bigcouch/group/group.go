@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,12 +24,18 @@ type group struct {
 	raft  *raft.Raft
 	fsm   *fsm
 	logs  *logs
-	trans *raft.NetworkTransport
-	done  chan struct{} // Closed when it ends.
+	trans *ears
+	done  chan struct{}  // Closed when it ends.
+	ends  sync.WaitGroup // What ends then.
 
 	hearing chan struct{} // Has room for one, who tells the library something.
 	began   time.Time
 	fit     atomic.Bool // Has been ready.
+
+	obstacle atomic.Pointer[string] // Why the shard is not founded, nil if it is.
+
+	owed  watermark              // Index of the last write that was acknowledged before it was here.
+	other atomic.Pointer[string] // Who is to be asked instead of this node, if anybody.
 }
 
 // serverID returns the name of a store of a node in raft configurations.
@@ -97,9 +104,9 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 	}
 	streams := port.Streams(shard, string(self), f.history.Load)
 	conf := raftConfig(c, self, log.With("shard", shard))
-	g.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	g.trans = &ears{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 3, Timeout: 10 * time.Second, Logger: conf.Logger,
-	})
+	}), make(chan raft.RPC), done}
 	cache, err := raft.NewLogCache(cached, g.logs)
 	if err != nil {
 		return nil, errors.Join(err, g.trans.Close())
@@ -107,6 +114,7 @@ func open(c Config, st *store.Store, port *peer.Port, shard uint16, self raft.Se
 	if g.raft, err = raft.NewRaft(conf, f, cache, g.logs, f.snaps, g.trans); err != nil {
 		return nil, errors.Join(fmt.Errorf("shard %d: %w", shard, err), g.trans.Close())
 	}
+	g.ends.Go(g.trans.listen)
 	return g, nil
 }
 
@@ -122,7 +130,7 @@ func (g *group) mend() error {
 	if errors.Is(err, errNotFound) || err == nil && term > 1 {
 		return nil
 	}
-	voted, err2 := g.logs.log.Value([]byte("LastVoteTerm"))
+	voted, err2 := g.logs.log.Value(votedKey)
 	promised, err3 := g.logs.log.Value(promiseKey)
 	if err := errors.Join(err, err2, err3); err != nil || voted != "" || promised != string(g.self) {
 		return err
@@ -130,8 +138,13 @@ func (g *group) mend() error {
 	return g.logs.Set(termKey, nil)
 }
 
-// termKey is the library's key of the current term.
-var termKey = []byte("CurrentTerm")
+// Keys of the library: the current term, the term in which it voted last, and for
+// whom.
+var (
+	termKey  = []byte("CurrentTerm")
+	votedKey = []byte("LastVoteTerm")
+	voteKey  = []byte("LastVoteCand")
+)
 
 // close ends it. A leader hands over first, if there is time. States on their
 // way, in or out, are cut off, and digests given up: they may take hours.
@@ -143,9 +156,10 @@ func (g *group) close(handOver bool) error {
 	g.fsm.marks.end()
 	g.logs.stored.end()
 	ended := g.raft.Shutdown()
-	err := g.trans.Close() // Cuts its streams, also that to itself.
+	err := g.trans.Close() // Cuts its streams.
 	err = errors.Join(err, ended.Error())
 	g.fsm.sums.Wait()
+	g.ends.Wait()
 	return err
 }
 
@@ -179,19 +193,27 @@ func (g *group) empty() (bool, error) {
 }
 
 // leader returns the node that leads as far as this one knows, "" if it does
-// not know.
+// not know. Who the library says it is counts only where it follows: see forget.
 func (g *group) leader() string {
-	_, id := g.raft.LeaderWithID()
-	return nodeOf(id)
+	switch _, id := g.raft.LeaderWithID(); g.raft.State() {
+	case raft.Leader:
+		return nodeOf(g.self)
+	case raft.Follower:
+		return nodeOf(id)
+	}
+	return ""
 }
 
 // catchUp is how long a replica that has just started may wait for the leader
 // to bring it up to date before it serves what it has.
 const catchUp = 10 * time.Second
 
-// ready reports whether this replica may be read. Once it was it stays so, as
-// long as it is a member.
-func (g *group) ready() bool {
+// ready reports whether this replica is to be read.
+func (g *group) ready() bool { return g.fits() && g.better() == "" }
+
+// fits reports whether this replica may be read. Once it could it may, as long as
+// it is a member.
+func (g *group) fits() bool {
 	if _, ok := g.member(); !ok {
 		return false
 	}

@@ -27,30 +27,33 @@ func (g *group) progress(term, commit uint64) *progress {
 }
 
 // hear tells the library what the leader says. It may not want to hear it: the
-// next message of the leader's stream says it again. An error is that of ctx.
-func (g *group) hear(ctx context.Context, p *progress) error {
-	// Another history, or a leader of an earlier release, which says nothing.
-	if p == nil || p.History == 0 || p.History != g.fsm.history.Load() || p.Leader == g.self {
-		return nil
-	}
-	if err := g.logs.stored.wait(ctx, p.Commit); err != nil {
-		return err
+// next message of the leader's stream says it again. What the leader says is
+// trusted as far as its stream is, if it is whom this node follows in this term:
+// the library compares the entry, and takes nothing for committed that is not
+// here. It ends with ctx.
+func (g *group) hear(ctx context.Context, p *progress) {
+	if g.logs.stored.wait(ctx, p.Commit) != nil {
+		return
 	}
 	select {
 	case g.hearing <- struct{}{}:
 		defer func() { <-g.hearing }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return
 	}
-	if g.raft.CommitIndex() >= p.Commit {
-		return nil
+	if _, leader := g.raft.LeaderWithID(); leader != p.Leader || g.raft.CurrentTerm() != p.Term || g.raft.CommitIndex() >= p.Commit {
+		return
 	}
-	req := raft.AppendEntriesRequest{
+	_ = g.trans.tell(ctx, &raft.AppendEntriesRequest{ // Said above.
 		RPCHeader: raft.RPCHeader{
 			ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(p.Leader), Addr: g.trans.EncodePeer(p.Leader, raft.ServerAddress(p.Leader)),
 		},
 		Term: p.Term, PrevLogEntry: p.Commit, PrevLogTerm: p.Term, LeaderCommitIndex: p.Commit,
-	}
-	_ = g.trans.AppendEntries(g.self, raft.ServerAddress(g.self), &req, new(raft.AppendEntriesResponse)) // Said above.
-	return nil
+	})
+}
+
+// concerns reports whether what a leader says is of this node's log, and is not
+// its own. A leader of an earlier release says nothing.
+func (g *group) concerns(p *progress) bool {
+	return p != nil && p.History != 0 && p.History == g.fsm.history.Load() && p.Leader != g.self
 }

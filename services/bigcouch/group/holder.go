@@ -33,7 +33,7 @@ func (s *Set) Holder(ctx context.Context, n uint16) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, holderTimeout)
 	defer cancel()
 	for {
-		node := s.seek(ctx, n, known.node)
+		node := s.seek(ctx, n, known.node, func(st status) bool { return st.Ready })
 		if node != "" {
 			s.mu.Lock()
 			s.holders[n] = holder{node, time.Now().Add(holderLife)}
@@ -58,8 +58,9 @@ func (s *Set) Lost(n uint16, node string) {
 }
 
 // seek asks the voters of the table, and then, since the table may be ahead of
-// what is true, all others. The one that was it before comes first.
-func (s *Set) seek(ctx context.Context, n uint16, before string) string {
+// what is true, all others, and returns one whose status fits. The one that was it
+// before comes first.
+func (s *Set) seek(ctx context.Context, n uint16, before string, fits func(status) bool) string {
 	others := slices.DeleteFunc(slices.Clone(s.cfg.Nodes), func(node string) bool { return s.cfg.votes(n, node) })
 	for _, nodes := range [][]string{{before}, s.cfg.Voters[n], others} {
 		found := make(chan string, len(nodes))
@@ -70,7 +71,7 @@ func (s *Set) seek(ctx context.Context, n uint16, before string) string {
 			}
 			asked++
 			s.asking.Go(func() {
-				if st, err := s.askStatus(ctx, node, n); err != nil || !st.Ready {
+				if st, err := s.askStatus(ctx, node, n); err != nil || !fits(st) {
 					node = ""
 				}
 				found <- node

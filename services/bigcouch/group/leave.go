@@ -31,7 +31,7 @@ func (s *Set) confirmed(ctx context.Context, n uint16) (m membership, err error)
 	if err := g.fsm.marks.wait(ctx, a.Index); err != nil {
 		return m, err
 	}
-	return membership{g.fsm.history.Load(), *g.fsm.members.Load()}, nil
+	return membership{g.fsm.history.Load(), g.fsm.members.Load().Configuration}, nil
 }
 
 // leave drops what this node has of a shard that the table gives to others, once
@@ -40,7 +40,9 @@ func (s *Set) confirmed(ctx context.Context, n uint16) (m membership, err error)
 // an error with that means that the node cannot go on.
 //
 // The table of the others may want this store back at any time: should it have
-// been told anything since it asked, it may have a vote that counts, and stays.
+// been told anything since it asked, or have voted, it may have a vote that
+// counts, and stays. What it has voted it remembers also when it has left: it
+// votes in no term twice.
 func (s *Set) leave(ctx context.Context, g *group) (*group, error) {
 	if s.cfg.holds(g.shard, s.cfg.Self) {
 		return g, nil
@@ -97,11 +99,18 @@ func (s *Set) released(ctx context.Context, g *group) (bool, error) {
 }
 
 // A trace is what a group leaves behind on this node whenever it is told
-// something.
-type trace struct{ last, applied uint64 }
+// something, or promises something.
+type trace struct {
+	last, applied     uint64
+	term, voted, vote string // As the library keeps them.
+}
 
 func (g *group) trace() (t trace, err error) {
-	t.last, err = g.logs.LastIndex()
+	var errs [4]error
+	t.last, errs[0] = g.logs.LastIndex()
 	t.applied = g.fsm.marks.now()
-	return t, err
+	t.term, errs[1] = g.logs.log.Value(termKey)
+	t.voted, errs[2] = g.logs.log.Value(votedKey)
+	t.vote, errs[3] = g.logs.log.Value(voteKey)
+	return t, errors.Join(errs[:]...)
 }

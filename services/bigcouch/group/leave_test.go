@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"leap.example/services/bigcouch/peer"
+	"leap.example/services/bigcouch/store"
 )
 
 // ask sends a request to a node as its peers do.
@@ -94,6 +97,19 @@ func TestStaying(t *testing.T) {
 			}
 			return fmt.Sprintf(`{"history":%d,`+without, history)
 		},
+		"voted meanwhile": func(c *cluster, history uint64, r *http.Request) string {
+			if !strings.HasSuffix(r.URL.Path, "/members") {
+				return ""
+			}
+			a := c.said("a")
+			me, to := a.server(c.t, "c"), a.server(c.t, "a")
+			ask := raft.RequestVoteRequest{
+				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(me), Addr: []byte(me)},
+				Term:      a.Term + 1, LastLogIndex: 1 << 40, LastLogTerm: a.Term + 1, LeadershipTransfer: true,
+			}
+			_ = c.voice(me, history).RequestVote(to, raft.ServerAddress(to), &ask, new(raft.RequestVoteResponse)) // What comes of it is seen below.
+			return fmt.Sprintf(`{"history":%d,`+without, history)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,6 +148,54 @@ func TestStaying(t *testing.T) {
 			c.eventually("a still follows", func() error { return c.has("a", "later") })
 			c.equal("b", 3)
 		})
+	}
+}
+
+// A node that was removed from a shard and added again gets no vote for what it
+// had before: it has to know that it is a member.
+func TestAddedAgain(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, abc(), "a", "b", "c")
+	c.start("a", "b", "c")
+	c.open("a")
+	c.write("a", "d")
+	c.equal("a", 3)
+	history, before := c.history("c"), c.said("c")
+	c.stop("c")
+	var asked atomic.Int64
+	c.pretend("c", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/server"):
+			fmt.Fprintf(w, `{"server":%q,"entry":%d}`, before.Server, store.EntryVersion)
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/shards/1"):
+			asked.Add(1)
+			fmt.Fprintf(w, `{"server":%q,"ready":true,"history":%d,"applied":%d,"leader":"a"}`, before.Server, history, before.Applied)
+		default:
+			http.Error(w, "not here", http.StatusServiceUnavailable)
+		}
+	}))
+	for _, voters := range [][]string{{"a", "b"}, {"a", "b", "c"}} {
+		for _, n := range []string{"a", "b"} {
+			c.stop(n)
+			c.place = [][]string{{"a", "b", "c"}, voters}
+			c.start(n)
+		}
+		c.eventually("c is removed, or added", func() error {
+			if st := c.nodes["a"].set.Statuses()[1]; len(st.Voters) != 2 || len(st.Others) != len(voters)-2 {
+				return fmt.Errorf("%+v", st)
+			}
+			return nil
+		})
+	}
+	from := asked.Load()
+	c.eventually("c is asked", func() error {
+		if n := asked.Load() - from; n < 4 {
+			return fmt.Errorf("%d times", n)
+		}
+		return nil
+	})
+	if st := c.nodes["a"].set.Statuses()[1]; len(st.Voters) != 2 {
+		t.Errorf("a vote for what c was: %+v", st)
 	}
 }
 

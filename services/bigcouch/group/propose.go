@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -32,7 +33,9 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 		return 0, store.Result{}, err
 	}
 	var a answer
+	var leader string
 	err = s.atLeader(ctx, shardNo, quorumTimeout, func(ctx context.Context, node string) error {
+		leader = node
 		err := s.accepts(shardNo, data)
 		if err != nil {
 			return err
@@ -48,9 +51,10 @@ func (s *Set) Propose(ctx context.Context, shardNo uint16, e store.Entry) (uint6
 		return 0, store.Result{}, err
 	}
 	if g := s.group(shardNo); g != nil && g.holds() {
-		// Who has left the shard meanwhile reads elsewhere what he wrote.
-		if err := g.catch(ctx, a); err != nil && !errors.Is(err, errEnded) {
-			return 0, store.Result{}, err
+		// What came of it is known. Who has left the shard meanwhile, or does not
+		// come to have it in time, has it read elsewhere.
+		if s.Owes(shardNo) || g.catch(ctx, a) != nil {
+			g.owe(a.Index, leader)
 		}
 	}
 	return a.Index, a.Result, nil
@@ -97,8 +101,12 @@ func (g *group) catch(ctx context.Context, a answer) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, catchTimeout, shard.Behind(g.shard))
 	defer cancel()
-	if err := g.hear(ctx, a.Progress); err != nil {
-		return err
+	if g.concerns(a.Progress) {
+		hearing, enough := context.WithCancel(ctx)
+		var heard sync.WaitGroup
+		heard.Go(func() { g.hear(hearing, a.Progress) })
+		defer heard.Wait()
+		defer enough() // It may have come by the leader's stream.
 	}
 	return g.fsm.marks.wait(ctx, a.Index)
 }

@@ -28,12 +28,17 @@ func (s *Set) tend(ctx context.Context, g *group) {
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	led := uint64(0) // The term that this node is known to lead.
+	var believes belief
 	compared := time.Now()
 	for {
+		s.judge(ctx, g)
 		term := g.raft.CurrentTerm()
 		var err error
 		switch {
 		case g.raft.State() != raft.Leader:
+			if believes, err = g.forget(ctx, believes); err != nil {
+				break
+			}
 			if err = s.found(ctx, g); err != nil {
 				break
 			}
@@ -83,15 +88,11 @@ func (s *Set) begin(ctx context.Context, g *group) error {
 // change makes the next change that brings the group nearer to the table, if
 // there is one. It may be stopped anywhere and begin anew: it only compares.
 func (s *Set) change(ctx context.Context, g *group) error {
-	f := g.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return err
-	}
-	have, at := f.Configuration().Servers, f.Index()
+	now := g.fsm.members.Load()       // The library does not say since when the members are what they are.
 	nodes := map[string]serverOf{}    // That answer.
 	ids := map[string]raft.ServerID{} // Of those that know the shard's version of entries.
 	for _, node := range s.cfg.Nodes {
-		if s.cfg.holds(g.shard, node) || slices.ContainsFunc(have, func(m raft.Server) bool { return nodeOf(m.ID) == node }) {
+		if s.cfg.holds(g.shard, node) || slices.ContainsFunc(now.Servers, func(m raft.Server) bool { return nodeOf(m.ID) == node }) {
 			o, err := s.askServer(ctx, node)
 			if err != nil || nodeOf(o.Server) != node {
 				continue
@@ -105,13 +106,13 @@ func (s *Set) change(ctx context.Context, g *group) error {
 	if err := s.raise(g, nodes); err != nil {
 		return err
 	}
-	next, err := s.next(ctx, g, have, ids)
+	next, err := s.next(ctx, g, now, ids)
 	if err != nil || next == nil {
 		return err
 	}
 	s.log.Info("changing who holds a shard", "shard", g.shard, "change", next.what, "server", next.id)
 	var done raft.IndexFuture
-	addr := raft.ServerAddress(next.id)
+	addr, at := raft.ServerAddress(next.id), now.since
 	switch next.what {
 	case "add":
 		done = g.raft.AddNonvoter(next.id, addr, at, changeTimeout)
@@ -128,6 +129,15 @@ func (s *Set) change(ctx context.Context, g *group) error {
 	return done.Error()
 }
 
+// deserves reports whether a server is to be given a vote, by what its node says.
+// It must have caught up, and know that it is a member, and which others are:
+// have applied the entry since which the members are what they are. One that was
+// removed and added again may not have heard of either yet. It may be leaving:
+// what it said before it forgets all that it has must not count.
+func (g *group) deserves(st status, id raft.ServerID, since uint64) bool {
+	return st.Server == id && st.Ready && st.History == g.fsm.history.Load() && st.Applied >= since && st.Applied+lag >= g.fsm.marks.now()
+}
+
 // A step is one change of a group.
 type step struct {
 	what string
@@ -137,7 +147,8 @@ type step struct {
 // next decides on the next step. Stores that are gone for good leave first:
 // they only make majorities harder. Then who is missing comes, and gets a vote
 // when it has caught up. Who is not wanted leaves last.
-func (s *Set) next(ctx context.Context, g *group, have []raft.Server, ids map[string]raft.ServerID) (*step, error) {
+func (s *Set) next(ctx context.Context, g *group, now *members, ids map[string]raft.ServerID) (*step, error) {
+	have := now.Servers
 	for _, m := range have {
 		if id := ids[nodeOf(m.ID)]; id != "" && id != m.ID {
 			return &step{"remove", m.ID}, nil
@@ -158,7 +169,7 @@ func (s *Set) next(ctx context.Context, g *group, have []raft.Server, ids map[st
 		case votes && have[i].Suffrage != raft.Voter:
 			missing = true
 			st, err := s.askStatus(ctx, node, g.shard)
-			if err == nil && st.Ready && st.History == g.fsm.history.Load() && st.Applied+lag >= g.fsm.marks.now() {
+			if err == nil && g.deserves(st, have[i].ID, now.since) {
 				return &step{"vote", have[i].ID}, nil
 			}
 		}

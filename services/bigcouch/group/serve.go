@@ -160,7 +160,7 @@ func (s *Set) serveStatus(n uint16, _ *http.Request) (any, error) {
 func (s *Set) status(g *group) (status, error) {
 	st := status{
 		Server: s.self, State: g.raft.State().String(), Leader: g.leader(), Term: g.raft.CurrentTerm(), Commit: g.raft.CommitIndex(),
-		Applied: g.fsm.marks.now(), History: g.fsm.history.Load(), Ready: g.ready(), Members: *g.fsm.members.Load(),
+		Applied: g.fsm.marks.now(), History: g.fsm.history.Load(), Ready: g.ready(), Members: g.fsm.members.Load().Configuration,
 	}
 	index, sum, ok, err := s.store.Digest(g.shard)
 	if ok {
@@ -178,7 +178,9 @@ type Status struct {
 	Lag     uint64   `json:"lag"`              // Entries that this node knows to be committed and has not applied.
 	Silent  float64  `json:"silent,omitempty"` // Seconds since this node last heard of the leader, if it is not that.
 	Ready   bool     `json:"ready"`
-	Version uint64   `json:"version"` // Of the entries, as far as this node has applied them.
+	Version uint64   `json:"version"`           // Of the entries, as far as this node has applied them.
+	Instead string   `json:"instead,omitempty"` // Node that is asked instead, since this one is late.
+	Unbegun string   `json:"unbegun,omitempty"` // Why the shard is not founded, as far as this node knows.
 	Voters  []string `json:"voters"`
 	Others  []string `json:"nonvoters,omitempty"`
 	Wanted  []string `json:"wanted"` // Voters of the table.
@@ -196,6 +198,10 @@ func (s *Set) Statuses() []Status {
 		st := &list[i]
 		st.State, st.Leader, st.Applied, st.Ready = g.raft.State().String(), g.leader(), g.fsm.marks.now(), g.ready()
 		st.Version = g.fsm.version.Load()
+		st.Instead = g.better()
+		if why := g.obstacle.Load(); why != nil {
+			st.Unbegun = *why
+		}
 		if need, err := g.logs.reaches(g.raft.CommitIndex()); err == nil && need > st.Applied {
 			st.Lag = need - st.Applied
 		}

@@ -221,3 +221,45 @@ func TestSilence(t *testing.T) {
 		t.Error("a stream of a group that has ended")
 	}
 }
+
+// A port has ended when the requests that came in have: what they work on is
+// closed then.
+func TestEndsAfterRequests(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	b := w.port("b", w.ca.Cert(t, "b"))
+	begun, cut, goOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.Serve(ctx, w.lns["b"], http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			close(begun)
+			<-r.Context().Done()
+			close(cut)
+			<-goOn
+		}))
+	}()
+	hc := &http.Client{Transport: w.port("a", w.ca.Cert(t, "a")).Transport(), Timeout: 30 * time.Second}
+	asked := make(chan error, 1)
+	go func() {
+		resp, err := hc.Get("https://b/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		asked <- err
+	}()
+	<-begun
+	cancel()
+	<-cut
+	<-asked
+	select {
+	case err := <-ended:
+		t.Errorf("it has ended before its request, %v", err)
+	case <-time.After(50 * time.Millisecond): // Nothing says that it waits.
+	}
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -148,8 +148,15 @@ func (p *Port) Serve(ctx context.Context, ln net.Listener, handler http.Handler)
 	requests := newQueue(ln.Addr())
 	base, cut := context.WithCancel(ctx) // Closing a connection does not end a request whose body nobody reads.
 	defer cut()
+	var gate sync.RWMutex // Read-locked by requests; closing a server does not wait for them.
+	gated := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gate.TryRLock() {
+			defer gate.RUnlock()
+			handler.ServeHTTP(w, r)
+		}
+	})
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: gated, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog:    slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return base },
 	}
@@ -175,7 +182,9 @@ func (p *Port) Serve(ctx context.Context, ln net.Listener, handler http.Handler)
 	_ = requests.Close()
 	_ = server.Close()
 	p.close()
+	cut()
 	wg.Wait()
+	gate.Lock() // For good.
 	p.http.CloseIdleConnections()
 	if ended {
 		return nil

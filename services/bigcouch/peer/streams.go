@@ -123,20 +123,9 @@ func (h *heard) Write(p []byte) (int, error) {
 	return h.Conn.Write(p)
 }
 
-// Dial implements raft.StreamLayer. What a store says to itself stays here.
+// Dial implements raft.StreamLayer.
 func (s *Streams) Dial(server raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	target := string(server)
-	if target == s.self {
-		here, there := net.Pipe()
-		in, err := s.keep(there)
-		if err != nil {
-			return nil, errors.Join(err, here.Close())
-		}
-		if err := s.queue.put(in); err != nil {
-			return nil, errors.Join(err, in.Close(), here.Close())
-		}
-		return s.keep(here)
-	}
 	node := target
 	if i := strings.LastIndexByte(target, '@'); i >= 0 {
 		node = target[:i]

@@ -22,9 +22,10 @@ import (
 // Any goroutine may use it.
 type Log interface {
 	// Propose enters e into the log of a shard and returns its index and the
-	// result of applying it. A nil error means that the effect is durable.
-	// ErrStopped, ErrNoMajority, ErrBehind and an ended ctx leave open whether it will be
-	// applied: the caller may propose again under the same OpID.
+	// result of applying it. A nil error means that the effect is durable, and
+	// visible on this node if that is to be read. ErrStopped, ErrNoMajority and
+	// an ended ctx leave open whether it will be applied: the caller may propose
+	// again under the same OpID.
 	Propose(ctx context.Context, shard uint16, e store.Entry) (uint64, store.Result, error)
 
 	// Barrier returns when everything that was acknowledged anywhere before

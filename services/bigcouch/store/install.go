@@ -240,7 +240,8 @@ func (s *Store) sweep() error {
 	return err
 }
 
-// DropShard removes everything that this node has of a shard.
+// DropShard removes what this node has of a shard, but for the values that the
+// protocol of its log must not forget (Log.SetValue).
 func (s *Store) DropShard(shard uint16) error {
 	owner := s.owner(shard)
 	owner.Lock()
@@ -249,7 +250,7 @@ func (s *Store) DropShard(shard uint16) error {
 	defer s.views.mu.Unlock()
 	b := s.db.NewBatch()
 	defer b.Close()
-	for _, kind := range []byte{kindData, kindIndex, kindView, kindLog, kindStable, kindDigest} {
+	for _, kind := range []byte{kindData, kindIndex, kindView, kindLog, kindDigest} {
 		start, end := shardSpan(kind, shard)
 		if err := b.DeleteRange(start, end, nil); err != nil {
 			return err
