@@ -10,7 +10,7 @@ import (
 
 // Shards is how many shards the databases of a lab's cluster are spread over,
 // not counting that of the catalogue.
-const Shards = 2
+const Shards = 4
 
 // A log is trimmed to so many entries when it has so many more: soon, so that
 // nodes that were away need more than the log.
