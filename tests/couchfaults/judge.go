@@ -45,7 +45,7 @@ func (r *round) judge(ctx context.Context, feed *load.Follower) error {
 	if err := r.fed(ctx, feed, h); err != nil || !r.laws {
 		return err
 	}
-	return r.audit.Ruled(ctx, r.name, history.Strictest(ops))
+	return r.audit.Ruled(ctx, r.name, history.Strictest(ops), r.patience())
 }
 
 func (r *round) count(ops []history.Op) {

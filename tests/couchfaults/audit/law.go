@@ -5,30 +5,24 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"leap.example/tests/couchfaults/history"
+	"leap.example/tests/couchfaults/lab"
 	"leap.example/tests/couchfaults/load"
 )
 
 // Ruled makes a last law, stricter than number n, and returns an error unless
 // every node obeys it at once in every part of the database, and shows all
-// documents in the law's view.
-func (a *Auditor) Ruled(ctx context.Context, db string, n int) error {
-	var old struct {
-		Rev string `json:"_rev"`
-	}
-	member := ""
-	switch status, err := a.Do(ctx, http.MethodGet, a.URLs[0], "/"+db+"/"+history.Law+"?r=2", "", &old); {
-	case err == nil:
-		member = fmt.Sprintf(`,"_rev":%q`, old.Rev)
-	case status != http.StatusNotFound:
-		return err
-	}
-	if _, err := a.Do(ctx, http.MethodPut, a.URLs[0], "/"+db+"/"+history.Law, load.LawBody(n+1, member), nil); err != nil {
+// documents in the law's view. A node may have to notice first that its disk has
+// space again.
+func (a *Auditor) Ruled(ctx context.Context, db string, n int, patience time.Duration) error {
+	err := lab.Poll(ctx, "a last law", patience, func() error { return a.rule(ctx, db, n+1) })
+	if err != nil {
 		return err
 	}
 	for i, node := range a.URLs {
-		if err := a.obeys(ctx, node, db, n); err != nil {
+		if err := a.obeys(ctx, node, db, n, patience); err != nil {
 			return fmt.Errorf("node %d, law %d: %w", i, n+1, err)
 		}
 	}
@@ -40,8 +34,24 @@ func (a *Auditor) Ruled(ctx context.Context, db string, n int) error {
 	return nil
 }
 
+// rule makes a law.
+func (a *Auditor) rule(ctx context.Context, db string, n int) error {
+	var old struct {
+		Rev string `json:"_rev"`
+	}
+	member := ""
+	switch status, err := a.Do(ctx, http.MethodGet, a.URLs[0], "/"+db+"/"+history.Law+"?r=2", "", &old); {
+	case err == nil:
+		member = fmt.Sprintf(`,"_rev":%q`, old.Rev)
+	case status != http.StatusNotFound:
+		return err
+	}
+	_, err := a.Do(ctx, http.MethodPut, a.URLs[0], "/"+db+"/"+history.Law, load.LawBody(n, member), nil)
+	return err
+}
+
 // obeys writes into each part what no law above n allows, and wants it refused.
-func (a *Auditor) obeys(ctx context.Context, node, db string, n int) error {
+func (a *Auditor) obeys(ctx context.Context, node, db string, n int, patience time.Duration) error {
 	var parts struct{ Shards map[string][]string }
 	if _, err := a.Do(ctx, http.MethodGet, node, "/"+db+"/_shards", "", &parts); err != nil {
 		return err
@@ -57,9 +67,19 @@ func (a *Auditor) obeys(ctx context.Context, node, db string, n int) error {
 			continue
 		}
 		met[part.Range] = true
-		body := fmt.Sprintf(`{"law":%d}`, n)
-		if status, err := a.Do(ctx, http.MethodPut, node, "/"+db+"/"+id, body, nil); status != http.StatusForbidden {
-			return fmt.Errorf("part %s: status %d for an unlawful document: %v", part.Range, status, err)
+		status := 0
+		err := lab.Poll(ctx, "an answer to a write", patience, func() (err error) {
+			status, err = a.Do(ctx, http.MethodPut, node, "/"+db+"/"+id, fmt.Sprintf(`{"law":%d}`, n), nil)
+			if status > 0 && status < 500 {
+				return nil
+			}
+			return err
+		})
+		if err == nil && status != http.StatusForbidden {
+			err = fmt.Errorf("part %s: status %d for an unlawful document", part.Range, status)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
