@@ -31,10 +31,19 @@ func (r *round) judge(ctx context.Context, feed *load.Follower) error {
 			return err
 		}
 	}
-	h, err := r.audit.Database(ctx, r.name, ops)
+	err := r.audit.Still(ctx, r.name, func() error { return r.held(ctx, feed, ops) })
 	if lost, ok := errors.AsType[*audit.LostError](err); ok {
 		r.lost = len(lost.Ops)
 	}
+	if err != nil || !r.laws {
+		return err
+	}
+	return r.audit.Ruled(ctx, r.name, history.Strictest(ops), r.patience())
+}
+
+// held compares what clients were told with what the nodes hold and show.
+func (r *round) held(ctx context.Context, feed *load.Follower, ops []history.Op) error {
+	h, err := r.audit.Database(ctx, r.name, ops)
 	if err != nil {
 		return err
 	}
@@ -42,10 +51,7 @@ func (r *round) judge(ctx context.Context, feed *load.Follower) error {
 		r.broken = true
 		return err
 	}
-	if err := r.fed(ctx, feed, h); err != nil || !r.laws {
-		return err
-	}
-	return r.audit.Ruled(ctx, r.name, history.Strictest(ops), r.patience())
+	return r.fed(ctx, feed, h)
 }
 
 func (r *round) count(ops []history.Op) {
