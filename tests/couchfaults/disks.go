@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"leap.example/services/daemon"
@@ -82,7 +81,9 @@ func flipBits(ctx context.Context, r *round) error {
 		return err
 	}
 	r.hold(ctx)
-	r.scrub(ctx, n) // Whatever it answers: the node ends when it finds damage.
+	if n.Ready(ctx) == nil {
+		r.audit.Scrub(ctx, n.URL, r.patience()) // Whatever it answers: the node ends when it finds damage.
+	}
 	status, err := n.Wait(ctx, 3*time.Second)
 	if err != nil && n.Marked() { // It has noticed: it is ending.
 		status, err = n.Wait(ctx, 30*time.Second)
@@ -91,6 +92,7 @@ func flipBits(ctx context.Context, r *round) error {
 		}
 	}
 	if err != nil {
+		r.spoiled = n
 		r.harmless++
 		r.notes = append(r.notes, where+" flipped unnoticed")
 		return nil // The judgement is whether anything is wrong.
@@ -103,11 +105,35 @@ func flipBits(ctx context.Context, r *round) error {
 	return r.replace(n)
 }
 
-// scrub has a node read all that it has.
-func (r *round) scrub(ctx context.Context, n *lab.Node) {
-	if n.Ready(ctx) == nil {
-		r.audit.Do(ctx, http.MethodPost, n.URL, "/_node/_local/_digest", "{}", nil)
+// noticed replaces the disk of a node that has found its flipped bit later than
+// it was looked for: in what is no document, by a compaction. It reports whether
+// there was one.
+func (r *round) noticed(ctx context.Context) (bool, error) {
+	n := r.spoiled
+	if n == nil || !n.Marked() {
+		return false, nil
 	}
+	r.spoiled = nil
+	status, err := n.Wait(ctx, 30*time.Second)
+	if err != nil || status != daemon.ExitStay {
+		return true, fmt.Errorf("a flipped bit noticed late: status %d, want %d: %w", status, daemon.ExitStay, err)
+	}
+	r.harmless--
+	r.detected++
+	r.notes = append(r.notes, "noticed late")
+	return true, r.replace(n)
+}
+
+// unspoil replaces the disk of a node whose flipped bit nobody has noticed.
+func (r *round) unspoil(ctx context.Context) error {
+	if r.spoiled == nil {
+		return nil
+	}
+	r.spoiled.Kill()
+	if err := r.replace(r.spoiled); err != nil {
+		return err
+	}
+	return r.lab.Start(ctx)
 }
 
 // replace gives a node that is down an empty disk.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -154,12 +156,18 @@ func TestLiars(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string
 		lie        func(*liar, http.ResponseWriter, *http.Request) bool
+		late       bool // Told to the judge.
 	}{
-		{"honest", "", nil},
-		{"lost write", "lost 1 acknowledged write", loseWrite},
-		{"stale read", "not linearizable", serveStale},
-		{"forgotten op id", "not linearizable", forget},
-		{"hidden change", "the feed of changes", hideChange},
+		{"honest", "", nil, false},
+		{"lost write", "lost 1 acknowledged write", loseWrite, false},
+		{"stale read", "not linearizable", serveStale, false},
+		{"forgotten op id", "not linearizable", forget, false},
+		{"hidden change", "the feed of changes", hideChange, false},
+		{"feed from the beginning", "a feed that goes back", rewind, false},
+		{"feed with a hole", "have changed since", skipChange, true},
+		{"hidden document", "is not in a fresh list", hideDocument, false},
+		{"documents in disorder", "comes behind", disorder, false},
+		{"forgotten law", "a law that was not in force", pardon, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			target, err := url.Parse(l.Nodes[0].URL)
@@ -174,7 +182,7 @@ func TestLiars(t *testing.T) {
 			defer a.Close()
 			do(t, a, put, "/db", "", nil)
 			defer do(t, a, http.MethodDelete, "/db", "", nil)
-			err = played(t.Context(), lying, a, tt.lie != nil)
+			err = played(t.Context(), lying, a, tt.lie != nil && !tt.late)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("an honest node is called a liar: %v", err)
@@ -190,8 +198,10 @@ func TestLiars(t *testing.T) {
 func played(ctx context.Context, l *liar, a *audit.Auditor, lies bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	o := load.Options{URLs: a.URLs, User: a.User, Password: a.Password, Database: "db", Seed: 1, Clients: 6, Hot: 3}
-	r := &round{plan: &plan{nodes: 1, brief: true, feedPatience: time.Second}, name: "db", audit: a, load: load.Start(ctx, o)}
+	o := load.Options{URLs: a.URLs, User: a.User, Password: a.Password, Database: "db", Seed: 1, Clients: 6, Hot: 3, Laws: true}
+	r := &round{
+		plan: &plan{nodes: 1, brief: true, feedPatience: time.Second}, name: "db", rng: rand.New(rand.NewPCG(1, 1)), audit: a, load: load.Start(ctx, o),
+	}
 	feed := load.Follow(ctx, o)
 	err := lab.Poll(ctx, "lies", 30*time.Second, func() error {
 		if n := history.Acknowledged(r.load.Log.Ops()); n < 300 || lies && l.told.Load() == 0 {
@@ -205,8 +215,5 @@ func played(ctx context.Context, l *liar, a *audit.Auditor, lies bool) error {
 	if err == nil {
 		err = r.judge(ctx, feed)
 	}
-	if e := feed.Stop(); err == nil {
-		err = e
-	}
-	return err
+	return errors.Join(err, feed.Stop())
 }

@@ -1,7 +1,9 @@
 // Command couchfaults keeps a cluster of database nodes busy while it kills
 // them, freezes them, cuts them off from each other, damages their disks, and
 // then asks whether all that was acknowledged is there, whether every answer
-// can be explained, and whether all replicas are the same.
+// can be explained, and whether all replicas are the same. Every second database
+// is in several parts, and in half of the rounds design documents decide about
+// writes.
 //
 // Usage: go run ./tests/couchfaults [flags]; "make couch-faults ROUNDS=200".
 // Each round prints one line, the end one summary line. When anything is wrong
@@ -35,6 +37,7 @@ func execute(ctx context.Context, args []string, out io.Writer) (err error) {
 	var p plan
 	flags.IntVar(&p.rounds, "rounds", 200, "`number` of rounds")
 	flags.IntVar(&p.nodes, "nodes", 0, "`number` of nodes; 1 is a node by itself; 0: clusters of 3 and of 5")
+	flags.IntVar(&p.parts, "parts", 0, fmt.Sprintf("`number` of parts of the databases, at most %d; 0: of every second one several", lab.Shards))
 	flags.Uint64Var(&p.seed, "seed", 1, "`number` that decides what happens")
 	flags.StringVar(&p.only, "only", "", "`name` of the one fault to try")
 	flags.StringVar(&p.program, "leapd", "", "`path` of leapd; empty: build it")

@@ -16,6 +16,7 @@ import (
 type plan struct {
 	rounds, nodes int
 	voters        int // Of each shard. 0: as many as package lab gives.
+	parts         int // Of the rounds' databases. 0: of every second one several.
 	seed          uint64
 	only          string        // Name of a fault.
 	program, foul string        // Paths of leapd, and of what lab.BuildFoul has built.
@@ -59,7 +60,7 @@ func (p *plan) run(ctx context.Context, out io.Writer, s *summary) (err error) {
 	}
 	for n := 1; n <= p.rounds; n++ {
 		f := deck[n-1]
-		r := &round{plan: p, name: fmt.Sprintf("round-%d", n), lab: l, n: n, rng: rand.New(rand.NewPCG(p.seed, uint64(n)))}
+		r := p.round(n, l)
 		began := time.Now()
 		err = r.play(ctx, f)
 		s.add(r)
@@ -73,6 +74,18 @@ func (p *plan) run(ctx context.Context, out io.Writer, s *summary) (err error) {
 		fmt.Fprintf(out, "round %d of %d nodes, %s: %s, %.1fs\n", n, p.nodes, f.name, r.text(), time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// round returns one of the rounds. They take turns: parts or not, laws or not.
+func (p *plan) round(n int, l *lab.Lab) *round {
+	r := &round{
+		plan: p, name: fmt.Sprintf("round-%d", n), lab: l, n: n, rng: rand.New(rand.NewPCG(p.seed, uint64(n))),
+		parts: p.parts, laws: n/2%2 == 1,
+	}
+	if r.parts == 0 {
+		r.parts = []int{1, lab.Shards}[n%2]
+	}
+	return r
 }
 
 func (p *plan) lab(out io.Writer) (*lab.Lab, error) {

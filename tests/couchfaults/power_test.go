@@ -92,8 +92,9 @@ func (p *powerless) round(n int) {
 	defer a.Close()
 	db := fmt.Sprintf("cut-%d", n)
 	stop := p.start()
+	parts := []int{1, lab.Shards}[n%2]
 	err := lab.Poll(ctx, "a new database", time.Minute, func() error {
-		_, err := a.Do(ctx, put, a.URLs[0], "/"+db, "", nil)
+		_, err := a.Do(ctx, put, a.URLs[0], fmt.Sprintf("/%s?q=%d", db, parts), "", nil)
 		return err
 	})
 	if err != nil {
@@ -101,7 +102,7 @@ func (p *powerless) round(n int) {
 		p.t.Fatal(err)
 	}
 	work := load.Start(ctx, load.Options{
-		URLs: a.URLs, User: a.User, Password: a.Password, Database: db, Seed: p.rng.Uint64(), Clients: 8, Hot: 4,
+		URLs: a.URLs, User: a.User, Password: a.Password, Database: db, Seed: p.rng.Uint64(), Clients: 8, Hot: 4, Laws: parts > 1,
 	})
 	wanted := 100 + p.rng.IntN(200)
 	err = lab.Poll(ctx, "writes", time.Minute, func() error {

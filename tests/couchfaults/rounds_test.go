@@ -29,7 +29,7 @@ func TestRounds(t *testing.T) {
 			var s summary
 			err := p.run(t.Context(), &out, &s)
 			t.Logf("\n%s%s", out.String(), s.text())
-			if err != nil || s.rounds != p.rounds || s.acknowledged == 0 || s.lost+s.broken+s.differing > 0 {
+			if err != nil || s.rounds != p.rounds || s.acknowledged == 0 || s.spread != 3 || s.lost+s.broken+s.differing > 0 {
 				t.Errorf("%d nodes, seed %d: %d of %d rounds: %+v, %v", p.nodes, p.seed, s.rounds, p.rounds, s, err)
 			}
 		})

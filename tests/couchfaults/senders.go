@@ -10,15 +10,17 @@ import (
 )
 
 // left waits until the others have dropped from their logs what a node lacks
-// that is away from now on.
+// that is away from now on. Each part of the database has a log.
 func (r *round) left(ctx context.Context) error {
 	start := history.Answered(r.load.Log.Ops())
-	return lab.Poll(ctx, "a log to be trimmed", time.Minute, func() error {
-		if done := history.Answered(r.load.Log.Ops()) - start; done < lab.Trimmed+200 {
+	err := lab.Poll(ctx, "a log to be trimmed", time.Duration(r.parts)*time.Minute, func() error {
+		if done := history.Answered(r.load.Log.Ops()) - start; done < r.parts*(lab.Trimmed+200) {
 			return fmt.Errorf("%d writes", done)
 		}
 		return nil
 	})
+	wait(ctx, lab.TrimPause)
+	return err
 }
 
 // freezeSender has the leader send all it has to a node that was away, and

@@ -10,13 +10,17 @@ import (
 // A summary is what all rounds came to.
 type summary struct {
 	rounds, acknowledged, unknown, lost, broken, differing int
-	rows                                                   int
+	spread, illegal, rows                                  int
 	gaps                                                   []time.Duration // Without an acknowledgement, after a leader's death.
 	detected, harmless                                     int             // Of nodes with flipped bits.
 }
 
 func (s *summary) add(r *round) {
 	s.rounds++
+	if r.parts > 1 {
+		s.spread++
+	}
+	s.illegal += r.illegal
 	s.acknowledged += r.acknowledged
 	s.unknown += r.unknown
 	s.lost += r.lost
@@ -38,6 +42,7 @@ func (s *summary) add(r *round) {
 func (s *summary) text() string {
 	parts := []string{
 		fmt.Sprintf("%d rounds", s.rounds),
+		fmt.Sprintf("%d with databases in parts", s.spread),
 		fmt.Sprintf("%d acknowledged writes", s.acknowledged),
 		fmt.Sprintf("lost %d", s.lost),
 	}
@@ -49,6 +54,7 @@ func (s *summary) text() string {
 	}
 	parts = append(parts,
 		fmt.Sprintf("%d unknown outcomes", s.unknown),
+		fmt.Sprintf("%d refused by design documents", s.illegal),
 		fmt.Sprintf("histories not linearizable %d", s.broken),
 		fmt.Sprintf("digest differences %d", s.differing),
 		fmt.Sprintf("nodes with a flipped bit that noticed %d, in dead bytes %d", s.detected, s.harmless),

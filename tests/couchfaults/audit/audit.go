@@ -84,7 +84,10 @@ func (a *Auditor) Read(ctx context.Context, node, db string, hot []string) (Hold
 	if _, err := a.Do(ctx, http.MethodGet, node, "/"+db+"/_all_docs", "", &all); err != nil {
 		return h, err
 	}
-	for _, row := range all.Rows {
+	for i, row := range all.Rows {
+		if i > 0 && row.ID <= all.Rows[i-1].ID {
+			return h, fmt.Errorf("_all_docs: %s comes behind %s", row.ID, all.Rows[i-1].ID)
+		}
 		h.Chains[row.ID] = history.Chain{Revs: []string{row.Value.Rev}}
 		h.Winners[row.ID] = row.Value.Rev
 	}

@@ -67,10 +67,48 @@ func (a *Auditor) level(ctx context.Context) error {
 	return nil
 }
 
+// Scrub has a node read all that it holds, and returns when it has. An error
+// says that it does not answer, or not in time.
+func (a *Auditor) Scrub(ctx context.Context, node string, patience time.Duration) error {
+	before, err := a.digestsOf(ctx, node)
+	if err == nil {
+		_, err = a.Do(ctx, http.MethodPost, node, "/_node/_local/_digest", "{}", nil)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return lab.Poll(ctx, "a node to read what it holds", patience, func() error {
+		now, err := a.digestsOf(ctx, node)
+		if err != nil {
+			cancel()
+			return err
+		}
+		shards, err := a.Shards(ctx, node)
+		if err != nil {
+			return err
+		}
+		for _, s := range shards {
+			name := strconv.Itoa(s.Shard)
+			if s.State != "elsewhere" && now.Shards[name].Index <= before.Shards[name].Index {
+				return fmt.Errorf("not yet shard %s", name)
+			}
+		}
+		return nil
+	})
+}
+
+func (a *Auditor) digestsOf(ctx context.Context, node string) (d Digests, err error) {
+	_, err = a.Do(ctx, http.MethodGet, node, "/_node/_local/_digest", "", &d)
+	return d, err
+}
+
 func (a *Auditor) digests(ctx context.Context) ([]Digests, error) {
 	all := make([]Digests, len(a.URLs))
 	for i, node := range a.URLs {
-		if _, err := a.Do(ctx, http.MethodGet, node, "/_node/_local/_digest", "", &all[i]); err != nil {
+		var err error
+		if all[i], err = a.digestsOf(ctx, node); err != nil {
 			return nil, fmt.Errorf("digests of node %d: %w", i, err)
 		}
 	}

@@ -73,7 +73,7 @@ func Acknowledged(ops []Op) (n int) {
 // entries of a log there are for them, if each is a request of its own.
 func Answered(ops []Op) (n int) {
 	for _, op := range ops {
-		if op.Kind == Write && op.Outcome != Unknown {
+		if op.Kind == Write && (op.Outcome == OK || op.Outcome == Refused) {
 			n++
 		}
 	}

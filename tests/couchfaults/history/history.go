@@ -30,6 +30,7 @@ type Outcome string
 const (
 	OK      Outcome = "ok"      // Of a write: it is durable. Of a read: Value is what was seen.
 	Refused Outcome = "refused" // The document was not as the writer thought. Nothing was written.
+	Illegal Outcome = "illegal" // A law was against it. Nothing was written.
 	Unknown Outcome = "unknown" // It was done, or not, or will be.
 )
 
@@ -48,17 +49,19 @@ type Op struct {
 	From    string // Of a write: the value that it replaces; Missing: the document is not there, or deleted.
 	Value   string // Of a write: what it makes. Of a read: what it saw; Tombstone for any.
 	Outcome Outcome
+	Law     int    // Of a write of Law: its number; 0: there is none from then on. Of any other write: the highest that allows it.
 	Rev     string // Of a write that was acknowledged.
 	Call    time.Duration
 	Return  time.Duration // Of an unknown write: meaningless.
 }
 
-// A Log collects operations. It may be used from any goroutine.
+// A Log collects operations and lists. It may be used from any goroutine.
 type Log struct {
 	start time.Time
 
-	mu  sync.Mutex // Guards ops.
-	ops []Op
+	mu    sync.Mutex // Guards what follows.
+	ops   []Op
+	lists []List
 }
 
 // NewLog returns an empty log, whose time begins now.
@@ -79,6 +82,20 @@ func (l *Log) Ops() []Op {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Op(nil), l.ops...)
+}
+
+// AddList enters a list.
+func (l *Log) AddList(list List) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lists = append(l.lists, list)
+}
+
+// Lists returns the lists that were entered.
+func (l *Log) Lists() []List {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]List(nil), l.lists...)
 }
 
 // Gap returns the longest time between two acknowledged writes that began

@@ -38,6 +38,8 @@ func TestLinearizable(t *testing.T) {
 		{"two winners", false, []history.Op{w1, w2, write("1", "3", history.OK, 20*ms, 30*ms)}},
 		{"a false conflict", false, []history.Op{w1, write("1", "2", history.Refused, 20*ms, 30*ms)}},
 		{"a conflict that was none: it is seen later", false, []history.Op{w1, w2, write("2", "3", history.Refused, 40*ms, 50*ms), read(history.Fresh, "3", 60*ms, 61*ms)}},
+		{"against a law", true, []history.Op{w1, write("1", "3", history.Illegal, 20*ms, 30*ms), read(history.Fresh, "1", 31*ms, 32*ms)}},
+		{"against a law, and yet done", false, []history.Op{w1, write("1", "3", history.Illegal, 20*ms, 30*ms), read(history.Fresh, "3", 31*ms, 32*ms)}},
 		{"a conflict", true, []history.Op{w1, w2, write("1", "3", history.Refused, 40*ms, 50*ms)}},
 		{"unknown, and done much later", true, []history.Op{
 			w1, write("1", "2", history.Unknown, 20*ms, 0), read(history.Fresh, "1", 30*ms, 31*ms), read(history.Fresh, "2", 90*ms, 91*ms),

@@ -26,6 +26,8 @@ func step(state string, op Op) (bool, string) {
 	}
 	fits := state == op.From || op.From == Missing && absent(state)
 	switch {
+	case op.Outcome == Illegal: // That is judged by Unlawful.
+		return true, state
 	case op.Outcome == Refused:
 		return !fits, state
 	case fits:

@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"time"
 
 	"leap.example/services/bigcouch"
 )
 
 // Shards is how many shards the databases of a lab's cluster are spread over,
 // not counting that of the catalogue.
-const Shards = 2
+const Shards = 4
 
 // A log is trimmed to so many entries when it has so many more: soon, so that
 // nodes that were away need more than the log.
@@ -19,8 +20,12 @@ const (
 	threshold = 300
 )
 
-// Trimmed is how long a log never is for long.
-const Trimmed = trailing + threshold
+// Trimmed is how long a log never is for long: TrimPause at most, which is twice
+// the time between two looks at it.
+const (
+	Trimmed   = trailing + threshold
+	TrimPause = 4 * time.Second
+)
 
 // Place writes the configurations for the next start of each node. The table of
 // who holds which shard is one of as many as there are nodes; turn says which.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"leap.example/tests/couchfaults/history"
@@ -25,6 +26,7 @@ type client struct {
 	node  int
 	made  int // Values and documents so far.
 	known map[string]known
+	law   *atomic.Int64 // The number of the last law that was begun.
 }
 
 // known is what a client last saw of a document.
@@ -41,12 +43,12 @@ type answer struct {
 }
 
 // ask sends a request to one node after another, until one answers it. path
-// begins behind the database.
-func (c *client) ask(ctx context.Context, method, path, body, op string) answer {
+// begins behind the database. Of a header there are name and value.
+func (c *client) ask(ctx context.Context, method, path, body string, header ...string) answer {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Patience)
 	defer cancel()
 	for {
-		a, err := c.once(ctx, method, path, body, op)
+		a, err := c.once(ctx, method, path, body, header)
 		if err == nil {
 			return a
 		}
@@ -60,15 +62,15 @@ func (c *client) ask(ctx context.Context, method, path, body, op string) answer 
 
 // once sends a request to the present node. An error means that another node,
 // or the same one later, might answer.
-func (c *client) once(ctx context.Context, method, path, body, op string) (answer, error) {
+func (c *client) once(ctx context.Context, method, path, body string, header []string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.opts.URLs[c.node]+"/"+c.opts.Database+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
 	req.SetBasicAuth(c.opts.User, c.opts.Password)
 	req.Header.Set("Content-Type", "application/json")
-	if op != "" {
-		req.Header.Set("X-Leap-Op", op)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := c.hc.Do(req)
 	if err != nil {
@@ -98,8 +100,10 @@ func (c *client) pause(ctx context.Context, about time.Duration) {
 	}
 }
 
-// op makes up an op id.
-func (c *client) op() string { return fmt.Sprintf("%016x%016x", c.rng.Uint64(), c.rng.Uint64()) }
+// write sends a request under an op id of its own.
+func (c *client) write(ctx context.Context, method, path, body string) answer {
+	return c.ask(ctx, method, path, body, "X-Leap-Op", fmt.Sprintf("%016x%016x", c.rng.Uint64(), c.rng.Uint64()))
+}
 
 // next makes up a value that nobody else does.
 func (c *client) next() string {

@@ -23,7 +23,7 @@ func (c *client) bulk(ctx context.Context, hot string) error {
 		ops = append(ops, op)
 		docs = append(docs, c.body(op))
 	}
-	a := c.ask(ctx, http.MethodPost, "/_bulk_docs", `{"docs":[`+strings.Join(docs, ",")+`]}`, c.op())
+	a := c.write(ctx, http.MethodPost, "/_bulk_docs", `{"docs":[`+strings.Join(docs, ",")+`]}`)
 	if a.status != 0 {
 		if err := settleAll(ops, a); err != nil {
 			return err
@@ -47,6 +47,8 @@ func settleAll(ops []history.Op, a answer) error {
 			return fmt.Errorf("_bulk_docs: row %d is of %s, not of %s", i, row.ID, ops[i].Doc)
 		case row.Error == "conflict":
 			ops[i].Outcome = history.Refused
+		case row.Error == "forbidden" && row.Reason == unlawful:
+			ops[i].Outcome = history.Illegal
 		case row.Error == "" && row.Rev != "":
 			ops[i].Outcome, ops[i].Rev = history.OK, row.Rev
 		default:

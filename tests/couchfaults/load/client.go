@@ -22,8 +22,10 @@ func (c *client) run(ctx context.Context) error {
 			err = c.remove(ctx, hot)
 		case n < 65:
 			err = c.read(ctx, hot, history.Fresh)
-		case n < 75:
+		case n < 74:
 			err = c.read(ctx, hot, history.Stale)
+		case n < 76:
+			err = c.list(ctx)
 		case n < 95:
 			err = c.put(ctx, c.fresh())
 		default:
@@ -45,14 +47,14 @@ func (c *client) fresh() string {
 
 // begin returns a write of a document as this client knows it.
 func (c *client) begin(ctx context.Context, doc string) (history.Op, error) {
-	if _, ok := c.known[doc]; !ok && strings.HasPrefix(doc, "hot") {
+	if _, ok := c.known[doc]; !ok && !strings.HasPrefix(doc, "own") {
 		if err := c.read(ctx, doc, history.Fresh); err != nil {
 			return history.Op{}, err
 		}
 	}
 	return history.Op{
 		Client: c.id, Doc: doc, Kind: history.Write, From: c.known[doc].value, Value: c.next(),
-		Outcome: history.Unknown, Call: c.log.Now(),
+		Outcome: history.Unknown, Law: c.keeps(), Call: c.log.Now(),
 	}, nil
 }
 
@@ -76,22 +78,27 @@ func (c *client) put(ctx context.Context, doc string) error {
 	if err != nil {
 		return err
 	}
-	a := c.ask(ctx, http.MethodPut, "/"+doc, c.body(op), c.op())
-	if err := settle(&op, a); err != nil {
-		return err
-	}
-	c.end(op)
-	return nil
+	return c.send(ctx, op, http.MethodPut, "/"+doc, c.body(op))
 }
 
-// remove deletes a document, if this client knows one.
+// remove deletes a document, if this client knows one. Every law allows that.
 func (c *client) remove(ctx context.Context, doc string) error {
 	op, err := c.begin(ctx, doc)
 	if err != nil || op.From == history.Missing {
 		return err
 	}
-	op.Value = history.Tombstone + op.Value
-	a := c.ask(ctx, http.MethodDelete, "/"+doc+"?rev="+c.known[doc].rev, "", c.op())
+	return c.erase(ctx, op, history.Always)
+}
+
+// erase deletes a document that is known.
+func (c *client) erase(ctx context.Context, op history.Op, law int) error {
+	op.Value, op.Law = history.Tombstone+op.Value, law
+	return c.send(ctx, op, http.MethodDelete, "/"+op.Doc+"?rev="+c.known[op.Doc].rev, "")
+}
+
+// send sends a write of one document and enters what came of it into the history.
+func (c *client) send(ctx context.Context, op history.Op, method, path, body string) error {
+	a := c.write(ctx, method, path, body)
 	if err := settle(&op, a); err != nil {
 		return err
 	}
@@ -101,11 +108,15 @@ func (c *client) remove(ctx context.Context, doc string) error {
 
 // body returns the document that a write makes.
 func (c *client) body(op history.Op) string {
-	rev := ""
-	if r := c.known[op.Doc].rev; r != "" {
-		rev = fmt.Sprintf(`,"_rev":%q`, r)
+	return fmt.Sprintf(`{"_id":%q%s,"value":%q,"law":%d,"filling":%q}`, op.Doc, c.rev(op.Doc), op.Value, op.Law, filling[:c.rng.IntN(len(filling))])
+}
+
+// rev is the member that names the revision to edit, if there is one.
+func (c *client) rev(doc string) string {
+	if r := c.known[doc].rev; r != "" {
+		return fmt.Sprintf(`,"_rev":%q`, r)
 	}
-	return fmt.Sprintf(`{"_id":%q%s,"value":%q,"filling":%q}`, op.Doc, rev, op.Value, filling[:c.rng.IntN(len(filling))])
+	return ""
 }
 
 // filling makes bodies as long as those of small documents.
@@ -123,6 +134,12 @@ func settle(op *history.Op, a answer) error {
 			return fmt.Errorf("answer to a write of %s: %s", op.Doc, a.body)
 		}
 		op.Outcome, op.Rev = history.OK, v.Rev
+	case http.StatusForbidden:
+		var v struct{ Reason string }
+		if err := json.Unmarshal(a.body, &v); err != nil || v.Reason != unlawful {
+			return fmt.Errorf("a write of %s: forbidden: %s", op.Doc, a.body)
+		}
+		op.Outcome = history.Illegal
 	case http.StatusConflict, http.StatusNotFound:
 		if a.status == http.StatusNotFound && !strings.HasPrefix(op.Value, history.Tombstone) {
 			return fmt.Errorf("a write of %s: the database is gone: %s", op.Doc, a.body)
@@ -142,7 +159,7 @@ func (c *client) read(ctx context.Context, doc string, kind history.Kind) error 
 		path += "?r=2"
 	}
 	op := history.Op{Client: c.id, Doc: doc, Kind: kind, Outcome: history.Unknown, Call: c.log.Now()}
-	a := c.ask(ctx, http.MethodGet, path, "", "")
+	a := c.ask(ctx, http.MethodGet, path, "")
 	var v struct {
 		Rev    string `json:"_rev"`
 		Value  string `json:"value"`

@@ -2,36 +2,43 @@ package load
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
 
 // A Follower reads the feed of changes of a database, over whatever happens to
-// the nodes: when one fails it, it goes on with another from where it was. For
-// each document it keeps what the feed said last.
+// the nodes: when one fails it, it goes on with another from where it was. It
+// keeps all rows, and wants none twice, and none that lies before what it has.
 type Follower struct {
 	opts   Options
 	hc     *http.Client
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	at position // Of the last row, or what came after it.
+
 	mu    sync.Mutex // Guards what follows.
-	last  map[string]string
-	rows  int
+	rows  []Row
+	last  map[string]int // The last row of each document.
 	moves int
 	err   error
 }
 
+// A Row is one row of a feed.
+type Row struct{ Seq, ID, Rev string }
+
 // Follow starts a follower. The caller ends with Stop.
 func Follow(ctx context.Context, o Options) *Follower {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &Follower{opts: o, hc: NewHTTP(3 * time.Second), cancel: cancel, done: make(chan struct{}), last: map[string]string{}}
+	f := &Follower{opts: o, hc: NewHTTP(3 * time.Second), cancel: cancel, done: make(chan struct{}), last: map[string]int{}}
 	go f.run(ctx)
 	return f
 }
@@ -49,18 +56,22 @@ func (f *Follower) Missing(want map[string]string) (missing []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, rev := range want {
-		if f.last[id] != rev {
-			missing = append(missing, fmt.Sprintf("%s is at %s, the feed at %q", id, rev, f.last[id]))
+		said := "none"
+		if i, ok := f.last[id]; ok {
+			said = f.rows[i].Rev
+		}
+		if said != rev {
+			missing = append(missing, fmt.Sprintf("%s is at %s, the feed at %s", id, rev, said))
 		}
 	}
 	return missing
 }
 
-// Rows returns how many rows came, and how often the follower changed nodes.
-func (f *Follower) Rows() (rows, moves int) {
+// Rows returns the rows that came, and how often the follower changed nodes.
+func (f *Follower) Rows() (rows []Row, moves int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.rows, f.moves
+	return slices.Clone(f.rows), f.moves
 }
 
 func (f *Follower) run(ctx context.Context) {
@@ -113,15 +124,20 @@ func (f *Follower) read(ctx context.Context, node, since string) (string, error)
 		if len(lines.Bytes()) == 0 {
 			continue // A heartbeat.
 		}
-		if since, err = f.row(lines.Bytes(), since); err != nil {
+		if since, err = f.row(lines.Bytes(), since); errors.Is(err, errOrder) {
+			return since, err
+		}
+		if err != nil {
 			return since, nil // Cut off in the middle of a line.
 		}
 	}
 	return since, nil
 }
 
-// errSilent means that a node that should send heartbeats did not.
-var errSilent = errors.New("no heartbeat")
+var (
+	errSilent = errors.New("no heartbeat")          // A node that should send some did not.
+	errOrder  = errors.New("a feed that goes back") // No fault excuses that.
+)
 
 // row notes one line of the feed and returns where it is.
 func (f *Follower) row(line []byte, since string) (string, error) {
@@ -134,15 +150,25 @@ func (f *Follower) row(line []byte, since string) (string, error) {
 	if err := json.Unmarshal(line, &row); err != nil {
 		return since, err
 	}
-	if row.LastSeq != "" {
-		return row.LastSeq, nil
-	}
-	if row.Seq == "" || len(row.Changes) == 0 {
+	seq := cmp.Or(row.LastSeq, row.Seq)
+	if seq == "" || row.LastSeq == "" && len(row.Changes) == 0 {
 		return since, errors.New("neither a change nor the end")
+	}
+	at, err := parseSeq(seq)
+	if err != nil || f.at.numbers != nil && !at.behind(f.at, row.LastSeq == "") {
+		return since, fmt.Errorf("%w: %s after %s: %v", errOrder, seq, since, err)
+	}
+	f.at = at
+	if row.LastSeq != "" {
+		return seq, nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.rows++
-	f.last[row.ID] = row.Changes[0].Rev
-	return row.Seq, nil
+	rev := row.Changes[0].Rev
+	if i, ok := f.last[row.ID]; ok && f.rows[i].Rev == rev {
+		return since, fmt.Errorf("%w: %s at %s again, by %s and by %s", errOrder, row.ID, rev, f.rows[i].Seq, seq)
+	}
+	f.last[row.ID] = len(f.rows)
+	f.rows = append(f.rows, Row{seq, row.ID, rev})
+	return seq, nil
 }

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leap.example/tests/couchfaults/history"
@@ -26,6 +27,7 @@ type Options struct {
 	Seed     uint64
 	Clients  int
 	Hot      int           // Documents that are fought over.
+	Laws     bool          // Design documents decide about writes, and change.
 	Pace     time.Duration // Between two operations of a client, on average. 0: none.
 	Patience time.Duration // How long a client retries one operation. 0: 8 s.
 }
@@ -37,9 +39,8 @@ type Load struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex // Guards errs.
-	errs   []error
-	client []*client
+	mu   sync.Mutex // Guards errs.
+	errs []error
 }
 
 // Start starts the clients. The caller ends with Stop.
@@ -49,21 +50,27 @@ func Start(ctx context.Context, o Options) *Load {
 	if o.Patience == 0 {
 		o.Patience = 8 * time.Second
 	}
-	for i := range o.Clients {
-		rng := rand.New(rand.NewPCG(o.Seed, uint64(i)))
+	law := new(atomic.Int64)
+	work := func(id int, run func(*client, context.Context) error) {
+		rng := rand.New(rand.NewPCG(o.Seed, uint64(id)))
 		c := &client{
-			opts: o, id: i, rng: rng, log: l.Log, node: rng.IntN(len(o.URLs)), known: map[string]known{},
-			hc: NewHTTP(2500 * time.Millisecond),
+			opts: o, id: id, rng: rng, log: l.Log, node: rng.IntN(len(o.URLs)), known: map[string]known{},
+			hc: NewHTTP(2500 * time.Millisecond), law: law,
 		}
-		l.client = append(l.client, c)
 		l.wg.Go(func() {
 			defer c.hc.CloseIdleConnections()
-			if err := c.run(ctx); err != nil {
+			if err := run(c, ctx); err != nil {
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				l.errs = append(l.errs, fmt.Errorf("client %d: %w", c.id, err))
 			}
 		})
+	}
+	for i := range o.Clients {
+		work(i, (*client).run)
+	}
+	if o.Laws {
+		work(o.Clients, (*client).legislate)
 	}
 	return l
 }
