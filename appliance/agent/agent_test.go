@@ -29,6 +29,7 @@ func (w *world) good(d node.Document, secrets map[string][]byte) []string {
 
 // TestLife is the life of a node: it waits, is given documents, is started anew.
 func TestLife(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if s := w.status(); s.Current.Number != 0 || s.MeshKey != "public of private" || s.Release != "1.2.0" || s.Node != "mail1" {
 		t.Errorf("a new node says %+v", s)
@@ -88,6 +89,7 @@ func (w *world) eventually(what string, is func(node.Status) bool) {
 
 // TestBack gives a good node bad documents, and expects it to be what it was.
 func TestBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(1, map[string]part{"mx": {}}), nil)
 	for i, test := range []struct {
@@ -95,8 +97,8 @@ func TestBack(t *testing.T) {
 		d    node.Document
 		want string
 	}{
-		{"never healthy", w.document(2, map[string]part{"mx": {Ill: "no queue"}}), "not healthy within 2s: mx: mx: no queue"},
-		{"restarts", w.document(3, map[string]part{"mx": {Crash: true}}), "mx has restarted while it was watched"},
+		{"never healthy", w.document(2, map[string]part{"mx": {Ill: "no queue", Says: `{"level":"ERROR","msg":"exiting","err":"read /perm"}`}}), "not healthy within 2s: mx: mx: no queue; it wrote: exiting: read /perm"},
+		{"restarts", w.document(3, map[string]part{"mx": {Crash: true, Says: "panic: oh"}}), "mx has restarted while it was watched: status 2; it wrote: panic: oh"},
 		{"no such card", func() node.Document {
 			d := w.document(4, map[string]part{"mx": {}, "dns": {}})
 			d.Network.Interfaces[0].Name = "broken"
@@ -113,7 +115,7 @@ func TestBack(t *testing.T) {
 			t.Errorf("%s: %+v, %v: %+v", test.name, v, err, said)
 		}
 		s := w.status()
-		if s.Current.Number != 1 || s.Current.State != node.StateGood || !s.Services["mx"].Healthy || len(s.Services) != 1 || s.Highest != v.Number {
+		if s.Current.Number != 1 || s.Current.State != node.StateGood || !s.Services["mx"].Healthy || len(s.Services) != 1 || s.Highest != v.Number || s.Bad != v {
 			t.Errorf("%s: it says %+v", test.name, s)
 		}
 		w.mu.Lock()
@@ -126,6 +128,7 @@ func TestBack(t *testing.T) {
 
 // TestContact changes the network and reaches the node.
 func TestContact(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(1, nil), nil)
 	d := w.document(2, nil)
@@ -150,9 +153,35 @@ func TestContact(t *testing.T) {
 	<-done
 }
 
+// TestCutOffOnTrial ends the agent while it waits for its operator after a change
+// of the network: the next one waits too, and goes back. Who may only look is no
+// operator.
+func TestCutOffOnTrial(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.good(w.document(1, nil), nil)
+	d := w.document(2, nil)
+	d.Network.Interfaces[0].MTU = 1400
+	resp, err := w.ask(w.deployer(), http.MethodPost, node.PathApply, w.bundle(d, nil))
+	check(t, err)
+	defer resp.Body.Close()
+	w.eventually("it is on trial", func(s node.Status) bool { return s.Current.Number == 2 && s.Current.State == node.StateTrial })
+	w.stop()
+	w.start()
+	w.eventually("it went back", func(s node.Status) bool { return s.Current.Number == 1 })
+	if s := w.status(); s.Bad.Number != 2 || !strings.Contains(s.Bad.Reason, "no operator has reached the node") {
+		t.Errorf("it says %+v", s)
+	}
+	w.good(w.document(3, map[string]part{"dns": {}}), nil)
+	if s := w.status(); s.Bad != (node.Generation{}) {
+		t.Errorf("after a good one it says %+v", s)
+	}
+}
+
 // TestCrashOnTrial ends the agent in the middle of a judgement: the next one
 // judges.
 func TestCrashOnTrial(t *testing.T) {
+	t.Parallel()
 	for _, ill := range []string{"", "no queue"} {
 		w := newWorld(t)
 		w.good(w.document(1, map[string]part{"mx": {}}), nil)
@@ -176,6 +205,7 @@ func TestCrashOnTrial(t *testing.T) {
 // TestCrashBetween leaves what a crash leaves between the steps of keeping a
 // document and of going back.
 func TestCrashBetween(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(1, map[string]part{"mx": {}}), nil)
 	w.stop()
@@ -198,6 +228,7 @@ func TestCrashBetween(t *testing.T) {
 
 // TestPrune keeps few generations, and no secret that none of them names.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for n := range uint64(8) {
 		d := w.document(n+1, map[string]part{"mx": {}})
@@ -217,6 +248,7 @@ func TestPrune(t *testing.T) {
 
 // TestRefused pushes what must be refused before anything is touched.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(5, nil), nil)
 	change := func(f func(*node.Document)) node.Bundle {
@@ -253,6 +285,7 @@ func TestRefused(t *testing.T) {
 
 // TestOperators lets in who has a certificate, as far as its role goes.
 func TestOperators(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	hour := time.Now().Add(time.Hour)
 	for name, test := range map[string]struct {

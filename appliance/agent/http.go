@@ -69,8 +69,12 @@ func (a *Agent) operatorCA() string {
 // operator has been admitted over it.
 type connection struct{}
 
-// contact counts a connection over which an operator is admitted.
+// contact counts a connection over which an operator is admitted who can mend
+// what is wrong.
 func (a *Agent) contact(r *http.Request) {
+	if !slices.Contains(r.TLS.VerifiedChains[0][0].Subject.OrganizationalUnit, node.RoleDeploy) {
+		return
+	}
 	if known, ok := r.Context().Value(connection{}).(*atomic.Bool); ok && known.CompareAndSwap(false, true) {
 		a.contacts.Add(1)
 	}

@@ -95,6 +95,7 @@ func (a authority) operator(t testing.TB, role string, until time.Time) *tls.Cer
 type part struct {
 	Ill   string `json:"ill,omitempty"`
 	Crash bool   `json:"crash,omitempty"`
+	Says  string `json:"says,omitempty"` // What it writes to its log.
 }
 
 // supervisor runs services in this process: each serves its health socket, and
@@ -110,7 +111,7 @@ type supervisor struct {
 type running struct {
 	stop  func()
 	since time.Time
-	crash bool
+	part
 	asked int
 }
 
@@ -148,7 +149,7 @@ func (s *supervisor) Start(_ context.Context, name string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); g.Run(ctx) }()
-	s.run[name] = &running{stop: func() { cancel(); <-done }, since: time.Now(), crash: cfg.Part.Crash}
+	s.run[name] = &running{stop: func() { cancel(); <-done }, since: time.Now(), part: cfg.Part}
 	s.starts = append(s.starts, name)
 	return nil
 }
@@ -169,16 +170,21 @@ func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error
 	all := map[string]node.ServiceStatus{}
 	for name, r := range s.run {
 		r.asked++
-		restarts := 0
-		if r.crash {
-			restarts = r.asked
+		one := node.ServiceStatus{Running: true, PID: 1, Since: r.since}
+		if r.Crash {
+			one.Restarts, one.Error = r.asked, "status 2"
 		}
-		all[name] = node.ServiceStatus{Running: true, PID: 1, Since: r.since, Restarts: restarts}
+		all[name] = one
 	}
 	return all, nil
 }
 
 func (s *supervisor) Logs(_ context.Context, service string, lines int, follow bool, f func(node.LogLine) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.run[service]; r != nil && r.Says != "" {
+		return f(node.LogLine{Time: time.Now(), Service: service, Text: r.Says})
+	}
 	return f(node.LogLine{Service: service, Text: fmt.Sprint(lines, follow)})
 }
 
@@ -312,10 +318,10 @@ func (w *world) deployer() *tls.Certificate {
 	return w.operators.operator(w.t, node.RoleDeploy, time.Now().Add(time.Hour))
 }
 
-// status returns what the node says of itself.
+// status returns what the node says of itself to somebody who may only look.
 func (w *world) status() node.Status {
 	w.t.Helper()
-	resp, err := w.ask(w.deployer(), http.MethodGet, node.PathStatus, nil)
+	resp, err := w.ask(w.operators.operator(w.t, node.RoleRead, time.Now().Add(time.Hour)), http.MethodGet, node.PathStatus, nil)
 	check(w.t, err)
 	defer resp.Body.Close()
 	var s node.Status

@@ -31,6 +31,9 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
 		Services: map[string]node.ServiceStatus{},
 	}
+	if s.Bad, err = a.gens.refused(good); err != nil {
+		return node.Status{}, err
+	}
 	key, err := a.keys.Ensure(meshKey, a.parts.MeshKey)
 	if err != nil {
 		return node.Status{}, err
@@ -60,6 +63,9 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		one, r := processes[name], reports[name]
 		if one.Healthy, one.Error = r.Err == nil, ""; r.Err != nil {
 			one.Error = r.Err.Error()
+			if !one.Running && !one.Since.IsZero() {
+				one.Error += a.lastWords(ctx, name, one.Since)
+			}
 			s.Trouble = append(s.Trouble, fmt.Sprintf("%s: %s", name, one.Error))
 		}
 		s.Services[name] = one

@@ -29,6 +29,7 @@ type Status struct {
 	ClockKnown bool                     `json:"clock_known"` // It was set by a time server.
 	Current    Generation               `json:"current,omitzero"`
 	Good       uint64                   `json:"good"`              // Newest generation that was good. 0: none.
+	Bad        Generation               `json:"bad,omitzero"`      // Newest that was taken back, with the reason, if nothing good came after it.
 	Highest    uint64                   `json:"highest"`           // Greatest number ever given to it: the next one is greater.
 	Secrets    []string                 `json:"secrets,omitempty"` // Digests of the secrets that it holds.
 	MeshKey    string                   `json:"mesh_key"`          // Public key that the node made for the mesh, base64.

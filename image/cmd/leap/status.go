@@ -104,6 +104,9 @@ func (a *app) statusText(all []nodeStatus) {
 	}
 	a.table(rows)
 	for _, s := range all {
+		if s.Status != nil && s.Status.Bad.Number > 0 {
+			a.sayf("%s: went back from generation %d: %s", s.Node, s.Status.Bad.Number, s.Status.Bad.Reason)
+		}
 		for _, text := range s.Attention {
 			a.warnf("%s: %s", s.Node, text)
 		}

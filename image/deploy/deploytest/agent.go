@@ -236,9 +236,10 @@ func (a *Agent) judge(d node.Document) node.Generation {
 	defer a.mu.Unlock()
 	if v.Reason != "" {
 		v.State = node.StateBad
+		a.status.Bad = v
 		return v
 	}
-	a.status.Current, a.status.Good = v, v.Number
+	a.status.Current, a.status.Good, a.status.Bad = v, v.Number, node.Generation{}
 	a.status.Services = map[string]node.ServiceStatus{}
 	for name := range d.Services {
 		a.status.Services[name] = node.ServiceStatus{Running: true, Healthy: true}
