@@ -32,7 +32,8 @@ type Parts struct {
 	Mesh     func(ctx context.Context, m *node.Mesh, privateKey []byte) error // Nil: no mesh.
 	// NetworkTrouble says what the network waits for: leases, cards.
 	NetworkTrouble func() []string
-	// Clock tells the clock its servers, and waits until the time is known.
+	// Clock tells the clock its servers, and waits until the time is known, no
+	// longer than wait.
 	Clock      func(ctx context.Context, t node.Time, wait time.Duration) error
 	ClockKnown func() bool
 	Supervisor Supervisor
@@ -152,7 +153,7 @@ func (a *Agent) open(n uint64) (node.Document, node.Generation, error) {
 func (a *Agent) newborn() node.Document {
 	id := a.cfg.Identity
 	return node.Document{
-		Schema: node.Schema, Provider: id.Provider, Node: id.Node, Agent: id.Agent,
+		Schema: node.Schema, Provider: id.Provider, Node: id.Node, Agent: id.Agent, Time: id.Time,
 		Network: node.Network{Interfaces: []node.Interface{id.Interface}},
 	}
 }

@@ -1,6 +1,8 @@
 package agent_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -133,24 +135,29 @@ func TestContact(t *testing.T) {
 	w.good(w.document(1, nil), nil)
 	d := w.document(2, nil)
 	d.Network.Interfaces[0].MTU = 1400
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() { // What the operator's tool does when it is told that the network has changed.
+	defer w.present()()
+	w.good(d, nil)
+}
+
+// present has an operator come by new connections, as his tool does when it is
+// told that the network has changed, until the function that it returns is called.
+func (w *world) present() (leave func()) {
+	cert := w.deployer()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
 		defer close(done)
 		for {
 			select {
 			case <-stop:
 				return
 			default:
-				if resp, err := w.ask(w.deployer(), http.MethodGet, node.PathStatus, nil); err == nil {
+				if resp, err := w.ask(cert, http.MethodGet, node.PathStatus, nil); err == nil {
 					resp.Body.Close()
 				}
 			}
 		}
 	}()
-	w.good(d, nil)
-	close(stop)
-	<-done
+	return func() { close(stop); <-done }
 }
 
 // TestCutOffOnTrial ends the agent while it waits for its operator after a change
@@ -280,6 +287,72 @@ func TestRefused(t *testing.T) {
 	}
 	if s := w.status(); s.Current.Number != 5 || s.Highest != 5 {
 		t.Errorf("it says %+v", s)
+	}
+}
+
+// TestCertificate renews the agent's own certificate by a document.
+func TestCertificate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	serial := func() string {
+		t.Helper()
+		resp, err := w.ask(w.deployer(), http.MethodGet, node.PathStatus, nil)
+		check(t, err)
+		defer resp.Body.Close()
+		return resp.TLS.PeerCertificates[0].SerialNumber.String()
+	}
+	first := serial()
+	d := w.document(1, map[string]part{"mx": {}})
+	d.Agent.Certificate = w.renewed(t, node.ServerName("mail1", "demo.example"))
+	mx := d.Services["mx"]
+	mx.Files = map[string]string{"server.crt": d.Agent.Certificate + w.nodes.pem()}
+	d.Services["mx"] = mx
+	leave := w.present()
+	w.good(d, nil)
+	leave()
+	second := serial()
+	if s := w.status(); second == first || len(s.Certificates) != 3 || s.Certificates["agent"].IsZero() || !s.Certificates["mx/server.crt"].Equal(s.Certificates["agent"]) {
+		t.Errorf("the certificate %s became %s, and it says %v", first, second, s.Certificates)
+	}
+	w.stop()
+	w.start()
+	w.eventually("it has its document", func(s node.Status) bool { return s.Current.Number == 1 })
+	if now := serial(); now != second {
+		t.Errorf("after a restart it has %s, not %s", now, second)
+	}
+	other, _ := w.nodes.sign(t, &x509.Certificate{DNSNames: []string{node.ServerName("mail1", "demo.example")}})
+	for want, text := range map[string]string{
+		"none of the key that this node was born with": other,
+		"not mail1.node.demo.example":                  w.renewed(t, "web1.node.demo.example"),
+	} {
+		d.Generation, d.Agent.Certificate = 2, text
+		if _, _, err := w.apply(w.bundle(d, nil)); !errors.Is(err, problem.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestTimeless lets operators in by certificates whose dates are wrong while the
+// node does not know the time, and nobody else.
+func TestTimeless(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.clockUnknown.Store(true)
+	for name, test := range map[string]struct {
+		cert *tls.Certificate
+		want string
+	}{
+		"expired":     {w.operators.operator(t, node.RoleRead, time.Now().Add(-time.Minute)), ""},
+		"of somebody": {newAuthority(t).operator(t, node.RoleRead, time.Now().Add(time.Hour)), "bad certificate"},
+		"none":        {nil, "certificate required"},
+	} {
+		resp, err := w.ask(test.cert, http.MethodGet, node.PathStatus, nil)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
 	}
 }
 

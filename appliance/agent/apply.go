@@ -39,6 +39,9 @@ func (a *Agent) verify(signed node.Signed) (node.Document, error) {
 	if id := a.cfg.Identity; d.Node != id.Node || d.Provider != id.Provider {
 		return node.Document{}, problem.Invalid.Errorf("this document is for %s of %s, and this is %s of %s", d.Node, d.Provider, id.Node, id.Provider)
 	}
+	if _, err := a.certificate(d); err != nil {
+		return node.Document{}, problem.Invalid.Errorf("%w", err)
+	}
 	if d.LeastImage != "" && efi.Compare(a.cfg.Release, d.LeastImage) < 0 {
 		return node.Document{}, problem.Invalid.Errorf("this document needs release %s, and this node runs %s: update it first", d.LeastImage, a.cfg.Release)
 	}

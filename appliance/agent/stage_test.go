@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,18 @@ func (a authority) sign(t testing.TB, tmpl *x509.Certificate) (cert, key string)
 	pem, err := certs.EncodeKey(k)
 	check(t, err)
 	return string(certs.EncodeCert(der)), string(pem)
+}
+
+// renewed is a new certificate for the key of the node's identity, PEM.
+func (w *world) renewed(t testing.TB, name string) string {
+	t.Helper()
+	key, err := certs.ParseKey([]byte(w.id.Key))
+	check(t, err)
+	tmpl, err := certs.Server([]string{name}, nil, time.Now())
+	check(t, err)
+	der, err := certs.Create(tmpl, w.nodes.cert, key.Public(), w.nodes.key, rand.Reader)
+	check(t, err)
+	return string(certs.EncodeCert(der))
 }
 
 // operator returns a client certificate with a role.
@@ -213,6 +226,8 @@ type world struct {
 	mu       sync.Mutex
 	networks []node.Network // As they were applied.
 
+	clockUnknown atomic.Bool
+
 	addr string
 	stop func()
 }
@@ -260,7 +275,7 @@ func (w *world) start() {
 		},
 		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
 		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
-		ClockKnown: func() bool { return true }, NetworkTrouble: func() []string { return nil },
+		ClockKnown: func() bool { return !w.clockUnknown.Load() }, NetworkTrouble: func() []string { return nil },
 		Supervisor: w.sup,
 		Check: func(_ string, config []byte) error {
 			if bytes.Contains(config, []byte("nonsense")) {

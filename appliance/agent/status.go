@@ -29,7 +29,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release,
 		Booted: a.cfg.Boot.Started, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
-		Services: map[string]node.ServiceStatus{},
+		Services: map[string]node.ServiceStatus{}, Certificates: a.certificates(d),
 	}
 	if s.Bad, err = a.gens.refused(good); err != nil {
 		return node.Status{}, err
@@ -129,6 +129,13 @@ func (a *Agent) serveMetrics(w http.ResponseWriter, r *http.Request) error {
 	gauge("generation", "Number of the generation that is applied.", float64(s.Current.Number))
 	gauge("troubles", "Things that need an operator.", float64(len(s.Trouble)))
 	gauge("boot_time_seconds", "When the agent started, in seconds since 1970.", float64(s.Booted.Unix()))
+	ends := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "leap", Name: "certificate_end_seconds", Help: "When a certificate of the node ends, in seconds since 1970.",
+	}, []string{"certificate"})
+	reg.MustRegister(ends)
+	for name, end := range s.Certificates {
+		ends.WithLabelValues(name).Set(float64(end.Unix()))
+	}
 	services := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "leap", Name: "service_healthy", Help: "1 if a service runs and can do its work.",
 	}, []string{"service"})

@@ -37,11 +37,7 @@ func (a *app) compiled(rehearse bool) (*provider.Instance, *provider.Vault, *com
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		renewed, err := i.UpdateCerts(v, slices.DeleteFunc(slices.Clone(i.Nodes), func(n *provider.Node) bool { return !n.IsEnabled() }), false, a.now())
-		for _, m := range renewed {
-			a.sayf("made %s", m)
-		}
-		if err != nil {
+		if err := a.renew(i, v); err != nil {
 			return nil, nil, nil, err
 		}
 	}
@@ -67,6 +63,26 @@ func (a *app) compiled(rehearse bool) (*provider.Instance, *provider.Vault, *com
 		return i, v, out, nil
 	}
 	return i, v, out, a.keep(i, out)
+}
+
+// renew makes the certificates that need it, of authorities, operators and nodes.
+func (a *app) renew(i *provider.Instance, v *provider.Vault) error {
+	for _, kind := range []func() ([]string, error){
+		func() ([]string, error) { return i.RenewAuthorities(v, false, a.now()) },
+		func() ([]string, error) { return i.UpdateUsers(v, false, a.now()) },
+		func() ([]string, error) {
+			return i.UpdateCerts(v, slices.DeleteFunc(slices.Clone(i.Nodes), func(n *provider.Node) bool { return !n.IsEnabled() }), false, a.now())
+		},
+	} {
+		made, err := kind()
+		for _, m := range made {
+			a.sayf("made %s", m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pretend adds the secrets that would be made.

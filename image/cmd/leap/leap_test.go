@@ -114,7 +114,7 @@ func TestDifference(t *testing.T) {
 
 func TestAttention(t *testing.T) {
 	now := time.Now()
-	good := node.Status{Node: "a", Now: now, Current: node.Generation{Number: 1, State: node.StateGood}}
+	good := node.Status{Node: "a", Now: now, ClockKnown: true, Certificates: map[string]time.Time{"agent": now.AddDate(0, 2, 0)}, Current: node.Generation{Number: 1, State: node.StateGood}}
 	if got := attention(good, now); len(got) > 0 {
 		t.Errorf("a good one: %q", got)
 	}
@@ -122,6 +122,10 @@ func TestAttention(t *testing.T) {
 		"leap deploy a":                 func(s *node.Status) { s.Current = node.Generation{} },
 		"generation 2 is bad: no":       func(s *node.Status) { s.Current = node.Generation{Number: 2, State: node.StateBad, Reason: "no"} },
 		"its clock is off by -2m0s":     func(s *node.Status) { s.Now = now.Add(-2 * time.Minute) },
+		"does not know what time it is": func(s *node.Status) { s.ClockKnown = false },
+		"certificate mx/server.crt ends on " + day(now.AddDate(0, 0, 29)) + ": leap deploy a": func(s *node.Status) {
+			s.Certificates = map[string]time.Time{"mx/server.crt": now.AddDate(0, 0, 29)}
+		},
 		"its disk has 1 of 100 MB free": func(s *node.Status) { s.Disk = node.Disk{Size: 100 << 20, Free: 1 << 20} },
 		"mx is not healthy: no database": func(s *node.Status) {
 			s.Services = map[string]node.ServiceStatus{"mx": {Running: true, Error: "no database"}}
