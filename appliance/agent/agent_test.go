@@ -5,12 +5,14 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -329,6 +331,63 @@ func TestCertificate(t *testing.T) {
 		if _, _, err := w.apply(w.bundle(d, nil)); !errors.Is(err, problem.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+// TestOwners looks at who may open what a service is given.
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("giving files to other users needs root")
+	}
+	w := newWorld(t)
+	w.stop()
+	w.own = true
+	w.start()
+	d := w.document(1, map[string]part{"mx": {}})
+	mx := d.Services["mx"]
+	mx.Files, mx.Secrets = map[string]string{"certs/a.crt": "PEM"}, map[string]string{"key": "mx-key"}
+	d.Services["mx"] = mx
+	d.Secrets = map[string]string{"mx-key": node.SecretDigest([]byte("one"))}
+	w.good(d, map[string][]byte{"mx-key": []byte("one")})
+	id, _ := node.ID("mx")
+	for path, want := range map[string]string{
+		w.run + "/mx":                   fmt.Sprint("drwxr-x--- 0 ", id),
+		w.run + "/mx/config.json":       fmt.Sprint("-r--r----- 0 ", id),
+		w.run + "/mx/launch.json":       "-r-------- 0 0",
+		w.run + "/mx/files/certs":       fmt.Sprint("drwxr-x--- 0 ", id),
+		w.run + "/mx/files/certs/a.crt": fmt.Sprint("-r--r----- 0 ", id),
+		w.run + "/mx/secrets":           fmt.Sprint("drwxr-x--- 0 ", id),
+		w.run + "/mx/secrets/key":       fmt.Sprint("-r--r----- 0 ", id),
+		w.run + "/mx/health":            fmt.Sprint("drwxr-x--- ", id, id),
+		w.dir + "/state/mx":             fmt.Sprint("drwx------ ", id, id),
+		w.dir + "/keys":                 "drwx------ 0 0",
+		w.dir + "/keys/mesh.key":        "-r-------- 0 0",
+		w.dir + "/node/1":               "drwx------ 0 0",
+		w.dir + "/node/1/document.json": "-rw------- 0 0",
+	} {
+		info, err := os.Stat(path)
+		check(t, err)
+		stat := info.Sys().(*syscall.Stat_t)
+		if got := fmt.Sprint(info.Mode(), " ", stat.Uid, " ", stat.Gid); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestNoPerm is a node whose writable partition cannot be used: it says so, and
+// takes nothing that it could not keep.
+func TestNoPerm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stop()
+	w.boot = node.Boot{Trouble: []string{"opening perm: it is damaged"}}
+	w.start()
+	if s := w.status(); !slices.Contains(s.Trouble, w.boot.Trouble[0]) {
+		t.Errorf("it says %+v", s)
+	}
+	if _, _, err := w.apply(w.bundle(w.document(1, nil), nil)); !errors.Is(err, problem.Unavailable) || !strings.Contains(err.Error(), "can keep nothing: opening perm") {
+		t.Errorf("a document: %v", err)
 	}
 }
 

@@ -64,6 +64,9 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	case <-time.After(busyFor):
 		return node.Generation{}, errBusy
 	}
+	if !a.cfg.Boot.Perm {
+		return node.Generation{}, problem.Unavailable.Errorf("this node can keep nothing: %s", strings.Join(a.cfg.Boot.Trouble, "; "))
+	}
 	d, err := a.verify(b.Document)
 	if err != nil {
 		return node.Generation{}, err

@@ -76,7 +76,7 @@ func (a *Agent) awaitClock(ctx context.Context, t node.Time, told func(string)) 
 	told("waiting for the time")
 	if err := a.parts.Clock(ctx, t, t.Wait.Or(clockFor)); err != nil {
 		a.log.WarnContext(ctx, "services start without knowing the time", "err", err)
-		told("the time is not known: " + err.Error())
+		told(err.Error())
 	}
 }
 

@@ -226,6 +226,8 @@ type world struct {
 	mu       sync.Mutex
 	networks []node.Network // As they were applied.
 
+	boot         node.Boot
+	own          bool // Files are the services' users'.
 	clockUnknown atomic.Bool
 
 	addr string
@@ -235,6 +237,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), nodes: newAuthority(t), operators: newAuthority(t)}
+	w.boot.Perm = true
 	run, err := os.MkdirTemp("", "run")
 	check(t, err)
 	w.run = run
@@ -262,6 +265,7 @@ func (w *world) start() {
 	check(w.t, err)
 	a := agent.New(agent.Config{
 		Identity: w.id, Release: "1.2.0", Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
+		Boot: w.boot, Own: w.own,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {

@@ -18,6 +18,9 @@ import (
 	"leap.example/appliance/node"
 )
 
+// settled is how long a service runs until its last ends are history.
+const settled = time.Minute
+
 // Status returns how the node is.
 func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	d, state := a.now()
@@ -67,6 +70,8 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 				one.Error += a.lastWords(ctx, name, one.Since)
 			}
 			s.Trouble = append(s.Trouble, fmt.Sprintf("%s: %s", name, one.Error))
+		} else if r.Restarts > 1 && time.Since(one.Since) < settled {
+			s.Trouble = append(s.Trouble, fmt.Sprintf("%s does not stay up: %s", name, r.Ended))
 		}
 		s.Services[name] = one
 	}
