@@ -217,6 +217,10 @@ func TestNetworkChanges(t *testing.T) {
 	if r := w.one(target, deploy.Bad, 3); r.Error != "no" {
 		t.Errorf("got %+v", r)
 	}
+	a.Break, a.Silent = false, true
+	a.Judge(nil)
+	target.Document.Environment = "another"
+	w.one(target, deploy.Good, 4)
 }
 
 // TestAlone: nodes that are to change alone do once they have worked, and after

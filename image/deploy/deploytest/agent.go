@@ -29,7 +29,10 @@ type Agent struct {
 	// Contact has documents wait for a new connection, as if they changed the network.
 	Contact bool
 	// Break has the connection break after the first event of a document.
-	Break   bool
+	Break bool
+	// Silent has the connection say nothing more after the first event, as when
+	// the agent's address is gone.
+	Silent  bool
 	MeshKey string // Public, that it says it has made.
 	// Lines are what its services have written.
 	Lines []node.LogLine
@@ -176,6 +179,10 @@ func (a *Agent) serveApply(w http.ResponseWriter, r *http.Request) error {
 	verdict := a.judge(d)
 	if a.Break {
 		panic(http.ErrAbortHandler)
+	}
+	if a.Silent {
+		<-r.Context().Done()
+		return nil
 	}
 	say(node.Event{Text: "generation " + fmt.Sprint(d.Generation) + " is " + verdict.State, Verdict: &verdict})
 	return nil
