@@ -1,7 +1,11 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
+
+	"leap.example/image/provider"
 )
 
 func (a *app) certCommand() *cobra.Command {
@@ -79,4 +83,24 @@ compile" and "leap deploy" do it by themselves.`,
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "renew all of them")
 	return cmd
+}
+
+// renew makes the certificates that need it, of authorities, operators and nodes.
+func (a *app) renew(i *provider.Instance, v *provider.Vault) error {
+	for _, kind := range []func() ([]string, error){
+		func() ([]string, error) { return i.RenewAuthorities(v, false, a.now()) },
+		func() ([]string, error) { return i.UpdateUsers(v, false, a.now()) },
+		func() ([]string, error) {
+			return i.UpdateCerts(v, slices.DeleteFunc(slices.Clone(i.Nodes), func(n *provider.Node) bool { return !n.IsEnabled() }), false, a.now())
+		},
+	} {
+		made, err := kind()
+		for _, m := range made {
+			a.sayf("made %s", m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -65,26 +65,6 @@ func (a *app) compiled(rehearse bool) (*provider.Instance, *provider.Vault, *com
 	return i, v, out, a.keep(i, out)
 }
 
-// renew makes the certificates that need it, of authorities, operators and nodes.
-func (a *app) renew(i *provider.Instance, v *provider.Vault) error {
-	for _, kind := range []func() ([]string, error){
-		func() ([]string, error) { return i.RenewAuthorities(v, false, a.now()) },
-		func() ([]string, error) { return i.UpdateUsers(v, false, a.now()) },
-		func() ([]string, error) {
-			return i.UpdateCerts(v, slices.DeleteFunc(slices.Clone(i.Nodes), func(n *provider.Node) bool { return !n.IsEnabled() }), false, a.now())
-		},
-	} {
-		made, err := kind()
-		for _, m := range made {
-			a.sayf("made %s", m)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // pretend adds the secrets that would be made.
 func pretend(i *provider.Instance, secrets map[string][]byte, a *app) error {
 	for _, n := range compile.Needs(i) {
