@@ -215,7 +215,9 @@ func (a *Agent) probe(ctx context.Context, d node.Document) map[string]health.Re
 		case !p.Running:
 			r.Err = errors.New("does not run")
 		default:
-			r.Err = health.Ask(ctx, a.socket(name))
+			if r.Err = health.Ask(ctx, a.socket(name)); r.Err != nil && p.Error != "" {
+				r.Err = fmt.Errorf("%w; it has %s", r.Err, p.Error)
+			}
 		}
 		all[name] = r
 	}

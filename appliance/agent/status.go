@@ -66,8 +66,8 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		one, r := processes[name], reports[name]
 		if one.Healthy, one.Error = r.Err == nil, ""; r.Err != nil {
 			one.Error = r.Err.Error()
-			if !one.Running && !one.Since.IsZero() {
-				one.Error += a.lastWords(ctx, name, one.Since)
+			if r.Ended != "" {
+				one.Error += a.lastWords(ctx, name, one.Since.Add(-settled))
 			}
 			s.Trouble = append(s.Trouble, fmt.Sprintf("%s: %s", name, one.Error))
 		} else if r.Restarts > 1 && time.Since(one.Since) < settled {
