@@ -32,7 +32,8 @@ type Parts struct {
 	Mesh     func(ctx context.Context, m *node.Mesh, privateKey []byte) error // Nil: no mesh.
 	// NetworkTrouble says what the network waits for: leases, cards.
 	NetworkTrouble func() []string
-	// Clock tells the clock its servers, and waits until the time is known.
+	// Clock tells the clock its servers, and waits until the time is known, no
+	// longer than wait.
 	Clock      func(ctx context.Context, t node.Time, wait time.Duration) error
 	ClockKnown func() bool
 	Supervisor Supervisor
@@ -126,7 +127,14 @@ func (a *Agent) resume(ctx context.Context) error {
 		return err
 	}
 	if err == nil {
-		err = a.judge(ctx, d, nil, func(node.Event) {})
+		// It was cut off from its operators, perhaps, before it was started anew.
+		before := a.newborn()
+		if _, good, err := a.gens.summary(n); err == nil && good > 0 {
+			if before, _, err = a.open(good); err != nil {
+				a.log.WarnContext(ctx, "the generation to go back to cannot be read", "generation", good, "err", err)
+			}
+		}
+		err = a.judge(ctx, d, before, time.Now(), func(node.Event) {})
 	}
 	return a.conclude(ctx, state, err)
 }
@@ -141,13 +149,18 @@ func (a *Agent) open(n uint64) (node.Document, node.Generation, error) {
 	return d, state, err
 }
 
-// wait makes the node reachable, and no more: it has no document yet.
-func (a *Agent) wait(ctx context.Context) error {
+// newborn is what a node is before it has a document.
+func (a *Agent) newborn() node.Document {
 	id := a.cfg.Identity
-	d := node.Document{
-		Schema: node.Schema, Provider: id.Provider, Node: id.Node, Agent: id.Agent,
+	return node.Document{
+		Schema: node.Schema, Provider: id.Provider, Node: id.Node, Agent: id.Agent, Time: id.Time,
 		Network: node.Network{Interfaces: []node.Interface{id.Interface}},
 	}
+}
+
+// wait makes the node reachable, and no more: it has no document yet.
+func (a *Agent) wait(ctx context.Context) error {
+	d := a.newborn()
 	a.set(d, node.Generation{})
 	return a.install(ctx, d, func(string) {})
 }

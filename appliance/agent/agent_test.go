@@ -1,14 +1,18 @@
 package agent_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +33,7 @@ func (w *world) good(d node.Document, secrets map[string][]byte) []string {
 
 // TestLife is the life of a node: it waits, is given documents, is started anew.
 func TestLife(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if s := w.status(); s.Current.Number != 0 || s.MeshKey != "public of private" || s.Release != "1.2.0" || s.Node != "mail1" {
 		t.Errorf("a new node says %+v", s)
@@ -88,6 +93,7 @@ func (w *world) eventually(what string, is func(node.Status) bool) {
 
 // TestBack gives a good node bad documents, and expects it to be what it was.
 func TestBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(1, map[string]part{"mx": {}}), nil)
 	for i, test := range []struct {
@@ -95,8 +101,8 @@ func TestBack(t *testing.T) {
 		d    node.Document
 		want string
 	}{
-		{"never healthy", w.document(2, map[string]part{"mx": {Ill: "no queue"}}), "not healthy within 2s: mx: mx: no queue"},
-		{"restarts", w.document(3, map[string]part{"mx": {Crash: true}}), "mx has restarted while it was watched"},
+		{"never healthy", w.document(2, map[string]part{"mx": {Ill: "no queue", Says: `{"level":"ERROR","msg":"exiting","err":"read /perm"}`}}), "not healthy within 2s: mx: mx: no queue; it wrote: exiting: read /perm"},
+		{"restarts", w.document(3, map[string]part{"mx": {Crash: true, Says: "panic: oh"}}), "mx has restarted while it was watched: status 2; it wrote: panic: oh"},
 		{"no such card", func() node.Document {
 			d := w.document(4, map[string]part{"mx": {}, "dns": {}})
 			d.Network.Interfaces[0].Name = "broken"
@@ -113,7 +119,7 @@ func TestBack(t *testing.T) {
 			t.Errorf("%s: %+v, %v: %+v", test.name, v, err, said)
 		}
 		s := w.status()
-		if s.Current.Number != 1 || s.Current.State != node.StateGood || !s.Services["mx"].Healthy || len(s.Services) != 1 || s.Highest != v.Number {
+		if s.Current.Number != 1 || s.Current.State != node.StateGood || !s.Services["mx"].Healthy || len(s.Services) != 1 || s.Highest != v.Number || s.Bad != v {
 			t.Errorf("%s: it says %+v", test.name, s)
 		}
 		w.mu.Lock()
@@ -126,33 +132,65 @@ func TestBack(t *testing.T) {
 
 // TestContact changes the network and reaches the node.
 func TestContact(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(1, nil), nil)
 	d := w.document(2, nil)
 	d.Network.Interfaces[0].MTU = 1400
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() { // What the operator's tool does when it is told that the network has changed.
+	defer w.present()()
+	w.good(d, nil)
+}
+
+// present has an operator come by new connections, as his tool does when it is
+// told that the network has changed, until the function that it returns is called.
+func (w *world) present() (leave func()) {
+	cert := w.deployer()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
 		defer close(done)
 		for {
 			select {
 			case <-stop:
 				return
 			default:
-				if resp, err := w.ask(w.deployer(), http.MethodGet, node.PathStatus, nil); err == nil {
+				if resp, err := w.ask(cert, http.MethodGet, node.PathStatus, nil); err == nil {
 					resp.Body.Close()
 				}
 			}
 		}
 	}()
-	w.good(d, nil)
-	close(stop)
-	<-done
+	return func() { close(stop); <-done }
+}
+
+// TestCutOffOnTrial ends the agent while it waits for its operator after a change
+// of the network: the next one waits too, and goes back. Who may only look is no
+// operator.
+func TestCutOffOnTrial(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.good(w.document(1, nil), nil)
+	d := w.document(2, nil)
+	d.Network.Interfaces[0].MTU = 1400
+	resp, err := w.ask(w.deployer(), http.MethodPost, node.PathApply, w.bundle(d, nil))
+	check(t, err)
+	defer resp.Body.Close()
+	w.eventually("it is on trial", func(s node.Status) bool { return s.Current.Number == 2 && s.Current.State == node.StateTrial })
+	w.stop()
+	w.start()
+	w.eventually("it went back", func(s node.Status) bool { return s.Current.Number == 1 })
+	if s := w.status(); s.Bad.Number != 2 || !strings.Contains(s.Bad.Reason, "no operator has reached the node") {
+		t.Errorf("it says %+v", s)
+	}
+	w.good(w.document(3, map[string]part{"dns": {}}), nil)
+	if s := w.status(); s.Bad != (node.Generation{}) {
+		t.Errorf("after a good one it says %+v", s)
+	}
 }
 
 // TestCrashOnTrial ends the agent in the middle of a judgement: the next one
 // judges.
 func TestCrashOnTrial(t *testing.T) {
+	t.Parallel()
 	for _, ill := range []string{"", "no queue"} {
 		w := newWorld(t)
 		w.good(w.document(1, map[string]part{"mx": {}}), nil)
@@ -176,6 +214,7 @@ func TestCrashOnTrial(t *testing.T) {
 // TestCrashBetween leaves what a crash leaves between the steps of keeping a
 // document and of going back.
 func TestCrashBetween(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(1, map[string]part{"mx": {}}), nil)
 	w.stop()
@@ -198,6 +237,7 @@ func TestCrashBetween(t *testing.T) {
 
 // TestPrune keeps few generations, and no secret that none of them names.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for n := range uint64(8) {
 		d := w.document(n+1, map[string]part{"mx": {}})
@@ -217,6 +257,7 @@ func TestPrune(t *testing.T) {
 
 // TestRefused pushes what must be refused before anything is touched.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.good(w.document(5, nil), nil)
 	change := func(f func(*node.Document)) node.Bundle {
@@ -251,8 +292,132 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestCertificate renews the agent's own certificate by a document.
+func TestCertificate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	serial := func() string {
+		t.Helper()
+		resp, err := w.ask(w.deployer(), http.MethodGet, node.PathStatus, nil)
+		check(t, err)
+		defer resp.Body.Close()
+		return resp.TLS.PeerCertificates[0].SerialNumber.String()
+	}
+	first := serial()
+	d := w.document(1, map[string]part{"mx": {}})
+	d.Agent.Certificate = w.renewed(t, node.ServerName("mail1", "demo.example"))
+	mx := d.Services["mx"]
+	mx.Files = map[string]string{"server.crt": d.Agent.Certificate + w.nodes.pem()}
+	d.Services["mx"] = mx
+	leave := w.present()
+	w.good(d, nil)
+	leave()
+	second := serial()
+	if s := w.status(); second == first || len(s.Certificates) != 3 || s.Certificates["agent"].IsZero() || !s.Certificates["mx/server.crt"].Equal(s.Certificates["agent"]) {
+		t.Errorf("the certificate %s became %s, and it says %v", first, second, s.Certificates)
+	}
+	w.stop()
+	w.start()
+	w.eventually("it has its document", func(s node.Status) bool { return s.Current.Number == 1 })
+	if now := serial(); now != second {
+		t.Errorf("after a restart it has %s, not %s", now, second)
+	}
+	other, _ := w.nodes.sign(t, &x509.Certificate{DNSNames: []string{node.ServerName("mail1", "demo.example")}})
+	for want, text := range map[string]string{
+		"none of the key that this node was born with": other,
+		"not mail1.node.demo.example":                  w.renewed(t, "web1.node.demo.example"),
+	} {
+		d.Generation, d.Agent.Certificate = 2, text
+		if _, _, err := w.apply(w.bundle(d, nil)); !errors.Is(err, problem.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestOwners looks at who may open what a service is given.
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("giving files to other users needs root")
+	}
+	w := newWorld(t)
+	w.stop()
+	w.own = true
+	w.start()
+	d := w.document(1, map[string]part{"mx": {}})
+	mx := d.Services["mx"]
+	mx.Files, mx.Secrets = map[string]string{"certs/a.crt": "PEM"}, map[string]string{"key": "mx-key"}
+	d.Services["mx"] = mx
+	d.Secrets = map[string]string{"mx-key": node.SecretDigest([]byte("one"))}
+	w.good(d, map[string][]byte{"mx-key": []byte("one")})
+	id, _ := node.ID("mx")
+	for path, want := range map[string]string{
+		w.run + "/mx":                   fmt.Sprint("drwxr-x--- 0 ", id),
+		w.run + "/mx/config.json":       fmt.Sprint("-r--r----- 0 ", id),
+		w.run + "/mx/launch.json":       "-r-------- 0 0",
+		w.run + "/mx/files/certs":       fmt.Sprint("drwxr-x--- 0 ", id),
+		w.run + "/mx/files/certs/a.crt": fmt.Sprint("-r--r----- 0 ", id),
+		w.run + "/mx/secrets":           fmt.Sprint("drwxr-x--- 0 ", id),
+		w.run + "/mx/secrets/key":       fmt.Sprint("-r--r----- 0 ", id),
+		w.run + "/mx/health":            fmt.Sprint("drwxr-x--- ", id, id),
+		w.dir + "/state/mx":             fmt.Sprint("drwx------ ", id, id),
+		w.dir + "/keys":                 "drwx------ 0 0",
+		w.dir + "/keys/mesh.key":        "-r-------- 0 0",
+		w.dir + "/node/1":               "drwx------ 0 0",
+		w.dir + "/node/1/document.json": "-rw------- 0 0",
+	} {
+		info, err := os.Stat(path)
+		check(t, err)
+		stat := info.Sys().(*syscall.Stat_t)
+		if got := fmt.Sprint(info.Mode(), " ", stat.Uid, " ", stat.Gid); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestNoPerm is a node whose writable partition cannot be used: it says so, and
+// takes nothing that it could not keep.
+func TestNoPerm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stop()
+	w.boot = node.Boot{Trouble: []string{"opening perm: it is damaged"}}
+	w.start()
+	if s := w.status(); !slices.Contains(s.Trouble, w.boot.Trouble[0]) {
+		t.Errorf("it says %+v", s)
+	}
+	if _, _, err := w.apply(w.bundle(w.document(1, nil), nil)); !errors.Is(err, problem.Unavailable) || !strings.Contains(err.Error(), "can keep nothing: opening perm") {
+		t.Errorf("a document: %v", err)
+	}
+}
+
+// TestTimeless lets operators in by certificates whose dates are wrong while the
+// node does not know the time, and nobody else.
+func TestTimeless(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.clockUnknown.Store(true)
+	for name, test := range map[string]struct {
+		cert *tls.Certificate
+		want string
+	}{
+		"expired":     {w.operators.operator(t, node.RoleRead, time.Now().Add(-time.Minute)), ""},
+		"of somebody": {newAuthority(t).operator(t, node.RoleRead, time.Now().Add(time.Hour)), "bad certificate"},
+		"none":        {nil, "certificate required"},
+	} {
+		resp, err := w.ask(test.cert, http.MethodGet, node.PathStatus, nil)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
 // TestOperators lets in who has a certificate, as far as its role goes.
 func TestOperators(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	hour := time.Now().Add(time.Hour)
 	for name, test := range map[string]struct {

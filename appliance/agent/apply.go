@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"leap.example/appliance/efi"
@@ -38,6 +39,9 @@ func (a *Agent) verify(signed node.Signed) (node.Document, error) {
 	if id := a.cfg.Identity; d.Node != id.Node || d.Provider != id.Provider {
 		return node.Document{}, problem.Invalid.Errorf("this document is for %s of %s, and this is %s of %s", d.Node, d.Provider, id.Node, id.Provider)
 	}
+	if _, err := a.certificate(d); err != nil {
+		return node.Document{}, problem.Invalid.Errorf("%w", err)
+	}
 	if d.LeastImage != "" && efi.Compare(a.cfg.Release, d.LeastImage) < 0 {
 		return node.Document{}, problem.Invalid.Errorf("this document needs release %s, and this node runs %s: update it first", d.LeastImage, a.cfg.Release)
 	}
@@ -60,6 +64,9 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	case <-time.After(busyFor):
 		return node.Generation{}, errBusy
 	}
+	if !a.cfg.Boot.Perm {
+		return node.Generation{}, problem.Unavailable.Errorf("this node can keep nothing: %s", strings.Join(a.cfg.Boot.Trouble, "; "))
+	}
 	d, err := a.verify(b.Document)
 	if err != nil {
 		return node.Generation{}, err
@@ -78,9 +85,10 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 		return node.Generation{}, problem.Unavailable.Errorf("the document cannot be kept: %w", err)
 	}
 	a.set(d, trial)
+	since := time.Now()
 	err = a.install(ctx, d, func(s string) { told(node.Event{Text: s}) })
 	if err == nil {
-		err = a.judge(ctx, d, &before, told)
+		err = a.judge(ctx, d, before, since, told)
 	}
 	kept := a.conclude(ctx, trial, err)
 	a.setTrouble(kept)
@@ -134,35 +142,63 @@ func (a *Agent) accept(d node.Document, b node.Bundle) error {
 	return nil
 }
 
-// judge decides whether a document that is applied is good. before is what was
-// applied before it, if that is known.
-func (a *Agent) judge(ctx context.Context, d node.Document, before *node.Document, told func(node.Event)) error {
+// judge decides whether a document that is applied is good. before is what the
+// node was before it, and since when it began to change.
+func (a *Agent) judge(ctx context.Context, d, before node.Document, since time.Time, told func(node.Event)) error {
 	ready := d.Gate.Ready.Or(readyFor)
-	contacts := a.contacts.Load()
-	if err := (health.Gate{
+	ctx, cancel := context.WithCancelCause(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel(nil)
+	reached := make(chan struct{})
+	if reflect.DeepEqual(before.Network, d.Network) && reflect.DeepEqual(before.Agent, d.Agent) {
+		close(reached)
+	} else {
+		told(node.Event{Text: "the network has changed: waiting to be reached by a new connection", Contact: true})
+		seen := a.contacts.Load()
+		waiting.Go(func() {
+			if a.contacted(ctx, seen, ready) {
+				close(reached)
+				return
+			}
+			cancel(&health.Unfit{Reason: fmt.Sprintf("no operator has reached the node within %v of the change of its network", ready)})
+		})
+	}
+	err := health.Gate{
 		Ready: ready, Watch: d.Gate.Watch.Or(watchFor),
 		Probe: func(ctx context.Context) map[string]health.Report { return a.probe(ctx, d) },
 		Told:  func(s string) { told(node.Event{Text: s}) },
-	}).Wait(ctx); err != nil {
-		return err
+	}.Wait(ctx)
+	if err == nil {
+		select {
+		case <-reached:
+		case <-ctx.Done():
+		}
 	}
-	if before == nil || (reflect.DeepEqual(before.Network, d.Network) && reflect.DeepEqual(before.Agent, d.Agent)) {
-		return nil
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
 	}
-	told(node.Event{Text: "the network has changed: waiting to be reached by a new connection", Contact: true})
+	if unfit, ok := errors.AsType[*health.Unfit](err); ok && unfit.Service != "" {
+		return errors.New(unfit.Reason + a.lastWords(ctx, unfit.Service, since))
+	}
+	return err
+}
+
+// contacted reports whether an operator comes by a new connection in time.
+func (a *Agent) contacted(ctx context.Context, seen int64, within time.Duration) bool {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(ready); a.contacts.Load() == contacts; {
+	for end := time.Now().Add(within); a.contacts.Load() == seen; {
 		if time.Now().After(end) {
-			return fmt.Errorf("no operator has reached the node within %v of the change of its network", ready)
+			return false
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false
 		case <-tick.C:
 		}
 	}
-	return nil
+	return true
 }
 
 // probe asks all services of d how they are.
@@ -171,7 +207,7 @@ func (a *Agent) probe(ctx context.Context, d node.Document) map[string]health.Re
 	processes, err := a.parts.Supervisor.List(ctx)
 	for name := range d.Services {
 		p := processes[name]
-		r := health.Report{Restarts: p.Restarts, Err: err}
+		r := health.Report{Restarts: p.Restarts, Err: err, Ended: p.Error}
 		switch {
 		case err != nil:
 		case !p.Running && p.Error != "":
@@ -179,7 +215,9 @@ func (a *Agent) probe(ctx context.Context, d node.Document) map[string]health.Re
 		case !p.Running:
 			r.Err = errors.New("does not run")
 		default:
-			r.Err = health.Ask(ctx, a.socket(name))
+			if r.Err = health.Ask(ctx, a.socket(name)); r.Err != nil && p.Error != "" {
+				r.Err = fmt.Errorf("%w; it has %s", r.Err, p.Error)
+			}
 		}
 		all[name] = r
 	}

@@ -17,16 +17,19 @@
 // Firewall, addresses, mesh, then services, each to the state that the document
 // wants: what is so already is left alone, and a service whose part of the
 // document is the same is not restarted. The gate of package health then
-// decides. If the node's place in the network changed, an operator must also
-// have reached it by a new connection: who cuts himself off gets the node back
-// by waiting.
+// decides. If the node's place in the network changed, an operator who may deploy
+// must also reach it by a new connection, after a restart as well: who cuts
+// himself off gets the node back by waiting. Why a generation was bad is kept
+// with it, with how the service ended and what it wrote last.
 //
 // # Who may talk to it
 //
-// TLS 1.3 with certificates on both sides. The node's own comes from its
-// identity; an operator's is signed by the operators' authority, which the
-// document (before it, the identity) names, and says the role as organizational
-// unit. There are no passwords.
+// TLS 1.3 with certificates on both sides. The node's own comes with its key from
+// the identity, and is renewed by documents; an operator's is signed by the
+// operators' authority, which the document (before it, the identity) names, and
+// says the role as organizational unit. There are no passwords. While the node
+// does not know the time, dates are not looked at: nobody could set it right
+// otherwise.
 //
 // # Secrets
 //

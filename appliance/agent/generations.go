@@ -117,6 +117,21 @@ func (g generations) summary(limit uint64) (highest, good uint64, err error) {
 	return highest, good, nil
 }
 
+// refused returns the newest generation above a number that is bad. The zero
+// value: there is none.
+func (g generations) refused(above uint64) (bad node.Generation, err error) {
+	all, err := g.numbers()
+	if err != nil {
+		return bad, err
+	}
+	for _, n := range all {
+		if _, s, err := g.read(n); n > above && err == nil && s.State == node.StateBad {
+			bad = s
+		}
+	}
+	return bad, nil
+}
+
 // prune removes what is neither current nor the newest good one nor one of the
 // last ones, and returns the secrets of those that stay.
 func (g generations) prune(current uint64) (secrets map[string]bool, err error) {

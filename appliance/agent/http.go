@@ -3,10 +3,8 @@ package agent
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,25 +28,10 @@ const (
 
 // Serve serves the API on ln until ctx is done.
 func (a *Agent) Serve(ctx context.Context, ln net.Listener) error {
-	pair, err := tls.X509KeyPair([]byte(a.cfg.Identity.Certificate), []byte(a.cfg.Identity.Key))
-	if err != nil {
-		return fmt.Errorf("the identity's certificate: %w", err)
+	if _, err := a.certificate(a.newborn()); err != nil {
+		return err
 	}
-	conf := &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert,
-		// Tickets would let an operator in by a certificate that has expired, or
-		// whose authority is gone.
-		SessionTicketsDisabled: true,
-	}
-	conf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		c := conf.Clone()
-		c.GetConfigForClient = nil
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM([]byte(a.operatorCA())) {
-			return nil, errors.New("no authority of operators")
-		}
-		return c, nil
-	}
+	conf := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.handshake() }}
 	hs := &http.Server{Handler: a.routes(ctx), MaxHeaderBytes: 16 << 10, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	hs.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, connection{}, new(atomic.Bool))
@@ -56,21 +39,16 @@ func (a *Agent) Serve(ctx context.Context, ln net.Listener) error {
 	return daemon.Serve(ctx, tls.NewListener(ln, conf), hs)
 }
 
-// operatorCA is the authority that the current document names, or else the
-// identity.
-func (a *Agent) operatorCA() string {
-	if d, _ := a.now(); d.Agent.OperatorCA != "" {
-		return d.Agent.OperatorCA
-	}
-	return a.cfg.Identity.Agent.OperatorCA
-}
-
 // connection is the key of what is remembered of a connection: whether an
 // operator has been admitted over it.
 type connection struct{}
 
-// contact counts a connection over which an operator is admitted.
+// contact counts a connection over which an operator is admitted who can mend
+// what is wrong.
 func (a *Agent) contact(r *http.Request) {
+	if !slices.Contains(roles(r), node.RoleDeploy) {
+		return
+	}
 	if known, ok := r.Context().Value(connection{}).(*atomic.Bool); ok && known.CompareAndSwap(false, true) {
 		a.contacts.Add(1)
 	}
@@ -91,9 +69,9 @@ func (a *Agent) routes(life context.Context) http.Handler {
 }
 
 // handle admits operators with one of the roles, and writes errors.
-func (a *Agent) handle(roles []string, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (a *Agent) handle(wanted []string, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := allowed(r, roles)
+		err := allowed(r, wanted)
 		if err == nil {
 			a.contact(r)
 			err = f(w, r)
@@ -116,14 +94,19 @@ func document(err error) problem.Document {
 	return problem.Document{Type: problem.KindOf(err), Detail: err.Error()}
 }
 
-// allowed reports whether the operator's certificate has one of the roles.
-func allowed(r *http.Request, roles []string) error {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-		return problem.Unauthenticated.Errorf("an operator's certificate is required")
+// roles are those of the certificate with which an operator was let in.
+func roles(r *http.Request) []string {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil
 	}
-	has := r.TLS.VerifiedChains[0][0].Subject.OrganizationalUnit
-	if !slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(has, role) }) {
-		return problem.Permission.Errorf("this certificate has the role %q, and %s needs %q", has, r.URL.Path, roles[len(roles)-1])
+	return r.TLS.PeerCertificates[0].Subject.OrganizationalUnit
+}
+
+// allowed reports whether the operator's certificate has one of the roles.
+func allowed(r *http.Request, wanted []string) error {
+	has := roles(r)
+	if !slices.ContainsFunc(wanted, func(role string) bool { return slices.Contains(has, role) }) {
+		return problem.Permission.Errorf("this certificate has the role %q, and %s needs %q", has, r.URL.Path, wanted[len(wanted)-1])
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ func (a *Agent) install(ctx context.Context, d node.Document, told func(string))
 	if err := a.parts.Mesh(ctx, d.Mesh, key); err != nil {
 		return fmt.Errorf("mesh: %w", err)
 	}
+	_ = a.parts.Clock(ctx, d.Time, 0) // It is told whom to ask. Who needs the time waits below.
 	var errs []error
 	running, err := a.parts.Supervisor.List(ctx)
 	if err != nil {
@@ -75,7 +76,7 @@ func (a *Agent) awaitClock(ctx context.Context, t node.Time, told func(string)) 
 	told("waiting for the time")
 	if err := a.parts.Clock(ctx, t, t.Wait.Or(clockFor)); err != nil {
 		a.log.WarnContext(ctx, "services start without knowing the time", "err", err)
-		told("the time is not known: " + err.Error())
+		told(err.Error())
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,6 +80,18 @@ func (a authority) sign(t testing.TB, tmpl *x509.Certificate) (cert, key string)
 	return string(certs.EncodeCert(der)), string(pem)
 }
 
+// renewed is a new certificate for the key of the node's identity, PEM.
+func (w *world) renewed(t testing.TB, name string) string {
+	t.Helper()
+	key, err := certs.ParseKey([]byte(w.id.Key))
+	check(t, err)
+	tmpl, err := certs.Server([]string{name}, nil, time.Now())
+	check(t, err)
+	der, err := certs.Create(tmpl, w.nodes.cert, key.Public(), w.nodes.key, rand.Reader)
+	check(t, err)
+	return string(certs.EncodeCert(der))
+}
+
 // operator returns a client certificate with a role.
 func (a authority) operator(t testing.TB, role string, until time.Time) *tls.Certificate {
 	t.Helper()
@@ -95,6 +108,7 @@ func (a authority) operator(t testing.TB, role string, until time.Time) *tls.Cer
 type part struct {
 	Ill   string `json:"ill,omitempty"`
 	Crash bool   `json:"crash,omitempty"`
+	Says  string `json:"says,omitempty"` // What it writes to its log.
 }
 
 // supervisor runs services in this process: each serves its health socket, and
@@ -110,7 +124,7 @@ type supervisor struct {
 type running struct {
 	stop  func()
 	since time.Time
-	crash bool
+	part
 	asked int
 }
 
@@ -148,7 +162,7 @@ func (s *supervisor) Start(_ context.Context, name string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); g.Run(ctx) }()
-	s.run[name] = &running{stop: func() { cancel(); <-done }, since: time.Now(), crash: cfg.Part.Crash}
+	s.run[name] = &running{stop: func() { cancel(); <-done }, since: time.Now(), part: cfg.Part}
 	s.starts = append(s.starts, name)
 	return nil
 }
@@ -169,16 +183,21 @@ func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error
 	all := map[string]node.ServiceStatus{}
 	for name, r := range s.run {
 		r.asked++
-		restarts := 0
-		if r.crash {
-			restarts = r.asked
+		one := node.ServiceStatus{Running: true, PID: 1, Since: r.since}
+		if r.Crash {
+			one.Restarts, one.Error = r.asked, "status 2"
 		}
-		all[name] = node.ServiceStatus{Running: true, PID: 1, Since: r.since, Restarts: restarts}
+		all[name] = one
 	}
 	return all, nil
 }
 
 func (s *supervisor) Logs(_ context.Context, service string, lines int, follow bool, f func(node.LogLine) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.run[service]; r != nil && r.Says != "" {
+		return f(node.LogLine{Time: time.Now(), Service: service, Text: r.Says})
+	}
 	return f(node.LogLine{Service: service, Text: fmt.Sprint(lines, follow)})
 }
 
@@ -207,6 +226,10 @@ type world struct {
 	mu       sync.Mutex
 	networks []node.Network // As they were applied.
 
+	boot         node.Boot
+	own          bool // Files are the services' users'.
+	clockUnknown atomic.Bool
+
 	addr string
 	stop func()
 }
@@ -214,6 +237,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), nodes: newAuthority(t), operators: newAuthority(t)}
+	w.boot.Perm = true
 	run, err := os.MkdirTemp("", "run")
 	check(t, err)
 	w.run = run
@@ -241,6 +265,7 @@ func (w *world) start() {
 	check(w.t, err)
 	a := agent.New(agent.Config{
 		Identity: w.id, Release: "1.2.0", Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
+		Boot: w.boot, Own: w.own,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {
@@ -254,7 +279,7 @@ func (w *world) start() {
 		},
 		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
 		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
-		ClockKnown: func() bool { return true }, NetworkTrouble: func() []string { return nil },
+		ClockKnown: func() bool { return !w.clockUnknown.Load() }, NetworkTrouble: func() []string { return nil },
 		Supervisor: w.sup,
 		Check: func(_ string, config []byte) error {
 			if bytes.Contains(config, []byte("nonsense")) {
@@ -312,10 +337,10 @@ func (w *world) deployer() *tls.Certificate {
 	return w.operators.operator(w.t, node.RoleDeploy, time.Now().Add(time.Hour))
 }
 
-// status returns what the node says of itself.
+// status returns what the node says of itself to somebody who may only look.
 func (w *world) status() node.Status {
 	w.t.Helper()
-	resp, err := w.ask(w.deployer(), http.MethodGet, node.PathStatus, nil)
+	resp, err := w.ask(w.operators.operator(w.t, node.RoleRead, time.Now().Add(time.Hour)), http.MethodGet, node.PathStatus, nil)
 	check(w.t, err)
 	defer resp.Body.Close()
 	var s node.Status

@@ -18,6 +18,9 @@ import (
 	"leap.example/appliance/node"
 )
 
+// settled is how long a service runs until its last ends are history.
+const settled = time.Minute
+
 // Status returns how the node is.
 func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	d, state := a.now()
@@ -29,7 +32,10 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release,
 		Booted: a.cfg.Boot.Started, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
-		Services: map[string]node.ServiceStatus{},
+		Services: map[string]node.ServiceStatus{}, Certificates: a.certificates(d),
+	}
+	if s.Bad, err = a.gens.refused(good); err != nil {
+		return node.Status{}, err
 	}
 	key, err := a.keys.Ensure(meshKey, a.parts.MeshKey)
 	if err != nil {
@@ -60,7 +66,12 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		one, r := processes[name], reports[name]
 		if one.Healthy, one.Error = r.Err == nil, ""; r.Err != nil {
 			one.Error = r.Err.Error()
+			if r.Ended != "" {
+				one.Error += a.lastWords(ctx, name, one.Since.Add(-settled))
+			}
 			s.Trouble = append(s.Trouble, fmt.Sprintf("%s: %s", name, one.Error))
+		} else if r.Restarts > 1 && time.Since(one.Since) < settled {
+			s.Trouble = append(s.Trouble, fmt.Sprintf("%s does not stay up: %s", name, r.Ended))
 		}
 		s.Services[name] = one
 	}
@@ -123,6 +134,13 @@ func (a *Agent) serveMetrics(w http.ResponseWriter, r *http.Request) error {
 	gauge("generation", "Number of the generation that is applied.", float64(s.Current.Number))
 	gauge("troubles", "Things that need an operator.", float64(len(s.Trouble)))
 	gauge("boot_time_seconds", "When the agent started, in seconds since 1970.", float64(s.Booted.Unix()))
+	ends := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "leap", Name: "certificate_end_seconds", Help: "When a certificate of the node ends, in seconds since 1970.",
+	}, []string{"certificate"})
+	reg.MustRegister(ends)
+	for name, end := range s.Certificates {
+		ends.WithLabelValues(name).Set(float64(end.Unix()))
+	}
 	services := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "leap", Name: "service_healthy", Help: "1 if a service runs and can do its work.",
 	}, []string{"service"})

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"leap.example/services/daemon"
@@ -69,8 +70,9 @@ func Ask(ctx context.Context, socket string) error {
 
 // A Report is how one service is.
 type Report struct {
-	Restarts int   // Since it was started for this generation.
-	Err      error // Why it is not healthy. Nil: it is.
+	Restarts int    // Since it was started for this generation.
+	Err      error  // Why it is not healthy. Nil: it is.
+	Ended    string // How its last run ended, if it was restarted.
 }
 
 // A Gate decides whether something is good.
@@ -84,7 +86,10 @@ type Gate struct {
 }
 
 // An Unfit error is why something is not good.
-type Unfit struct{ Reason string }
+type Unfit struct {
+	Service string // Whose fault it is. Empty: nobody's.
+	Reason  string
+}
 
 func (e *Unfit) Error() string { return e.Reason }
 
@@ -96,7 +101,7 @@ func (g Gate) Wait(ctx context.Context) error {
 	deadline := time.Now().Add(g.Ready)
 	said := ""
 	for {
-		why := firstUnhealthy(g.Probe(ctx))
+		who, why := firstUnhealthy(g.Probe(ctx))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -108,7 +113,7 @@ func (g Gate) Wait(ctx context.Context) error {
 			said = why
 		}
 		if time.Now().After(deadline) {
-			return &Unfit{fmt.Sprintf("not healthy within %v: %s", g.Ready, why)}
+			return &Unfit{who, fmt.Sprintf("not healthy within %v: %s", g.Ready, why)}
 		}
 		if err := next(ctx, tick); err != nil {
 			return err
@@ -136,30 +141,30 @@ func (g Gate) watch(ctx context.Context, tick *time.Ticker) error {
 		}
 		for _, name := range slices.Sorted(maps.Keys(now)) {
 			if now[name].Restarts > first[name].Restarts {
-				return &Unfit{fmt.Sprintf("%s has restarted while it was watched", name)}
+				return &Unfit{name, strings.TrimSuffix(fmt.Sprintf("%s has restarted while it was watched: %s", name, now[name].Ended), ": ")}
 			}
 		}
-		why := firstUnhealthy(now)
+		who, why := firstUnhealthy(now)
 		switch {
 		case why == "":
 			bad = time.Time{}
 		case bad.IsZero():
 			bad = time.Now()
 		case time.Since(bad) > patience:
-			return &Unfit{"no longer healthy: " + why}
+			return &Unfit{who, "no longer healthy: " + why}
 		}
 	}
 	return nil
 }
 
-// firstUnhealthy says who is not healthy and why. Empty: nobody.
-func firstUnhealthy(all map[string]Report) string {
+// firstUnhealthy says who is not healthy, and who and why. Empty: nobody.
+func firstUnhealthy(all map[string]Report) (who, why string) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if err := all[name].Err; err != nil {
-			return name + ": " + err.Error()
+			return name, name + ": " + err.Error()
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func next(ctx context.Context, tick *time.Ticker) error {

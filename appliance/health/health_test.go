@@ -106,7 +106,7 @@ func TestGate(t *testing.T) {
 		{"good at once", long, 0, []health.Report{{}}, ""},
 		{"good later, and restarted until then", long, time.Second, []health.Report{{Err: ill}, {Err: ill, Restarts: 1}, {Restarts: 2}}, ""},
 		{"never good", 0, long, []health.Report{{Err: ill}}, "not healthy within 0s: mx: away"},
-		{"restarts while watched", long, long, []health.Report{{}, {}, {Restarts: 1}}, "mx has restarted while it was watched"},
+		{"restarts while watched", long, long, []health.Report{{}, {}, {Restarts: 1, Ended: "status 2"}}, "mx has restarted while it was watched: status 2"},
 		{"a moment's load", long, 2 * time.Second, []health.Report{{}, {}, {Err: ill}, {}}, ""},
 		{"falls ill while watched", long, long, []health.Report{{}, {}, {Err: ill}}, "no longer healthy: mx: away"},
 	} {
@@ -117,7 +117,7 @@ func TestGate(t *testing.T) {
 			var unfit *health.Unfit
 			if got := ""; err != nil {
 				got = err.Error()
-				if got != test.want || !errors.As(err, &unfit) {
+				if got != test.want || !errors.As(err, &unfit) || unfit.Service != "mx" {
 					t.Errorf("got %q, wanted %q", got, test.want)
 				}
 			} else if test.want != "" {

@@ -27,10 +27,14 @@ import (
 )
 
 // TestMain is also the confined process: with the argument "confined" it does
-// what it may and tries what it may not, and prints what came of it.
+// what it may and tries what it may not, and prints what came of it; with
+// "service" it is a service of a node.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "confined" {
 		os.Exit(confined(os.Args[2]))
+	}
+	if len(os.Args) == 5 && os.Args[1] == "service" {
+		os.Exit(asService(os.Args[2], os.Args[3], os.Args[4]))
 	}
 	os.Exit(m.Run())
 }

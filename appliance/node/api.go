@@ -21,21 +21,26 @@ const (
 
 // Status is how a node is.
 type Status struct {
-	Provider   string                   `json:"provider"`
-	Node       string                   `json:"node"`
-	Release    string                   `json:"release"`
-	Booted     time.Time                `json:"booted"`
-	Now        time.Time                `json:"now"`         // By the node's clock.
-	ClockKnown bool                     `json:"clock_known"` // It was set by a time server.
-	Current    Generation               `json:"current,omitzero"`
-	Good       uint64                   `json:"good"`              // Newest generation that was good. 0: none.
-	Highest    uint64                   `json:"highest"`           // Greatest number ever given to it: the next one is greater.
-	Secrets    []string                 `json:"secrets,omitempty"` // Digests of the secrets that it holds.
-	MeshKey    string                   `json:"mesh_key"`          // Public key that the node made for the mesh, base64.
-	Disk       Disk                     `json:"disk"`
-	Memory     Memory                   `json:"memory"`
-	Trouble    []string                 `json:"trouble,omitempty"` // What needs an operator.
-	Services   map[string]ServiceStatus `json:"services,omitempty"`
+	Provider   string     `json:"provider"`
+	Node       string     `json:"node"`
+	Release    string     `json:"release"`
+	Booted     time.Time  `json:"booted"`
+	Now        time.Time  `json:"now"`         // By the node's clock.
+	ClockKnown bool       `json:"clock_known"` // It was set by a time server.
+	Current    Generation `json:"current,omitzero"`
+	Good       uint64     `json:"good"`              // Newest generation that was good. 0: none.
+	Bad        Generation `json:"bad,omitzero"`      // Newest that was taken back, with the reason, if nothing good came after it.
+	Highest    uint64     `json:"highest"`           // Greatest number ever given to it: the next one is greater.
+	Secrets    []string   `json:"secrets,omitempty"` // Digests of the secrets that it holds.
+	MeshKey    string     `json:"mesh_key"`          // Public key that the node made for the mesh, base64.
+	// Certificates are when the certificates end that the node was given, by
+	// their names: "agent", "operators" (their authority), SERVICE/FILE.
+	Certificates map[string]time.Time `json:"certificates,omitempty"`
+
+	Disk     Disk                     `json:"disk"`
+	Memory   Memory                   `json:"memory"`
+	Trouble  []string                 `json:"trouble,omitempty"` // What needs an operator.
+	Services map[string]ServiceStatus `json:"services,omitempty"`
 }
 
 // A Generation is one document that a node was given.

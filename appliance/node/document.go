@@ -76,6 +76,9 @@ type Peer struct {
 type Agent struct {
 	Port       uint16 `json:"port"`        // TCP, on every address. Required.
 	OperatorCA string `json:"operator_ca"` // PEM: the authority of operators' certificates. Required.
+	// Certificate, PEM, is the agent's own from now on, for the key of the
+	// identity. Empty: the identity's.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // Time is where the node learns what time it is.

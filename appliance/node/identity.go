@@ -24,6 +24,7 @@ type Identity struct {
 	Signer    []byte    `json:"signer"`   // Ed25519 key that verifies documents. Required.
 	Interface Interface `json:"interface"`
 	Agent     Agent     `json:"agent"`
+	Time      Time      `json:"time,omitzero"` // Until there is a document.
 	// Certificate, PEM, is signed by the provider's node authority for the name
 	// [ServerName]; Key, PEM, is its key. Required.
 	Certificate string `json:"certificate"`
@@ -66,6 +67,7 @@ func ParseIdentity(text []byte) (Identity, error) {
 	}
 	c.iface("/interface", id.Interface)
 	c.agent(id.Agent)
+	c.time(id.Time)
 	if id.Certificate == "" || id.Key == "" {
 		c.failf("/certificate", "certificate and key are required")
 	}

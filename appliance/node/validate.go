@@ -30,12 +30,7 @@ func ParseDocument(text []byte) (Document, error) {
 		c.mesh(*d.Mesh)
 	}
 	c.agent(d.Agent)
-	for i, server := range d.Time.Servers {
-		if server == "" {
-			c.failf(fmt.Sprintf("/time/servers/%d", i), "a name or an address is required")
-		}
-	}
-	c.span("/time/wait", d.Time.Wait)
+	c.time(d.Time)
 	c.span("/gate/ready", d.Gate.Ready)
 	c.span("/gate/watch", d.Gate.Watch)
 	for _, name := range slices.Sorted(maps.Keys(d.Secrets)) {
@@ -100,12 +95,24 @@ func (c *checker) span(pointer string, d Duration) {
 	}
 }
 
+func (c *checker) time(t Time) {
+	for i, server := range t.Servers {
+		if server == "" {
+			c.failf(fmt.Sprintf("/time/servers/%d", i), "a name or an address is required")
+		}
+	}
+	c.span("/time/wait", t.Wait)
+}
+
 func (c *checker) agent(a Agent) {
 	if a.Port == 0 {
 		c.failf("/agent/port", "a port is required")
 	}
 	if !strings.Contains(a.OperatorCA, "BEGIN CERTIFICATE") {
 		c.failf("/agent/operator_ca", "a certificate in PEM is required")
+	}
+	if a.Certificate != "" && !strings.Contains(a.Certificate, "BEGIN CERTIFICATE") {
+		c.failf("/agent/certificate", "a certificate in PEM is required")
 	}
 }
 

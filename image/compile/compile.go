@@ -115,7 +115,10 @@ func (c *compiler) document(n *provider.Node) node.Document {
 	d := node.Document{
 		Schema: node.Schema, Provider: p.Domain, Node: n.Name, Environment: n.Environment, LeastImage: n.LeastImage,
 		Network: n.Network, Time: n.Time, Gate: n.Gate,
-		Agent:    node.Agent{Port: p.Agent.Port, OperatorCA: string(c.i.Files["ca/operator_ca.crt"])},
+		Agent: node.Agent{
+			Port: p.Agent.Port, OperatorCA: string(c.i.Files["ca/operator_ca.crt"]),
+			Certificate: string(c.i.Files[provider.NodeFile(n.Name, "agent.crt")]),
+		},
 		Services: map[string]node.Service{}, Secrets: map[string]string{},
 	}
 	if len(d.Network.Interfaces) == 0 {
@@ -181,7 +184,7 @@ func Identity(i *provider.Instance, n *provider.Node, secrets map[string][]byte)
 	return node.Identity{
 		Schema: node.Schema, Provider: p.Domain, Node: n.Name, Signer: signer.Public().(ed25519.PublicKey),
 		Interface: Interfaces(n)[0], Agent: node.Agent{Port: p.Agent.Port, OperatorCA: string(i.Files["ca/operator_ca.crt"])},
-		Certificate: string(cert), Key: string(key),
+		Certificate: string(cert), Key: string(key), Time: n.Time,
 	}, nil
 }
 

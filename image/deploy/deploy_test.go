@@ -214,9 +214,13 @@ func TestNetworkChanges(t *testing.T) {
 	target.Next = w.access(node.RoleDeploy).NewClient("127.0.0.1:1", "x")
 	target.Document.Environment = "other"
 	a.Judge(func(node.Document) string { return "no" })
-	if r := w.one(target, deploy.Bad, 3); !strings.Contains(r.Error, "went back to generation 2") {
+	if r := w.one(target, deploy.Bad, 3); r.Error != "no" {
 		t.Errorf("got %+v", r)
 	}
+	a.Break, a.Silent = false, true
+	a.Judge(nil)
+	target.Document.Environment = "another"
+	w.one(target, deploy.Good, 4)
 }
 
 // TestAlone: nodes that are to change alone do once they have worked, and after

@@ -59,7 +59,6 @@ const (
 	defaultWatch  = 5 * time.Minute
 	defaultWait   = 30 * time.Second // Of [node.Time].
 	slack         = 2 * time.Minute  // Beyond the node's own times.
-	pollEvery     = time.Second
 )
 
 // Push gives each target its document and returns a result for each, in order.
@@ -168,30 +167,6 @@ func same(s node.Status, d node.Document) bool {
 	return s.Current.State == node.StateGood && s.Current.Digest == d.Digest()
 }
 
-// give pushes the document once, and returns the verdict.
-func (p *pusher) give(ctx context.Context, t Target, s node.Status) (node.Generation, error) {
-	b, number, err := bundle(t.Document, s, p.o)
-	if err != nil {
-		return node.Generation{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, budget(t.Document))
-	defer cancel()
-	var contacts sync.WaitGroup
-	verdict, err := t.Client.apply(ctx, b, func(e node.Event) {
-		p.tell(t.Document.Node, e)
-		if e.Contact {
-			contacts.Go(func() { t.find(ctx, p.tell) })
-		}
-	})
-	if errors.Is(err, errBroken) {
-		p.tell(t.Document.Node, node.Event{Text: "the connection broke: looking for the node"})
-		verdict, err = t.await(ctx, number)
-	}
-	cancel()
-	contacts.Wait()
-	return verdict, err
-}
-
 // bundle is the signed document with the next number, and the secrets that the
 // node does not hold.
 func bundle(d node.Document, s node.Status, o Options) (node.Bundle, uint64, error) {
@@ -217,63 +192,4 @@ func bundle(d node.Document, s node.Status, o Options) (node.Bundle, uint64, err
 // budget is how long a verdict may take.
 func budget(d node.Document) time.Duration {
 	return d.Gate.Ready.Or(defaultReady) + d.Gate.Watch.Or(defaultWatch) + d.Time.Wait.Or(defaultWait) + slack
-}
-
-// clients are where the agent may be, the new place first.
-func (t Target) clients() []*Client {
-	if t.Next == nil {
-		return []*Client{t.Client}
-	}
-	return []*Client{t.Next, t.Client}
-}
-
-// find asks until the agent answers over a new connection, and tells why it
-// does not.
-func (t Target) find(ctx context.Context, tell func(string, node.Event)) {
-	told := false
-	for !pause(ctx, 0) {
-		for _, c := range t.clients() {
-			_, err := c.Status(ctx)
-			if err == nil {
-				return
-			}
-			if !told && ctx.Err() == nil {
-				told = true
-				tell(t.Document.Node, node.Event{Text: err.Error()})
-			}
-		}
-		pause(ctx, pollEvery)
-	}
-}
-
-// await asks for the status until there is a verdict about a generation.
-func (t Target) await(ctx context.Context, number uint64) (node.Generation, error) {
-	last := errBroken
-	for !pause(ctx, pollEvery) {
-		for _, c := range t.clients() {
-			s, err := c.Status(ctx)
-			switch {
-			case err != nil:
-				last = err
-			case s.Current.Number == number && s.Current.State != node.StateTrial:
-				return s.Current, nil
-			case s.Highest >= number && s.Current.Number != number:
-				return node.Generation{Number: number, State: node.StateBad, Reason: "the node went back to generation " + fmt.Sprint(s.Current.Number) + "; its log says why"}, nil
-			case s.Highest < number && s.Current.State != node.StateTrial:
-				return node.Generation{}, fmt.Errorf("the node has not taken the document: %w", last)
-			}
-		}
-	}
-	return node.Generation{}, fmt.Errorf("no verdict in time: %w", last)
-}
-
-// pause waits, and reports whether ctx is done.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d > 0 {
-		select {
-		case <-ctx.Done():
-		case <-time.After(d):
-		}
-	}
-	return ctx.Err() != nil
 }

@@ -36,7 +36,7 @@ func TestRealAgent(t *testing.T) {
 	dir := t.TempDir()
 	keys, err := keystore.Open(filepath.Join(dir, "keys"))
 	check(t, err)
-	a := agent.New(agent.Config{Identity: id, Release: "1.0.0", Dir: filepath.Join(dir, "node"), RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), Perm: dir}, keys, agent.Parts{
+	a := agent.New(agent.Config{Identity: id, Release: "1.0.0", Dir: filepath.Join(dir, "node"), RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), Perm: dir, Boot: node.Boot{Perm: true}}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {
 			if n.Interfaces[0].Name == "broken" {

@@ -291,6 +291,46 @@ func TestOperators(t *testing.T) {
 	}
 }
 
+// TestAuthorities makes authorities anew shortly before they end: what they have
+// signed is good under either certificate.
+func TestAuthorities(t *testing.T) {
+	i, op, v := made(t)
+	if made, err := i.RenewAuthorities(v, true, now()); err != nil || len(made) > 0 || i.Ending(now()) != nil {
+		t.Errorf("new ones: made %v, %v, and %v", made, err, i.Ending(now()))
+	}
+	old := string(i.Files["ca/operator_ca.crt"])
+	late := now().AddDate(9, 1, 0)
+	if made, err := i.UpdateUsers(v, true, late); err != nil || len(made) != 1 {
+		t.Fatalf("made %v, %v", made, err)
+	}
+	signed, err := i.Certificate(op)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := i.RenewAuthorities(v, false, late); err != nil || len(made) != 4 {
+		t.Errorf("made %v, %v", made, err)
+	}
+	if err := i.Ending(late); err == nil || !strings.Contains(err.Error(), `files/ca/ca.crt ends on 2036-`) || strings.Count(err.Error(), "\n") > 0 {
+		t.Errorf("it says %v", err)
+	}
+	if made, err := i.RenewAuthorities(v, true, late); err != nil || !slices.Equal(made, []string{"files/ca/ca.crt"}) || i.Ending(late) != nil {
+		t.Errorf("made %v, %v, and %v", made, err, i.Ending(late))
+	}
+	if err := i.Ending(late.AddDate(0, 11, 15)); err == nil || !strings.Contains(err.Error(), "users/alice.json: his certificate ends on") {
+		t.Errorf("it says %v", err)
+	}
+	for name, ca := range map[string]string{"the old": old, "the new": string(open(t, i.Dir).Files["ca/operator_ca.crt"])} {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM([]byte(ca))
+		if err := certs.VerifyClient(signed.Leaf, roots, late); err != nil {
+			t.Errorf("under %s certificate: %v", name, err)
+		}
+	}
+	if _, err := x509.ParseCertificate(signed.Certificate[0]); err != nil || old == string(i.Files["ca/operator_ca.crt"]) {
+		t.Errorf("it is the same as before, %v", err)
+	}
+}
+
 func TestNodes(t *testing.T) {
 	i, _, v := made(t)
 	i, err := i.AddNode(v, "db1", []string{"services:couchdb,soledad", "ip_address:192.0.2.1", "location.name:Amsterdam"}, now())

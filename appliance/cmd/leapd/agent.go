@@ -86,6 +86,7 @@ func runAgent(ctx context.Context, log *slog.Logger) error {
 	g.Add("network", network)
 	g.Add("clock", time)
 	g.Add("agent", a)
+	g.Add("console", service(func(ctx context.Context) error { return tellConsole(ctx, network.Trouble) }))
 	g.Add("api", service(func(ctx context.Context) error { return a.Serve(ctx, ln) }))
 	return g.Run(ctx)
 }

@@ -37,11 +37,7 @@ func (a *app) compiled(rehearse bool) (*provider.Instance, *provider.Vault, *com
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		renewed, err := i.UpdateCerts(v, slices.DeleteFunc(slices.Clone(i.Nodes), func(n *provider.Node) bool { return !n.IsEnabled() }), false, a.now())
-		for _, m := range renewed {
-			a.sayf("made %s", m)
-		}
-		if err != nil {
+		if err := a.renew(i, v); err != nil {
 			return nil, nil, nil, err
 		}
 	}

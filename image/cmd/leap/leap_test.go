@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -89,12 +90,68 @@ func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "secret", "secret ls", "secret show", "secret set", "node", "node add",
 		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
-		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "provider",
+		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider",
 	} {
 		var out, errs strings.Builder
 		a := &app{in: os.Stdin, out: &out, errs: &errs, now: time.Now}
 		if status := a.execute(t.Context(), append(strings.Fields(line), "--help")); status != 0 || out.Len() < 60 || errs.Len() > 0 {
 			t.Errorf("leap %s --help: status %d: %s%s", line, status, out.String(), errs.String())
+		}
+	}
+}
+
+// TestRenewal compiles the same instance years later: what ends soon is made anew,
+// and is in the documents.
+func TestRenewal(t *testing.T) {
+	dir := t.TempDir()
+	demo := filepath.Join(dir, "demo")
+	begin := time.Now()
+	leap := func(when time.Time, line ...string) string {
+		t.Helper()
+		var out, errs strings.Builder
+		a := &app{in: os.Stdin, out: &out, errs: &errs, keys: filepath.Join(dir, "keys"), now: func() time.Time { return when }}
+		if status := a.execute(t.Context(), line); status == exitFailed {
+			t.Fatalf("leap %q: %s%s", line, out.String(), errs.String())
+		}
+		return out.String() + errs.String()
+	}
+	certificate := func() string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(demo, "compiled", "web1.json"))
+		var d node.Document
+		if err == nil {
+			err = json.Unmarshal(text, &d)
+		}
+		if err != nil || d.Agent.Certificate == "" {
+			t.Fatalf("the document has no certificate: %v", err)
+		}
+		return d.Agent.Certificate
+	}
+	leap(begin, "new", demo, "--domain", "demo.example", "--operator", "alice", "--yes")
+	leap(begin, "-C", demo, "node", "add", "web1", "services:couchdb,soledad,webapp", "ip_address:192.0.2.11")
+	leap(begin, "-C", demo, "compile")
+	first := certificate()
+	for _, then := range []struct {
+		when    time.Time
+		makes   []string
+		renewed bool // The agent's.
+	}{
+		{begin.AddDate(0, 9, 0), nil, false},
+		{begin.AddDate(0, 11, 0), []string{"files/nodes/web1/peer.crt", "files/nodes/web1/server.crt", "users/alice.json"}, false},
+		{begin.AddDate(9, 1, 0), []string{
+			"files/ca/client_ca.crt", "files/ca/node_ca.crt", "files/ca/operator_ca.crt", "files/ca/peer_ca.crt",
+			"files/nodes/web1/peer.crt", "files/nodes/web1/server.crt", "users/alice.json",
+		}, false},
+		{begin.AddDate(9, 11, 0), []string{"files/nodes/web1/agent.crt", "files/nodes/web1/server.crt"}, true},
+	} {
+		said := leap(then.when, "-C", demo, "compile")
+		for _, name := range then.makes {
+			if !strings.Contains(said, "made "+name+"\n") {
+				t.Errorf("on %s it does not make %s: %s", day(then.when), name, said)
+			}
+		}
+		if made := strings.Count(said, "made "); len(then.makes) == 0 && made > 0 || certificate() != first != then.renewed {
+			t.Errorf("on %s it says %s, and another certificate of the agent: %v", day(then.when), said, certificate() != first)
 		}
 	}
 }
@@ -114,7 +171,7 @@ func TestDifference(t *testing.T) {
 
 func TestAttention(t *testing.T) {
 	now := time.Now()
-	good := node.Status{Node: "a", Now: now, Current: node.Generation{Number: 1, State: node.StateGood}}
+	good := node.Status{Node: "a", Now: now, ClockKnown: true, Certificates: map[string]time.Time{"agent": now.AddDate(0, 2, 0)}, Current: node.Generation{Number: 1, State: node.StateGood}}
 	if got := attention(good, now); len(got) > 0 {
 		t.Errorf("a good one: %q", got)
 	}
@@ -122,6 +179,10 @@ func TestAttention(t *testing.T) {
 		"leap deploy a":                 func(s *node.Status) { s.Current = node.Generation{} },
 		"generation 2 is bad: no":       func(s *node.Status) { s.Current = node.Generation{Number: 2, State: node.StateBad, Reason: "no"} },
 		"its clock is off by -2m0s":     func(s *node.Status) { s.Now = now.Add(-2 * time.Minute) },
+		"does not know what time it is": func(s *node.Status) { s.ClockKnown = false },
+		"certificate mx/server.crt ends on " + day(now.AddDate(0, 0, 29)) + ": leap deploy a": func(s *node.Status) {
+			s.Certificates = map[string]time.Time{"mx/server.crt": now.AddDate(0, 0, 29)}
+		},
 		"its disk has 1 of 100 MB free": func(s *node.Status) { s.Disk = node.Disk{Size: 100 << 20, Free: 1 << 20} },
 		"mx is not healthy: no database": func(s *node.Status) {
 			s.Services = map[string]node.ServiceStatus{"mx": {Running: true, Error: "no database"}}

@@ -94,7 +94,7 @@ func (a *app) commands() *cobra.Command {
 	root := group(&cobra.Command{Use: "leap", Short: "Keep a LEAP provider", Long: about, SilenceUsage: true, SilenceErrors: true},
 		a.newCommand(), a.userCommand(), a.certCommand(), a.secretCommand(), a.nodeCommand(), a.compileCommand(), a.deployCommand(),
 		a.inspectCommand(), a.listCommand(), a.infoCommand(), a.envCommand(), a.historyCommand(), a.logsCommand(), a.statusCommand(),
-		filesTopic())
+		a.schemaCommand(), filesTopic())
 	root.SetFlagErrorFunc(mistake)
 	a.complete(root)
 	f := root.PersistentFlags()

@@ -25,12 +25,17 @@ func (a *app) statusCommand() *cobra.Command {
 	var at reach
 	cmd := &cobra.Command{
 		Use: "status [FILTER]", Short: "Ask nodes how they are",
-		Long: `Ask nodes how they are: release, generation, clock, disk, memory and services.
-Exit status 2 if one of them wants attention.`,
+		Long: `Ask nodes how they are: release, generation, clock, disk, memory, services, and
+when the first of their certificates ends. Exit status 2 if something wants
+attention: of nodes, or of the certificates of authorities and operators.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			_, nodes, clients, err := a.reachNodes(words, at)
+			i, nodes, clients, err := a.reachNodes(words, at)
 			if err != nil {
 				return err
+			}
+			if err := i.Ending(a.now()); err != nil {
+				a.status = exitWarnings
+				a.warnf("%v", err)
 			}
 			all := make([]nodeStatus, len(nodes))
 			var wg sync.WaitGroup
@@ -57,6 +62,9 @@ Exit status 2 if one of them wants attention.`,
 	return cmd
 }
 
+// endSoon is how long before its end a certificate is complained about.
+const endSoon = 30 * 24 * time.Hour
+
 // lowDisk is the share of a node's disk that should be free.
 const lowDisk = 10 // One of so many.
 
@@ -72,6 +80,14 @@ func attention(s node.Status, now time.Time) (list []string) {
 	if off := s.Now.Sub(now); !s.Now.IsZero() && off.Abs() > time.Minute {
 		list = append(list, fmt.Sprintf("its clock is off by %v", off.Round(time.Second)))
 	}
+	if !s.Now.IsZero() && !s.ClockKnown {
+		list = append(list, "it does not know what time it is: no time server has told it yet")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Certificates)) {
+		if end := s.Certificates[name]; now.Add(endSoon).After(end) {
+			list = append(list, fmt.Sprintf("its certificate %s ends on %s: leap deploy %s renews what the provider's own authorities have signed", name, day(end), s.Node))
+		}
+	}
 	if s.Disk.Size > 0 && s.Disk.Free < s.Disk.Size/lowDisk {
 		list = append(list, fmt.Sprintf("its disk has %d of %d MB free", s.Disk.Free>>20, s.Disk.Size>>20))
 	}
@@ -83,8 +99,16 @@ func attention(s node.Status, now time.Time) (list []string) {
 	return list
 }
 
+// until is when the first of some certificates ends.
+func until(certificates map[string]time.Time) string {
+	if len(certificates) == 0 {
+		return "-"
+	}
+	return "until " + day(slices.MinFunc(slices.Collect(maps.Values(certificates)), time.Time.Compare))
+}
+
 func (a *app) statusText(all []nodeStatus) {
-	rows := [][]string{{"NODE", "RELEASE", "GENERATION", "SERVICES", "FREE MEMORY", "FREE DISK"}}
+	rows := [][]string{{"NODE", "RELEASE", "GENERATION", "SERVICES", "FREE MEMORY", "FREE DISK", "CERTIFICATES"}}
 	for _, s := range all {
 		if s.Status == nil {
 			rows = append(rows, []string{s.Node, "not reached"})
@@ -99,11 +123,14 @@ func (a *app) statusText(all []nodeStatus) {
 		rows = append(rows, []string{
 			s.Node, s.Status.Release, strings.TrimSpace(fmt.Sprintf("%d %s", s.Status.Current.Number, s.Status.Current.State)),
 			fmt.Sprintf("%d of %d healthy", healthy, len(s.Status.Services)),
-			fmt.Sprintf("%d MB", s.Status.Memory.Available>>20), fmt.Sprintf("%d MB", s.Status.Disk.Free>>20),
+			fmt.Sprintf("%d MB", s.Status.Memory.Available>>20), fmt.Sprintf("%d MB", s.Status.Disk.Free>>20), until(s.Status.Certificates),
 		})
 	}
 	a.table(rows)
 	for _, s := range all {
+		if s.Status != nil && s.Status.Bad.Number > 0 {
+			a.sayf("%s: went back from generation %d: %s", s.Node, s.Status.Bad.Number, s.Status.Bad.Reason)
+		}
 		for _, text := range s.Attention {
 			a.warnf("%s: %s", s.Node, text)
 		}

@@ -29,7 +29,10 @@ type Agent struct {
 	// Contact has documents wait for a new connection, as if they changed the network.
 	Contact bool
 	// Break has the connection break after the first event of a document.
-	Break   bool
+	Break bool
+	// Silent has the connection say nothing more after the first event, as when
+	// the agent's address is gone.
+	Silent  bool
 	MeshKey string // Public, that it says it has made.
 	// Lines are what its services have written.
 	Lines []node.LogLine
@@ -63,7 +66,7 @@ func (a *Agent) Start(address string) error {
 		return err
 	}
 	a.address, a.served, a.secrets = ln.Addr().String(), make(chan struct{}), map[string]bool{}
-	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey}
+	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey, ClockKnown: true}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+node.PathStatus, a.handle(node.RoleRead, a.serveStatus))
 	mux.HandleFunc("GET "+node.PathLogs, a.handle(node.RoleRead, a.serveLogs))
@@ -177,6 +180,10 @@ func (a *Agent) serveApply(w http.ResponseWriter, r *http.Request) error {
 	if a.Break {
 		panic(http.ErrAbortHandler)
 	}
+	if a.Silent {
+		<-r.Context().Done()
+		return nil
+	}
 	say(node.Event{Text: "generation " + fmt.Sprint(d.Generation) + " is " + verdict.State, Verdict: &verdict})
 	return nil
 }
@@ -236,9 +243,10 @@ func (a *Agent) judge(d node.Document) node.Generation {
 	defer a.mu.Unlock()
 	if v.Reason != "" {
 		v.State = node.StateBad
+		a.status.Bad = v
 		return v
 	}
-	a.status.Current, a.status.Good = v, v.Number
+	a.status.Current, a.status.Good, a.status.Bad = v, v.Number, node.Generation{}
 	a.status.Services = map[string]node.ServiceStatus{}
 	for name := range d.Services {
 		a.status.Services[name] = node.ServiceStatus{Running: true, Healthy: true}

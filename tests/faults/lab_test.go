@@ -1,0 +1,274 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"leap.example/appliance/efi"
+	appliance "leap.example/appliance/node"
+	"leap.example/image/disk"
+	"leap.example/image/uki"
+	"leap.example/qemu/vm"
+	"leap.example/qemu/vnet"
+)
+
+// A lab is a LAN with this process and one machine on it, in which a saboteur
+// obeys this process.
+type lab struct {
+	dir        string
+	op         *operator
+	hypervisor *vm.Hypervisor
+	lan        *vnet.LAN
+	self       *vnet.Host
+	config     vm.Config
+	machine    *vm.Machine
+	starts     int
+	orders     int
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{dir: t.TempDir(), hypervisor: hypervisor(t)}
+	var err error
+	l.lan, err = vnet.New(vnet.Config{CaptureBytes: 32 << 20})
+	check(t, err)
+	t.Cleanup(func() { check(t, l.lan.Close()) })
+	at := netip.MustParseAddr(labIP)
+	l.self, err = l.lan.Host("self", vnet.HostConfig{Addrs: []netip.Prefix{netip.PrefixFrom(at, 24)}})
+	check(t, err)
+	t.Cleanup(func() { check(t, l.self.Close()) })
+	port, err := l.lan.Listen(nodeName)
+	check(t, err)
+	l.config = vm.Config{
+		Name: nodeName, Memory: 768, Reboots: true,
+		NICs: []vm.NIC{{Socket: port.Path(), MAC: net.HardwareAddr{0x52, 0x54, 0, 0x77, 0, 11}}},
+	}
+	step(t, "the provider is made", func() { l.op = newOperator(t, l.dir) })
+	l.op.access.Dial = l.self.DialContext
+	step(t, "release and disks are made", func() { l.disks(t) })
+	t.Cleanup(func() { l.end(t) })
+	return l
+}
+
+func hypervisor(t *testing.T) *vm.Hypervisor {
+	t.Helper()
+	if !*qemu {
+		t.Skip("a machine is booted with -qemu only")
+	}
+	h, err := vm.Open(t.Context(), vm.Options{})
+	if errors.Is(err, vm.ErrMissing) {
+		t.Skip(err)
+	}
+	check(t, err)
+	return h
+}
+
+func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
+
+// built is the release, made once for all tests.
+var built = sync.OnceValues(func() (*uki.Build, error) {
+	return uki.Make(context.Background(), uki.Options{
+		Release: efi.Release{
+			Version: "0.0.1", OldestSchema: appliance.OldestSchema, NewestSchema: appliance.Schema, LeastRAM: 256,
+			Built: time.Now().UTC().Truncate(24 * time.Hour),
+		},
+		Source: "../..", Services: slices.Concat([]string{"agent"}, appliance.Services()),
+	})
+})
+
+// release writes the kernel and the initramfs of the release.
+func release(t *testing.T, dir string) (build *uki.Build, config vm.Config) {
+	t.Helper()
+	build, err := built()
+	check(t, err)
+	opened, err := efi.OpenUKI(bytes.NewReader(build.UKI), int64(len(build.UKI)))
+	check(t, err)
+	config.Append = opened.Cmdline
+	for section, path := range map[string]*string{efi.SectionKernel: &config.Kernel, efi.SectionInitrd: &config.Initrd} {
+		from, err := opened.Section(section)
+		check(t, err)
+		content, err := io.ReadAll(from)
+		check(t, err)
+		*path = filepath.Join(dir, section)
+		check(t, os.WriteFile(*path, content, 0o600))
+	}
+	return build, config
+}
+
+// program builds one for a guest.
+func program(t *testing.T, path string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append(args[:1:1], append([]string{"-trimpath", "-ldflags=-s -w", "-o", path}, args[1:]...)...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, text)
+	}
+}
+
+// disks builds the release, with the saboteur behind it, and makes the disks.
+func (l *lab) disks(t *testing.T) {
+	t.Helper()
+	build, config := release(t, l.dir)
+	l.config.Append, l.config.Kernel, l.config.Initrd = config.Append, config.Kernel, config.Initrd
+	program(t, l.path("saboteur"), "build", "leap.example/tests/faults/guest")
+	saboteur, err := os.ReadFile(l.path("saboteur"))
+	check(t, err)
+	f, err := os.OpenFile(l.config.Initrd, os.O_APPEND|os.O_WRONLY, 0)
+	check(t, err)
+	_, err = f.Write(vm.Initramfs(saboteur)) // The kernel unpacks one after the other.
+	check(t, errors.Join(err, f.Close()))
+	const perm = 400 << 20
+	check(t, disk.Write(t.Context(), l.path("disk"), disk.Options{UKI: build.UKI, BootLoader: build.BootLoader, Perm: perm}, nil))
+	check(t, disk.FlashIdentity(t.Context(), l.path("identity"), l.op.identity(t)))
+	check(t, os.WriteFile(l.path("mailbox"), make([]byte, 1<<20), 0o600))
+	l.config.Drives = []vm.Drive{{Path: l.path("disk"), Volatile: true}, {Path: l.path("identity"), ReadOnly: true}, {Path: l.path("mailbox"), ReadOnly: true}}
+}
+
+// order has the saboteur do something, and returns what it says.
+func (l *lab) order(t *testing.T, order string) string {
+	t.Helper()
+	l.orders++
+	text := make([]byte, 4096)
+	copy(text, fmt.Sprintf("%d %s\n", l.orders, order))
+	f, err := os.OpenFile(l.path("mailbox"), os.O_WRONLY, 0)
+	check(t, err)
+	_, err = f.WriteAt(text, 0)
+	check(t, errors.Join(err, f.Close()))
+	begin := fmt.Sprintf("saboteur: %d ", l.orders)
+	l.says(t, begin, "\n")
+	console, err := os.ReadFile(l.config.Serial)
+	check(t, err)
+	_, after, _ := strings.Cut(string(console), begin)
+	line, _, ok := strings.Cut(after, " (<nil>)")
+	if !ok {
+		t.Fatalf("%s: %.100s", order, after)
+	}
+	return line
+}
+
+// says waits until the console shows all texts, in this order.
+func (l *lab) says(t *testing.T, texts ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	at := int64(0)
+	for _, text := range texts {
+		var err error
+		at, err = l.machine.WaitSerial(ctx, at, text)
+		check(t, err)
+	}
+}
+
+// on switches the machine on, with a clock that is off.
+func (l *lab) on(t *testing.T, off time.Duration) {
+	t.Helper()
+	l.starts++
+	l.config.Serial = l.path(fmt.Sprintf("%s-%d.serial", nodeName, l.starts))
+	l.config.Clock = time.Now().Add(off)
+	m, err := l.hypervisor.Start(t.Context(), l.config)
+	check(t, err)
+	l.machine = m
+}
+
+// cut takes its power.
+func (l *lab) cut(t *testing.T) {
+	t.Helper()
+	check(t, l.machine.PowerCut(t.Context()))
+	check(t, l.machine.Close())
+}
+
+// end switches it off, and leaves what a failed test needs.
+func (l *lab) end(t *testing.T) {
+	var errs []error
+	if t.Failed() {
+		dir := filepath.Join(*artefacts, t.Name())
+		errs = append(errs, os.RemoveAll(dir), os.MkdirAll(dir, 0o700), l.lan.SavePcap(filepath.Join(dir, "lan.pcap")))
+		if l.machine != nil {
+			if err := l.saveLogs(t, filepath.Join(dir, "node.log")); err != nil {
+				t.Logf("the node's logs are not to be had: %v", err)
+			}
+		}
+		for k := range l.starts {
+			name := fmt.Sprintf("%s-%d.serial", nodeName, k+1)
+			text, err := os.ReadFile(l.path(name))
+			errs = append(errs, err, os.WriteFile(filepath.Join(dir, name), text, 0o600))
+		}
+		t.Logf("consoles, logs and a capture are in %s", dir)
+	}
+	if l.machine != nil {
+		errs = append(errs, l.machine.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
+
+// saveLogs asks the agent for what all services wrote.
+func (l *lab) saveLogs(t *testing.T, path string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	defer cancel()
+	var text bytes.Buffer
+	err := l.op.client(t).Logs(ctx, "", 5000, false, func(line appliance.LogLine) error {
+		_, err := fmt.Fprintf(&text, "%s %s: %s\n", line.Time.Format(time.RFC3339Nano), line.Service, line.Text)
+		return err
+	})
+	return errors.Join(err, os.WriteFile(path, text.Bytes(), 0o600))
+}
+
+// step does a step, and tells how long it took.
+func step(t *testing.T, what string, do func()) {
+	t.Helper()
+	begin := time.Now()
+	do()
+	t.Logf("%6.1f s  %s", time.Since(begin).Seconds(), what)
+}
+
+// status waits until the node's status is as it should be; wrong says what is not.
+func (l *lab) status(t *testing.T, wrong func(appliance.Status) error) appliance.Status {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client := l.op.client(t)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := client.Status(ctx)
+		if err == nil {
+			err = wrong(s)
+		}
+		if err == nil {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("in %v: %v", patience, err)
+		case <-l.machine.Done():
+			t.Fatal("the machine has ended")
+		case <-tick.C:
+		}
+	}
+}
+
+// healthy is wrong unless every service is.
+func healthy(s appliance.Status) error {
+	var errs []error
+	for _, name := range appliance.Services() {
+		if one, ok := s.Services[name]; !ok || !one.Healthy {
+			errs = append(errs, fmt.Errorf("%s: %+v", name, one))
+		}
+	}
+	return errors.Join(errs...)
+}
