@@ -71,6 +71,9 @@ keep it from others, and destroy it when the node is there.`,
 			if err != nil {
 				return err
 			}
+			if err := a.destroy(args[1]); err != nil {
+				return err
+			}
 			if err := disk.FlashIdentity(cmd.Context(), args[1], content); err != nil {
 				return err
 			}
