@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"leap.example/appliance/node"
 	"leap.example/services/ca"
 	"leap.example/services/nickserver"
 	"leap.example/services/protocol/certs"
@@ -40,7 +41,7 @@ func webappService(s *serviceCompiler) {
 		Domain: s.p.Domain, Listen: s.public(portAPI, "tcp"), CertFile: cert, KeyFile: key,
 		WebListen: s.public(portWeb, "tcp"), WebCertFile: cert, WebKeyFile: key,
 		CAFile: s.own("/services", "ca.crt", "ca/ca.crt"), SecretFile: s.scoped("webapp.secret", "webapp.secret"),
-		MonitorTokenFile: s.scoped("monitor.token", "monitor.token"),
+		MonitorTokenFile: s.scoped("monitor.token", "monitor.token"), TaskSocket: node.TaskPath("webapp"),
 	}
 	// A certificate that the world trusts, if the operator has one.
 	if public := "cert/" + s.p.Domain + ".crt"; len(s.i.Files[public]) > 0 {
