@@ -31,7 +31,9 @@ type Node struct {
 	dir    string
 	start  func(context.Context, vm.Config) (*vm.Machine, error)
 
-	mu      sync.Mutex // Held while it starts and stops.
+	mu sync.Mutex // Held while it starts and stops.
+
+	seen    sync.Mutex // Guards what follows.
 	machine *vm.Machine
 	starts  int
 }
@@ -102,8 +104,8 @@ func (n *Node) Port() *vnet.Port { return n.port }
 
 // Machine returns what runs, or ran last; nil before the first start.
 func (n *Node) Machine() *vm.Machine {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.seen.Lock()
+	defer n.seen.Unlock()
 	return n.machine
 }
 
@@ -112,19 +114,17 @@ func (n *Node) Machine() *vm.Machine {
 func (n *Node) Start(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.machine != nil {
-		select {
-		case <-n.machine.Done():
-		default:
-			return nil
-		}
+	if n.On() {
+		return nil
 	}
 	config := n.config
-	config.Serial, config.Ready = n.serial(n.starts+1), n.ready
+	config.Serial, config.Ready = n.serial(n.starts+1), n.ready // Nobody else changes it.
 	m, err := n.start(ctx, config)
 	if err != nil {
 		return err
 	}
+	n.seen.Lock()
+	defer n.seen.Unlock()
 	n.machine, n.starts = m, n.starts+1
 	return nil
 }
@@ -162,6 +162,44 @@ func (n *Node) PowerCut(ctx context.Context) error {
 		return nil
 	}
 	return n.machine.PowerCut(ctx)
+}
+
+// Stop presses the power button, and cuts the power if the machine does not end
+// within patience. One that is off stays so.
+func (n *Node) Stop(ctx context.Context, patience time.Duration) error {
+	if !n.On() {
+		return nil
+	}
+	m := n.Machine()
+	if err := m.PowerButton(ctx); err == nil {
+		wait, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if _, err := m.Wait(wait); err == nil {
+			return m.Close()
+		}
+	}
+	return n.PowerCut(ctx)
+}
+
+// On reports whether the machine runs.
+func (n *Node) On() bool {
+	m := n.Machine()
+	if m == nil {
+		return false
+	}
+	select {
+	case <-m.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// Console is the file with what its latest start wrote.
+func (n *Node) Console() string {
+	n.seen.Lock()
+	defer n.seen.Unlock()
+	return n.serial(max(n.starts, 1))
 }
 
 // close ends the machine at once.

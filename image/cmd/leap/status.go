@@ -29,7 +29,7 @@ func (a *app) statusCommand() *cobra.Command {
 when the first of their certificates ends. Exit status 2 if something wants
 attention: of nodes, or of the certificates of authorities and operators.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, nodes, clients, err := a.reachNodes(words, at)
+			i, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
 			if err != nil {
 				return err
 			}
@@ -147,7 +147,7 @@ func (a *app) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs [FILTER]", Short: "Show what services of nodes have written",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			_, nodes, clients, err := a.reachNodes(words, at)
+			i, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
 			if err != nil {
 				return err
 			}
