@@ -104,7 +104,7 @@ func (a *app) commands() *cobra.Command {
 		a.newCommand(), a.userCommand(), a.certCommand(), a.secretCommand(), a.nodeCommand(), a.imageCommand(), a.flashCommand(),
 		a.compileCommand(), a.deployCommand(),
 		a.inspectCommand(), a.listCommand(), a.infoCommand(), a.envCommand(), a.historyCommand(), a.logsCommand(), a.statusCommand(),
-		a.localCommand(),
+		a.testCommand(), a.runCommand(), a.localCommand(),
 		a.schemaCommand(), filesTopic())
 	root.SetFlagErrorFunc(mistake)
 	a.complete(root)

@@ -43,6 +43,9 @@ of that name, which is written if it is missing, and with an address of 10.5.5.0
 				if seeds, err = localSeeds(i, seeds); err != nil {
 					return err
 				}
+				if i, v, err = a.unlock(); err != nil { // There may be a new tag.
+					return err
+				}
 			}
 			next, err := i.AddNode(v, args[0], seeds, a.now())
 			if err != nil {

@@ -147,7 +147,7 @@ func (a *app) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs [FILTER]", Short: "Show what services of nodes have written",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
+			_, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
 			if err != nil {
 				return err
 			}
