@@ -220,7 +220,8 @@ func (a *app) tellLab(lab local.Lab) {
 		rows = append(rows, []string{m.Name, m.Address, power, m.Console})
 	}
 	a.table(rows)
-	a.sayf("release %s, %s, since %s, process %s", lab.Release, lab.Accel, lab.Since.Local().Format(time.DateTime), strconv.Itoa(lab.PID))
+	accel, _, _ := strings.Cut(lab.Accel, " ") // Why it is that one is long, and in --json.
+	a.sayf("release %s, %s, since %s, process %s", lab.Release, accel, lab.Since.Local().Format(time.DateTime), strconv.Itoa(lab.PID))
 }
 
 func (a *app) localConsole() *cobra.Command {

@@ -24,10 +24,11 @@ import (
 
 // Limits of starting.
 const (
-	labPatience = 2 * time.Minute // Until the process serves: it writes a disk for each node.
-	logTail     = 2048            // Bytes of its log in an error.
-	fullMemory  = 768             // MiB of a machine that runs more than a few services.
-	few         = 5
+	labPatience    = 2 * time.Minute // Until the process serves: it writes a disk for each node.
+	healthPatience = 5 * time.Minute
+	logTail        = 2048 // Bytes of its log in an error.
+	fullMemory     = 768  // MiB of a machine that runs more than a few services.
+	few            = 5
 )
 
 // starting says how machines are started.
@@ -85,7 +86,8 @@ func (a *app) startLocal(ctx context.Context, words []string, s starting) error 
 	return a.print(lab, func() { a.tellLab(lab) })
 }
 
-// furnish meets nodes and deploys them.
+// furnish meets nodes, deploys them, and waits until they are healthy: those that
+// were what they should be already have only just been switched on.
 func (a *app) furnish(ctx context.Context, words []string) error {
 	if _, err := a.meet(ctx, words, reach{}); err != nil {
 		return err
@@ -94,10 +96,35 @@ func (a *app) furnish(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	if failures(results) != nil {
+	if err := failures(results); err != nil {
 		a.tellResults(results)
+		return err
 	}
-	return failures(results)
+	_, nodes, clients, err := a.reachNodes(ctx, words, reach{})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for k := 0; k < len(nodes); {
+		s, err := clients[k].Status(ctx)
+		var wrong []string
+		if err == nil {
+			wrong = unwell(s)
+		}
+		if err == nil && len(wrong) == 0 {
+			k++
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not get healthy: %q, %w", nodes[k].Name, wrong, errors.Join(err, ctx.Err()))
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // beginLab starts the process that runs the machines of an environment.

@@ -91,6 +91,11 @@ func attention(s node.Status, now time.Time) (list []string) {
 	if s.Disk.Size > 0 && s.Disk.Free < s.Disk.Size/lowDisk {
 		list = append(list, fmt.Sprintf("its disk has %d of %d MB free", s.Disk.Free>>20, s.Disk.Size>>20))
 	}
+	return append(list, unwell(s)...)
+}
+
+// unwell lists the services that are not healthy.
+func unwell(s node.Status) (list []string) {
 	for _, name := range slices.Sorted(maps.Keys(s.Services)) {
 		if v := s.Services[name]; !v.Running || !v.Healthy {
 			list = append(list, strings.TrimSuffix(name+" is not healthy: "+v.Error, ": "))
