@@ -59,7 +59,7 @@ func newOperator(t *testing.T) *operator {
 		t.Skip("stub and boot loader (Debian: systemd-boot-efi) are not installed")
 	}
 	home := t.TempDir()
-	o := &operator{program: filepath.Join(home, "leap"), home: home, dir: home}
+	o := &operator{program: filepath.Join(home, "bin", "leap"), home: home, dir: home}
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", o.program, "../../image/cmd/leap")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
