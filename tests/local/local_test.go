@@ -76,7 +76,7 @@ func (o *operator) run(t *testing.T, args ...string) (out string, status int) {
 	cmd := exec.CommandContext(ctx, o.program, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = o.dir, &stdout, &stderr
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+o.home, "XDG_CACHE_HOME="+filepath.Join(o.home, "cache"), "LEAP_KEYS=", "USER=alice", "SOURCE_DATE_EPOCH=1800000000",
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+o.home, "XDG_CACHE_HOME="+filepath.Join(o.home, "cache"), "LEAP_KEYS=", "USER=alice", "SOURCE_DATE_EPOCH=1700000000",
 		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	err := cmd.Run()
 	t.Logf("%6.1f s  leap %s", time.Since(begin).Seconds(), strings.Join(args, " "))
@@ -108,7 +108,7 @@ func (o *operator) read(t *testing.T, into any, args ...string) {
 
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+	out, err := exec.Command("go", "env", name).Output()
 	check(t, err)
 	return strings.TrimSpace(string(out))
 }
@@ -145,6 +145,9 @@ func TestFirstHour(t *testing.T) {
 	}
 	t.Cleanup(func() { o.end(t) })
 
+	source, err := filepath.Abs("../..")
+	check(t, err)
+	o.must(t, "image", "build", "--source", source)
 	var lab local.Lab
 	o.read(t, &lab, "local", "start")
 	if len(lab.Nodes) != 1 || !lab.Nodes[0].On || lab.Nodes[0].Address != "10.5.5.2" {
