@@ -185,15 +185,23 @@ func TestFirstHour(t *testing.T) {
 	}
 }
 
-// tested runs all checks, which have to be good.
+// tested runs all checks until they are good: a service whose first question to
+// the database came too early is well at its next one.
 func (o *operator) tested(t *testing.T, args ...string) {
 	t.Helper()
-	var found []struct{ Check, State, Text string }
-	o.read(t, &found, append([]string{"test"}, args...)...)
 	var names []string
-	for _, f := range found {
-		if names = append(names, f.Check); f.State != "ok" {
-			t.Errorf("%+v", f)
+	for end, good := time.Now().Add(patience), false; !good; {
+		out, status := o.run(t, append([]string{"test", "--json"}, args...)...)
+		var found []struct{ Check, State, Text string }
+		check(t, json.Unmarshal([]byte(out), &found))
+		good, names = status == 0, nil
+		for _, f := range found {
+			if names = append(names, f.Check); f.State != "ok" && (good || time.Now().After(end)) {
+				t.Errorf("%+v", f)
+			}
+		}
+		if !good && time.Now().After(end) {
+			t.FailNow()
 		}
 	}
 	for _, want := range []string{"agent", "generation", "listeners", "ports", "web.provider", "api.answers", "nickserver.lookup", "soledad.foreign", "mx.recipients", "relay.login", "dns.tcp"} {
