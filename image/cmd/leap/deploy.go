@@ -40,7 +40,7 @@ func (a *app) reachNodes(ctx context.Context, words []string, at reach) (*provid
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	nodes, err := a.nodes(i, words, false)
+	nodes, err := a.live(i, words)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -124,7 +124,7 @@ func (a *app) deploy(ctx context.Context, words []string, d deploying) ([]deploy
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := a.nodes(i, words, false)
+	nodes, err := a.live(i, words)
 	if err != nil {
 		return nil, err
 	}

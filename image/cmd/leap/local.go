@@ -37,7 +37,8 @@ nothing leaves. It needs QEMU (Debian: qemu-system-x86) and no root.
   leap test
 
 Nodes that are added with --local are in the environment "local". While they run,
-all commands reach them. Their disks and consoles are below .leap/local.`,
+all commands reach them; where there are other nodes too, only when they are named:
+"leap test local". Their disks and consoles are below .leap/local.`,
 	}, a.localStart(), a.localStop(), a.localList(), a.localConsole(), a.localRemove(), a.localReset(), a.localRun())
 }
 

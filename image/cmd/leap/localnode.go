@@ -40,6 +40,20 @@ func (a *app) inLab(ctx context.Context, i *provider.Instance) (func(*provider.N
 	}, nil
 }
 
+// live returns the nodes that words choose, to be reached. Where there are others,
+// machines of "leap local" are reached only when they are named.
+func (a *app) live(i *provider.Instance, words []string) ([]*provider.Node, error) {
+	nodes, err := a.nodes(i, words, false)
+	if len(words) > 0 || a.env != "" {
+		return nodes, err
+	}
+	elsewhere := slices.DeleteFunc(slices.Clone(nodes), func(n *provider.Node) bool { return n.Environment == localEnv })
+	if len(elsewhere) > 0 {
+		return elsewhere, err
+	}
+	return nodes, err
+}
+
 // A dialer opens connections, as net.Dialer.DialContext does.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
