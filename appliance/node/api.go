@@ -17,6 +17,8 @@ const (
 	PathLogs    = "/v1/logs"    // GET ?service=&follow=1&lines=: lines of [LogLine].
 	PathMetrics = "/v1/metrics" // GET: of all services, in Prometheus' format.
 	PathReboot  = "/v1/reboot"  // POST: answers, then restarts the machine.
+	PathChecks  = "/v1/checks"  // GET: a list of [Check].
+	PathTask    = "/v1/task/"   // POST SERVICE/TASK: what the service makes of it, JSON both ways.
 )
 
 // Status is how a node is.
@@ -67,6 +69,20 @@ type ServiceStatus struct {
 	Restarts int       `json:"restarts"`
 	Error    string    `json:"error,omitempty"`
 }
+
+// A Check is what a node found out when it looked at itself.
+type Check struct {
+	Name  string `json:"name"`           // Of the check: "mesh".
+	State string `json:"state"`          // [CheckOK], [CheckWarn] or [CheckFail].
+	Text  string `json:"text,omitempty"` // What was found, for people.
+}
+
+// States of a check.
+const (
+	CheckOK   = "ok"
+	CheckWarn = "warn" // It works, and wants an operator.
+	CheckFail = "fail"
+)
 
 // Disk is the writable partition, in bytes.
 type Disk struct {

@@ -34,6 +34,9 @@ func ConfigPath(service string) string { return path.Join(ServiceDir(service), "
 // HealthPath is the path of the socket on which a service tells how it is.
 func HealthPath(service string) string { return path.Join(ServiceDir(service), "health", "sock") }
 
+// TaskPath is the path of the socket on which a service does tasks for root.
+func TaskPath(service string) string { return path.Join(ServiceDir(service), "health", "tasks") }
+
 // LaunchPath is the path of a service's [Launch], which root alone reads.
 func LaunchPath(service string) string { return path.Join(ServiceDir(service), "launch.json") }
 

@@ -15,7 +15,7 @@ func Bootstrap(i *instance.Instance, env string) (provider.Provider, error) {
 		return provider.Provider{}, err
 	}
 	doc := provider.Provider{
-		APIURI: fmt.Sprintf("https://api.%s:%d", p.Domain, portAPI), APIVersion: "1",
+		APIURI: fmt.Sprintf("https://api.%s:%d", p.Domain, PortAPI), APIVersion: "1",
 		CACertFingerprint: fp, CACertURI: "https://" + p.Domain + "/ca.crt",
 		DefaultLanguage: p.DefaultLanguage, Description: p.Description, Domain: p.Domain, EnrollmentPolicy: p.EnrollmentPolicy,
 		Languages: p.Languages, Name: p.Name, Service: p.Service, Services: []string{},

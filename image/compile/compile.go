@@ -17,14 +17,14 @@ import (
 const (
 	portCouch       = 5984
 	portPeer        = 5986 // Between database nodes.
-	portSoledad     = 2323
-	portMX          = 25
-	portAPI         = 4430
-	portWeb         = 443
-	portDNS         = 53
-	portNickserver  = 6425
-	portSubmissions = 465
-	portSubmission  = 587
+	PortSoledad     = 2323
+	PortMX          = 25
+	PortAPI         = 4430
+	PortWeb         = 443
+	PortDNS         = 53
+	PortNickserver  = 6425
+	PortSubmissions = 465
+	PortSubmission  = 587
 )
 
 // Output is what an instance means.
@@ -161,10 +161,10 @@ func peer(n, other *provider.Node, port uint16) node.Peer {
 // resolver is the DNS server that services on a node ask; "": there is none.
 func resolver(i *provider.Instance, n *provider.Node) string {
 	if n.Has("dns") {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), portDNS).String()
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), PortDNS).String()
 	}
 	if list := i.In(n.Environment, "dns"); len(list) > 0 {
-		return netip.AddrPortFrom(list[0].Mesh.Address, portDNS).String()
+		return netip.AddrPortFrom(list[0].Mesh.Address, PortDNS).String()
 	}
 	return ""
 }

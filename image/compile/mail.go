@@ -13,13 +13,13 @@ func mxService(s *serviceCompiler) {
 	cert, key := s.pair()
 	chosen := s.n.MX
 	made := mx.Config{
-		Listen: s.public(portMX, "tcp"), Hostname: s.i.FullName(s.n), Domains: []string{s.p.Domain}, CertFile: cert, KeyFile: key,
+		Listen: s.public(PortMX, "tcp"), Hostname: s.i.FullName(s.n), Domains: []string{s.p.Domain}, CertFile: cert, KeyFile: key,
 		SigningKeyFile: s.scoped("signing.key", "mx.signing.key"), QueueSecretFile: s.scoped("queue.secret", "mx.queue.secret"),
 		Resolver: resolver(s.i, s.n), SpoolDir: s.state("spool"),
 	}
 	// The relay hands over over the mesh.
 	chosen.Trusted = append([]netip.Prefix{s.p.Mesh.Network}, chosen.Trusted...)
-	s.mesh(portMX, "tcp")
+	s.mesh(PortMX, "tcp")
 	s.section("mx", &chosen, made)
 	s.couch("leap_mx")
 }
@@ -27,7 +27,7 @@ func mxService(s *serviceCompiler) {
 func relayService(s *serviceCompiler) {
 	cert, key := s.pair()
 	made := relay.Config{
-		ListenTLS: s.public(portSubmissions, "tcp"), ListenSTARTTLS: s.public(portSubmission, "tcp"),
+		ListenTLS: s.public(PortSubmissions, "tcp"), ListenSTARTTLS: s.public(PortSubmission, "tcp"),
 		Hostname: s.i.FullName(s.n), Domains: []string{s.p.Domain}, CertFile: cert, KeyFile: key,
 		ClientCAFile: s.own("/services", "client_ca.crt", "ca/client_ca.crt"), QueueKeyFile: s.scoped("queue.key", "relay.queue.key"),
 		Resolver: resolver(s.i, s.n),
@@ -52,7 +52,7 @@ func (s *serviceCompiler) hop() relay.ConfigHop {
 	h := relay.ConfigHop{CAFile: s.own("/services", "ca.crt", "ca/ca.crt")}
 	if len(list) > 1 && resolver(s.i, s.n) != "" {
 		h.Name = "mx." + s.p.Domain
-		h.Address = net.JoinHostPort(h.Name, strconv.Itoa(portMX))
+		h.Address = net.JoinHostPort(h.Name, strconv.Itoa(PortMX))
 		return h
 	}
 	to := list[0]
@@ -61,6 +61,6 @@ func (s *serviceCompiler) hop() relay.ConfigHop {
 			to = n
 		}
 	}
-	h.Name, h.Address = s.i.FullName(to), netip.AddrPortFrom(to.Mesh.Address, portMX).String()
+	h.Name, h.Address = s.i.FullName(to), netip.AddrPortFrom(to.Mesh.Address, PortMX).String()
 	return h
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"leap.example/appliance/node"
 	"leap.example/services/ca"
 	"leap.example/services/nickserver"
 	"leap.example/services/protocol/certs"
@@ -23,24 +24,24 @@ func caService(s *serviceCompiler) {
 func nickserverService(s *serviceCompiler) {
 	cert, key := s.pair()
 	chosen := s.n.Nickserver
-	s.section("nickserver", &chosen, nickserver.Config{Listen: s.public(portNickserver, "tcp"), CertFile: cert, KeyFile: key, Domain: s.p.Domain})
+	s.section("nickserver", &chosen, nickserver.Config{Listen: s.public(PortNickserver, "tcp"), CertFile: cert, KeyFile: key, Domain: s.p.Domain})
 	s.couch("nickserver")
 }
 
 func soledadService(s *serviceCompiler) {
 	cert, key := s.pair()
 	chosen := s.n.Soledad
-	s.section("soledad", &chosen, soledad.Config{Listen: s.public(portSoledad, "tcp"), CertFile: cert, KeyFile: key})
+	s.section("soledad", &chosen, soledad.Config{Listen: s.public(PortSoledad, "tcp"), CertFile: cert, KeyFile: key})
 	s.couch("soledad")
 }
 
 func webappService(s *serviceCompiler) {
 	cert, key := s.pair()
 	made := webapp.Config{
-		Domain: s.p.Domain, Listen: s.public(portAPI, "tcp"), CertFile: cert, KeyFile: key,
-		WebListen: s.public(portWeb, "tcp"), WebCertFile: cert, WebKeyFile: key,
+		Domain: s.p.Domain, Listen: s.public(PortAPI, "tcp"), CertFile: cert, KeyFile: key,
+		WebListen: s.public(PortWeb, "tcp"), WebCertFile: cert, WebKeyFile: key,
 		CAFile: s.own("/services", "ca.crt", "ca/ca.crt"), SecretFile: s.scoped("webapp.secret", "webapp.secret"),
-		MonitorTokenFile: s.scoped("monitor.token", "monitor.token"),
+		MonitorTokenFile: s.scoped("monitor.token", "monitor.token"), TaskSocket: node.TaskPath("webapp"),
 	}
 	// A certificate that the world trusts, if the operator has one.
 	if public := "cert/" + s.p.Domain + ".crt"; len(s.i.Files[public]) > 0 {
@@ -88,7 +89,7 @@ func serviceFiles(s *serviceCompiler) map[string]provider.HostsService {
 	for _, k := range []struct {
 		file, service string
 		port          int
-	}{{"soledad-service.json", "soledad", portSoledad}, {"smtp-service.json", "relay", portSubmissions}} {
+	}{{"soledad-service.json", "soledad", PortSoledad}, {"smtp-service.json", "relay", PortSubmissions}} {
 		def := provider.HostsService{Serial: 1, Version: 1, Hosts: map[string]provider.Host{}, Locations: map[string]provider.Location{}}
 		for _, n := range s.i.In(s.n.Environment, k.service) {
 			h := provider.Host{Hostname: s.i.FullName(n), IPAddress: n.IPAddress.String(), Port: k.port}

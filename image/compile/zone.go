@@ -83,11 +83,11 @@ func dnsService(s *serviceCompiler) {
 	}
 	made := dns.Config{Zones: []dns.ConfigZone{zone}}
 	for _, a := range listening(s.n) {
-		made.Authoritative.Listen = append(made.Authoritative.Listen, netip.AddrPortFrom(a, portDNS).String())
+		made.Authoritative.Listen = append(made.Authoritative.Listen, netip.AddrPortFrom(a, PortDNS).String())
 	}
-	s.public(portDNS, "tcp", "udp")
+	s.public(PortDNS, "tcp", "udp")
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	made.Resolver.Listen = []string{netip.AddrPortFrom(loopback, portDNS).String(), s.mesh(portDNS, "tcp", "udp")}
+	made.Resolver.Listen = []string{netip.AddrPortFrom(loopback, PortDNS).String(), s.mesh(PortDNS, "tcp", "udp")}
 	made.Resolver.Allow = []netip.Prefix{netip.PrefixFrom(loopback, 8).Masked(), s.p.Mesh.Network}
 	chosen := s.n.DNS
 	s.section("dns", &chosen, made)

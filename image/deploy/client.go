@@ -24,6 +24,7 @@ import (
 const (
 	dialFor   = 10 * time.Second
 	statusFor = 20 * time.Second
+	taskFor   = time.Minute
 	maxAnswer = 4 << 20 // Of a status.
 	maxLine   = 1 << 20 // Of an event or a line of a log.
 	maxError  = 64 << 10
@@ -115,6 +116,36 @@ func (c *Client) Status(ctx context.Context) (node.Status, error) {
 		return s, fmt.Errorf("the agent's status: %w", err)
 	}
 	return s, nil
+}
+
+// Checks has the node look at itself.
+func (c *Client) Checks(ctx context.Context) (list []node.Check, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statusFor)
+	defer cancel()
+	body, err := c.do(ctx, http.MethodGet, node.PathChecks, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close() // Only read.
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&list); err != nil {
+		return nil, fmt.Errorf("the agent's checks: %w", err)
+	}
+	return list, nil
+}
+
+// Task has a service of the node do something, and decodes its answer into answer.
+func (c *Client) Task(ctx context.Context, service, task string, request, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, taskFor)
+	defer cancel()
+	body, err := c.do(ctx, http.MethodPost, node.PathTask+service+"/"+task, nil, request)
+	if err != nil {
+		return err
+	}
+	defer body.Close() // Only read.
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(answer); err != nil {
+		return fmt.Errorf("the answer of %s: %w", service, err)
+	}
+	return nil
 }
 
 // Reboot restarts the machine.

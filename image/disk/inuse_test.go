@@ -58,6 +58,21 @@ func TestCheckFree(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", tt.name, err, tt.want)
 		}
 	}
+	for name, tt := range map[string]struct {
+		sys  fstest.MapFS
+		want string
+	}{
+		"with a model": {fstest.MapFS{disk + "/size": text("31266816"), disk + "/device/vendor": text("SanDisk "), disk + "/device/model": text("Cruzer  ")}, "SanDisk Cruzer, 16.0 GB"},
+		"virtual":      {fstest.MapFS{disk + "/size": text("4096"), disk + "/device/vendor": text("0x1af4")}, "2.1 MB"},
+		"tiny":         {fstest.MapFS{disk + "/size": text("2")}, "1024 bytes"},
+	} {
+		if got, err := (kernel{proc: proc, sys: overlay(sys, tt.sys)}).describe(8, 0); err != nil || got != tt.want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, tt.want)
+		}
+	}
+	if _, err := (kernel{proc: proc, sys: sys}).describe(8, 0); err == nil {
+		t.Error("a device without a size is described")
+	}
 	if err := (kernel{proc: proc, sys: sys}).checkFree(9, 9); err == nil {
 		t.Error("a device that is not there is free")
 	}

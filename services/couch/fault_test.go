@@ -62,7 +62,7 @@ func TestWritesAreDoneOnce(t *testing.T) {
 			i := &record.Identity{Address: u.Login + "@example.org"}
 			check(t, "claiming an address", webapp.Identities().Create(ctx, i))
 			check(t, "freeing it", webapp.Identities().Delete(ctx, i))
-			check(t, "an invite code", webapp.Invites().Create(ctx, id, 2))
+			check(t, "an invite code", webapp.Invites().Create(ctx, id, 2, time.Time{}))
 			check(t, "using it", webapp.Invites().Use(ctx, id))
 			check(t, "using it", webapp.Invites().Use(ctx, id))
 			if err := webapp.Invites().Use(ctx, id); !errors.Is(err, problem.Limit) {
@@ -166,7 +166,7 @@ func TestConflictingEditsOfTwoNodes(t *testing.T) {
 	s.URLs = []string{p.url()}
 	webapp := s.DB(t, "webapp").Invites()
 	ctx := t.Context()
-	check(t, "an invite code", direct.Create(ctx, "code", 5))
+	check(t, "an invite code", direct.Create(ctx, "code", 5, time.Time{}))
 	check(t, "using it", direct.Use(ctx, "code"))
 	conflicts := 0
 	p.with(func(r *http.Request) fault {

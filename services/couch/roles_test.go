@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"leap.example/services/couch"
 	"leap.example/services/couch/couchtest"
@@ -43,7 +44,7 @@ func TestForWebapp(t *testing.T) {
 	webtest.Test(t, func(t *testing.T) webapp.Stores {
 		empty(t, s)
 		db := s.DB(t, "webapp")
-		check(t, "an invite code", db.Invites().Create(t.Context(), "once-only", 1))
+		check(t, "an invite code", db.Invites().Create(t.Context(), "once-only", 1, time.Time{}))
 		return webapp.Stores{
 			Users: db.Users(), Identities: db.Identities(), Tokens: db.Tokens(), Sessions: db.Sessions(), Invites: db.Invites(),
 			Messages: db.Messages(), Tickets: db.Tickets(), Certificates: db.Certificates(),

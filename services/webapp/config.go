@@ -45,6 +45,10 @@ type Config struct {
 	// MinClientVersion is what clients must have at least. Default "0.9.2".
 	MinClientVersion string `json:"min_client_version,omitempty"`
 
+	// TaskSocket is the path of a unix socket on which root of this machine asks
+	// for what is not for the network: invitations. Empty: there is none.
+	TaskSocket string `json:"task_socket,omitempty"`
+
 	Admins []string `json:"admins,omitempty"` // Logins of administrators.
 	// MonitorTokenFile holds a static token of at least 24 characters that
 	// may make, look up and delete test users. Empty: there is none.

@@ -76,7 +76,14 @@ func (s *Server) Serve(ctx context.Context, api, web net.Listener) error {
 	if err != nil {
 		return err
 	}
+	tasks, err := s.listenTasks(ctx)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
+	if tasks != nil {
+		g.Go(func() error { return daemon.Serve(ctx, tasks, &http.Server{Handler: t.tasks(), ReadTimeout: s.read}) })
+	}
 	g.Go(func() error { return s.serve(ctx, api, apiTLS, t.api()) })
 	g.Go(func() error { return s.serve(ctx, web, webTLS, t.web()) })
 	return g.Wait()

@@ -73,8 +73,11 @@ type Sessions interface {
 
 // Invites is the database of invite codes.
 type Invites interface {
-	// Use counts one use; problem.NotExist when the code is unknown,
-	// problem.Limit when it is used up.
+	// Create stores a code for so many uses until it expires, if ever;
+	// problem.Exist when there is one.
+	Create(ctx context.Context, code string, maxUses int, expires time.Time) error
+	// Use counts one use; problem.NotExist when the code is unknown or has
+	// expired, problem.Limit when it is used up.
 	Use(ctx context.Context, code string) error
 }
 

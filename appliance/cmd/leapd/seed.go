@@ -70,7 +70,7 @@ func (s *seed) plant(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.db.Invites().Create(ctx, string(code), inviteUses); err != nil && !errors.Is(err, problem.Exist) {
+	if err := s.db.Invites().Create(ctx, string(code), inviteUses, time.Time{}); err != nil && !errors.Is(err, problem.Exist) {
 		return fmt.Errorf("invite code: %w", err)
 	}
 	return s.admin(ctx)

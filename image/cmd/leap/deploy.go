@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -34,21 +35,21 @@ func (r *reach) flags(cmd *cobra.Command) {
 
 // reachNodes opens the instance and returns the nodes that words name, with a
 // client for each.
-func (a *app) reachNodes(words []string, at reach) (*provider.Instance, []*provider.Node, []*deploy.Client, error) {
+func (a *app) reachNodes(ctx context.Context, words []string, at reach) (*provider.Instance, []*provider.Node, []*deploy.Client, error) {
 	i, err := a.open()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	nodes, err := a.nodes(i, words, false)
+	nodes, err := a.live(i, words)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	clients, err := a.clients(i, nodes, at)
+	clients, err := a.clients(ctx, i, nodes, at)
 	return i, nodes, clients, err
 }
 
 // clients returns a client for each node's agent.
-func (a *app) clients(i *provider.Instance, nodes []*provider.Node, at reach) ([]*deploy.Client, error) {
+func (a *app) clients(ctx context.Context, i *provider.Instance, nodes []*provider.Node, at reach) ([]*deploy.Client, error) {
 	if at.ip != "" && len(nodes) != 1 {
 		return nil, fmt.Errorf("--ip is for one node, and %d are chosen", len(nodes))
 	}
@@ -63,8 +64,17 @@ func (a *app) clients(i *provider.Instance, nodes []*provider.Node, at reach) ([
 	if !access.Roots.AppendCertsFromPEM(i.Files["ca/node_ca.crt"]) {
 		return nil, errors.New("files/ca/node_ca.crt is missing: run \"leap cert ca\"")
 	}
+	inLab, err := a.inLab(ctx, i)
+	if err != nil {
+		return nil, err
+	}
 	var list []*deploy.Client
 	for _, n := range nodes {
+		if at.ip == "" {
+			if access.Dial, err = inLab(n); err != nil {
+				return nil, err
+			}
+		}
 		port := i.Provider(n.Environment).Agent.Port
 		if at.port != 0 {
 			port = at.port
@@ -74,12 +84,15 @@ func (a *app) clients(i *provider.Instance, nodes []*provider.Node, at reach) ([
 	return list, nil
 }
 
+// deploying is how nodes are given their documents.
+type deploying struct {
+	at     reach
+	dry    bool
+	atOnce int
+}
+
 func (a *app) deployCommand() *cobra.Command {
-	var (
-		at     reach
-		dry    bool
-		atOnce int
-	)
+	var d deploying
 	cmd := &cobra.Command{
 		Use: "deploy [FILTER]", Aliases: []string{"d"}, Short: "Make nodes what the provider says",
 		Long: `Compile, and push to each node what it shall be. A node that is so already is left
@@ -89,41 +102,61 @@ can no longer reach it, it goes back to what it was and says why.
 Several nodes change at once, those of the database one after the other once they
 work. Interrupt it whenever you like: a node that has begun goes on by itself.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, _, out, err := a.compiled(dry)
+			results, err := a.deploy(cmd.Context(), words, d)
 			if err != nil {
 				return err
 			}
-			nodes, err := a.nodes(i, words, false)
-			if err != nil {
+			if err := a.print(results, func() { a.tellResults(results) }); err != nil {
 				return err
 			}
-			targets, err := a.targets(i, nodes, out, at)
-			if err != nil {
-				return err
-			}
-			signer, err := compile.Signer(out.Secrets)
-			if err != nil {
-				return err
-			}
-			results := deploy.Push(cmd.Context(), targets, deploy.Options{
-				Signer: signer, Secrets: out.Secrets, AtOnce: atOnce, DryRun: dry,
-				Told: func(name string, e node.Event) { fmt.Fprintf(a.errs, "%s: %s\n", name, e.Text) },
-			})
-			return a.report(i, results, dry)
+			return failures(results)
 		},
 	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "ask the nodes, and change nothing")
-	cmd.Flags().IntVar(&atOnce, "at-once", 4, "`number` of nodes that change at the same time")
-	at.flags(cmd)
+	cmd.Flags().BoolVar(&d.dry, "dry-run", false, "ask the nodes, and change nothing")
+	cmd.Flags().IntVar(&d.atOnce, "at-once", 4, "`number` of nodes that change at the same time")
+	d.at.flags(cmd)
 	return cmd
 }
 
-func (a *app) targets(i *provider.Instance, nodes []*provider.Node, out *compile.Output, at reach) ([]deploy.Target, error) {
-	now, err := a.clients(i, nodes, at)
+// deploy compiles, pushes and remembers what became of it.
+func (a *app) deploy(ctx context.Context, words []string, d deploying) ([]deploy.Result, error) {
+	i, _, out, err := a.compiled(d.dry)
 	if err != nil {
 		return nil, err
 	}
-	next, err := a.clients(i, nodes, reach{})
+	nodes, err := a.live(i, words)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := a.targets(ctx, i, nodes, out, d.at)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := compile.Signer(out.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	results := deploy.Push(ctx, targets, deploy.Options{
+		Signer: signer, Secrets: out.Secrets, AtOnce: d.atOnce, DryRun: d.dry,
+		Told: func(name string, e node.Event) { fmt.Fprintf(a.errs, "%s: %s\n", name, e.Text) },
+	})
+	for _, r := range results {
+		if d.dry || r.Outcome == deploy.Unchanged {
+			continue
+		}
+		if err := a.remember(i, r); err != nil {
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+func (a *app) targets(ctx context.Context, i *provider.Instance, nodes []*provider.Node, out *compile.Output, at reach) ([]deploy.Target, error) {
+	now, err := a.clients(ctx, i, nodes, at)
+	if err != nil {
+		return nil, err
+	}
+	next, err := a.clients(ctx, i, nodes, reach{})
 	if err != nil {
 		return nil, err
 	}
@@ -138,9 +171,7 @@ func (a *app) targets(i *provider.Instance, nodes []*provider.Node, out *compile
 	return list, nil
 }
 
-// report prints results and remembers them.
-func (a *app) report(i *provider.Instance, results []deploy.Result, dry bool) error {
-	failed := 0
+func (a *app) tellResults(results []deploy.Result) {
 	rows := [][]string{}
 	for _, r := range results {
 		number := "-"
@@ -148,18 +179,17 @@ func (a *app) report(i *provider.Instance, results []deploy.Result, dry bool) er
 			number = strconv.FormatUint(r.Generation.Number, 10)
 		}
 		rows = append(rows, []string{r.Node, r.Outcome, number, r.Error})
+	}
+	a.table(rows)
+}
+
+// failures is the error that results are, or nil.
+func failures(results []deploy.Result) error {
+	failed := 0
+	for _, r := range results {
 		if !r.OK() {
 			failed++
 		}
-		if dry || r.Outcome == deploy.Unchanged {
-			continue
-		}
-		if err := a.remember(i, r); err != nil {
-			return err
-		}
-	}
-	if err := a.print(results, func() { a.table(rows) }); err != nil {
-		return err
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d nodes are not what they should be", failed, len(results))

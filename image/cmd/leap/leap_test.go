@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,6 +20,8 @@ import (
 	"leap.example/image/compile"
 	"leap.example/image/deploy/deploytest"
 	"leap.example/image/provider"
+	"leap.example/services/protocol/bonafide"
+	"leap.example/services/protocol/problem"
 )
 
 func TestMain(m *testing.M) {
@@ -43,12 +47,27 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("HOME", env.WorkDir)
+			for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY"} { // HOME is another one.
+				value, err := exec.Command("go", "env", name).Output()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, strings.TrimSpace(string(value)))
+			}
 			env.Setenv("NET", "127.77."+strconv.FormatInt(network.Add(1), 10))
 			env.Setenv("PORT", port)
 			env.Values[agentsKey{}] = map[string]*deploytest.Agent{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"agents": startAgents, "judge": judge},
+		Condition: func(cond string) (bool, error) {
+			path, ok := strings.CutPrefix(cond, "exists:")
+			if !ok {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			_, err := os.Stat(path)
+			return err == nil, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"agents": startAgents, "judge": judge, "standin": standin},
 	})
 }
 
@@ -74,10 +93,21 @@ func startAgents(ts *testscript.TestScript, _ bool, args []string) {
 		id, err := compile.Identity(i, n, secrets)
 		ts.Check(err)
 		a := &deploytest.Agent{Identity: id, MeshKey: fmt.Sprintf("%s%cE=", strings.Repeat("A", 41), 'A'+rune(k)), Lines: []node.LogLine{{Service: "mx", Text: "a line of " + n.Name}}}
+		a.Checks = []node.Check{{Name: "mesh", State: node.CheckWarn, Text: "another node is slow"}}
+		a.Task = invite
 		ts.Check(a.Start(net.JoinHostPort(n.IPAddress.String(), strconv.Itoa(int(id.Agent.Port)))))
 		ts.Defer(func() { ts.Check(a.Close()) })
 		agents(ts)[n.Name] = a
 	}
+}
+
+// invite is the task of webapp.
+func invite(service, task string, request []byte) (any, error) {
+	var r bonafide.InviteRequest
+	if err := json.Unmarshal(request, &r); err != nil || service+"/"+task != "webapp/invite" {
+		return nil, problem.NotExist.Errorf("no such task, or no request: %w", err)
+	}
+	return bonafide.Invites{Codes: slices.Repeat([]string{"abcd-efgh"}, r.Count), Expires: time.Now().AddDate(0, 0, r.Days)}, nil
 }
 
 func judge(ts *testscript.TestScript, _ bool, args []string) {
@@ -85,12 +115,35 @@ func judge(ts *testscript.TestScript, _ bool, args []string) {
 	agents(ts)[args[0]].Judge(func(node.Document) string { return reason })
 }
 
+// standin writes a source of leap with a small leapd into a directory.
+func standin(ts *testscript.TestScript, _ bool, args []string) {
+	const kernel = "github.com/gokrazy/kernel.amd64 "
+	mod, err := os.ReadFile("../../../go.mod")
+	ts.Check(err)
+	_, version, ok := strings.Cut(string(mod), kernel)
+	if !ok {
+		ts.Fatalf("go.mod names no kernel")
+	}
+	version, _, _ = strings.Cut(version, "\n")
+	sums, err := os.ReadFile("../../../go.sum")
+	ts.Check(err)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Join(dir, "appliance", "cmd", "leapd"), 0o700))
+	for name, text := range map[string]string{
+		"go.mod": "module leap.example\n\ngo 1.26.0\n\nrequire " + kernel + version + "\n", "go.sum": string(sums),
+		"appliance/cmd/leapd/main.go": "package main\n\nfunc main() {}\n",
+	} {
+		ts.Check(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+}
+
 // TestHelp: every command has a short help, and no two the same flag.
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "secret", "secret ls", "secret show", "secret set", "node", "node add",
 		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
-		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider",
+		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image ls", "flash",
+		"test", "run", "run invite", "local", "local start", "local stop", "local ls", "local console", "local rm", "local reset",
 	} {
 		var out, errs strings.Builder
 		a := &app{in: os.Stdin, out: &out, errs: &errs, now: time.Now}

@@ -25,7 +25,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, keys: defaultKeys(), now: time.Now}
+	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, keys: defaultKeys(), cache: defaultCache(), now: time.Now}
 	status := a.execute(ctx, os.Args[1:])
 	stop()
 	os.Exit(status)
@@ -42,11 +42,20 @@ func defaultKeys() string {
 	return filepath.Join(os.Getenv("HOME"), ".config", "leap")
 }
 
+// defaultCache returns the directory of what can be made again.
+func defaultCache() string {
+	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+		return filepath.Join(dir, "leap")
+	}
+	return filepath.Join(os.Getenv("HOME"), ".cache", "leap")
+}
+
 // An app is one run of the program.
 type app struct {
 	in        *os.File
 	out, errs io.Writer
 	keys      string // Directory of operators' keys.
+	cache     string // Directory of releases.
 	now       func() time.Time
 
 	dir  string // Where the instance is looked for.
@@ -92,8 +101,10 @@ func (a *app) execute(ctx context.Context, args []string) int {
 
 func (a *app) commands() *cobra.Command {
 	root := group(&cobra.Command{Use: "leap", Short: "Keep a LEAP provider", Long: about, SilenceUsage: true, SilenceErrors: true},
-		a.newCommand(), a.userCommand(), a.certCommand(), a.secretCommand(), a.nodeCommand(), a.compileCommand(), a.deployCommand(),
+		a.newCommand(), a.userCommand(), a.certCommand(), a.secretCommand(), a.nodeCommand(), a.imageCommand(), a.flashCommand(),
+		a.compileCommand(), a.deployCommand(),
 		a.inspectCommand(), a.listCommand(), a.infoCommand(), a.envCommand(), a.historyCommand(), a.logsCommand(), a.statusCommand(),
+		a.testCommand(), a.runCommand(), a.localCommand(),
 		a.schemaCommand(), filesTopic())
 	root.SetFlagErrorFunc(mistake)
 	a.complete(root)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,12 +20,17 @@ func (a *app) nodeCommand() *cobra.Command {
 }
 
 func (a *app) nodeAdd() *cobra.Command {
-	return &cobra.Command{
+	var local bool
+	cmd := &cobra.Command{
 		Use: "add NAME [PROPERTY:VALUE…]", Short: "Add a node", Args: args(cobra.MinimumNArgs(1)),
 		Long: `Add a node: write nodes/NAME.json, choose its address in the mesh, and make its
 keys and certificates. Lists are written with commas, members of objects with
-dots, anything else as JSON. See "leap help provider" for what a node can have.`,
-		Example: `  leap node add db1 services:couchdb,soledad ip_address:192.0.2.11 tags:production
+dots, anything else as JSON. See "leap help provider" for what a node can have.
+
+With --local it is a machine of "leap local": in the environment "local", by the tag
+of that name, which is written if it is missing, and with an address of 10.5.5.0/24.`,
+		Example: `  leap node add web1 --local services:couchdb,soledad,webapp,mx,dns
+  leap node add db1 services:couchdb,soledad ip_address:192.0.2.11 tags:production
   leap node add mail1 services:mx,dns ip_address:192.0.2.12 location.name:Amsterdam \
     'network.interfaces:[{"name":"eth0","addresses":["192.0.2.12/24"],"gateways":["192.0.2.1"]}]'`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -32,15 +38,26 @@ dots, anything else as JSON. See "leap help provider" for what a node can have.`
 			if err != nil {
 				return err
 			}
-			next, err := i.AddNode(v, args[0], args[1:], a.now())
+			seeds := args[1:]
+			if local {
+				if seeds, err = localSeeds(i, seeds); err != nil {
+					return err
+				}
+				if i, v, err = a.unlock(); err != nil { // There may be a new tag.
+					return err
+				}
+			}
+			next, err := i.AddNode(v, args[0], seeds, a.now())
 			if err != nil {
 				return err
 			}
 			n := next.Node(args[0])
-			a.sayf("nodes/%s.json is written: %s in the mesh, runs %s", n.Name, n.Mesh.Address, or(strings.Join(n.Runs, ", "), "nothing"))
+			a.sayf("nodes/%s.json is written: %s, %s in the mesh, runs %s", n.Name, n.IPAddress, n.Mesh.Address, or(strings.Join(n.Runs, ", "), "nothing"))
 			return a.print(map[string]any{"name": n.Name, "mesh": n.Mesh.Address, "runs": n.Runs}, func() {})
 		},
 	}
+	cmd.Flags().BoolVar(&local, "local", false, "it is a virtual machine on this one")
+	return cmd
 }
 
 func (a *app) nodeIdentity() *cobra.Command {
@@ -71,6 +88,9 @@ keep it from others, and destroy it when the node is there.`,
 			if err != nil {
 				return err
 			}
+			if err := a.destroy(args[1]); err != nil {
+				return err
+			}
 			if err := disk.FlashIdentity(cmd.Context(), args[1], content); err != nil {
 				return err
 			}
@@ -88,42 +108,51 @@ func (a *app) nodeInit() *cobra.Command {
 the identity that was given to them, and tell the key in the mesh that they have
 made. It is written into nodes/NAME.json; deploy then, and the other nodes know it.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, nodes, clients, err := a.reachNodes(words, at)
+			met, err := a.meet(cmd.Context(), words, at)
 			if err != nil {
 				return err
-			}
-			met := make([]node.Status, len(nodes))
-			errs := make([]error, len(nodes))
-			var wg sync.WaitGroup
-			for k := range nodes {
-				wg.Go(func() { met[k], errs[k] = clients[k].Status(cmd.Context()) })
-			}
-			wg.Wait()
-			failed := 0
-			for k, n := range nodes {
-				switch {
-				case errs[k] != nil:
-					failed++
-					a.warnf("%s: %v", n.Name, errs[k])
-					continue
-				case n.Mesh.PublicKey != "" && n.Mesh.PublicKey != met[k].MeshKey:
-					a.warnf("%s has a new key in the mesh: it was installed anew", n.Name)
-				}
-				if met[k].MeshKey != "" {
-					if err := provider.Set(i.Dir, "nodes/"+n.Name+".json", provider.Member{Pointer: "/mesh/public_key", Value: met[k].MeshKey}); err != nil {
-						return err
-					}
-				}
-				a.sayf("%s: release %s", n.Name, met[k].Release)
-			}
-			if failed > 0 {
-				return fmt.Errorf("%d of %d nodes were not met", failed, len(nodes))
 			}
 			return a.print(met, func() {})
 		},
 	}
 	at.flags(cmd)
 	return cmd
+}
+
+// meet asks nodes for their keys in the mesh, and remembers them.
+func (a *app) meet(ctx context.Context, words []string, at reach) ([]node.Status, error) {
+	i, nodes, clients, err := a.reachNodes(ctx, words, at)
+	if err != nil {
+		return nil, err
+	}
+	met := make([]node.Status, len(nodes))
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for k := range nodes {
+		wg.Go(func() { met[k], errs[k] = clients[k].Status(ctx) })
+	}
+	wg.Wait()
+	failed := 0
+	for k, n := range nodes {
+		switch {
+		case errs[k] != nil:
+			failed++
+			a.warnf("%s: %v", n.Name, errs[k])
+			continue
+		case n.Mesh.PublicKey != "" && n.Mesh.PublicKey != met[k].MeshKey:
+			a.warnf("%s has a new key in the mesh: it was installed anew", n.Name)
+		}
+		if met[k].MeshKey != "" {
+			if err := provider.Set(i.Dir, "nodes/"+n.Name+".json", provider.Member{Pointer: "/mesh/public_key", Value: met[k].MeshKey}); err != nil {
+				return nil, err
+			}
+		}
+		a.sayf("%s: release %s", n.Name, met[k].Release)
+	}
+	if failed > 0 {
+		return nil, fmt.Errorf("%d of %d nodes were not met", failed, len(nodes))
+	}
+	return met, nil
 }
 
 func (a *app) nodeRemove() *cobra.Command {

@@ -29,7 +29,7 @@ func (a *app) statusCommand() *cobra.Command {
 when the first of their certificates ends. Exit status 2 if something wants
 attention: of nodes, or of the certificates of authorities and operators.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
-			i, nodes, clients, err := a.reachNodes(words, at)
+			i, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
 			if err != nil {
 				return err
 			}
@@ -91,6 +91,11 @@ func attention(s node.Status, now time.Time) (list []string) {
 	if s.Disk.Size > 0 && s.Disk.Free < s.Disk.Size/lowDisk {
 		list = append(list, fmt.Sprintf("its disk has %d of %d MB free", s.Disk.Free>>20, s.Disk.Size>>20))
 	}
+	return append(list, unwell(s)...)
+}
+
+// unwell lists the services that are not healthy.
+func unwell(s node.Status) (list []string) {
 	for _, name := range slices.Sorted(maps.Keys(s.Services)) {
 		if v := s.Services[name]; !v.Running || !v.Healthy {
 			list = append(list, strings.TrimSuffix(name+" is not healthy: "+v.Error, ": "))
@@ -147,7 +152,7 @@ func (a *app) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs [FILTER]", Short: "Show what services of nodes have written",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			_, nodes, clients, err := a.reachNodes(words, at)
+			_, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,6 +35,10 @@ type Agent struct {
 	// the agent's address is gone.
 	Silent  bool
 	MeshKey string // Public, that it says it has made.
+	// Checks are what it finds when it looks at itself.
+	Checks []node.Check
+	// Task does tasks of services. Nil: there are none.
+	Task func(service, task string, request []byte) (any, error)
 	// Lines are what its services have written.
 	Lines []node.LogLine
 
@@ -75,6 +80,8 @@ func (a *Agent) Start(address string) error {
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}))
+	mux.HandleFunc("GET "+node.PathChecks, a.handle(node.RoleRead, func(w http.ResponseWriter, _ *http.Request) error { return json.NewEncoder(w).Encode(a.Checks) }))
+	mux.HandleFunc("POST "+node.PathTask+"{service}/{task}", a.handle(node.RoleDeploy, a.serveTask))
 	a.server = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 	tlsLn := tls.NewListener(ln, &tls.Config{
 		Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, MinVersion: tls.VersionTLS13,
@@ -153,6 +160,21 @@ func (a *Agent) serveLogs(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
+	if a.Task == nil {
+		return problem.NotExist.Errorf("there are no tasks")
+	}
+	request, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	answer, err := a.Task(r.PathValue("service"), r.PathValue("task"), request)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(answer)
 }
 
 func (a *Agent) serveApply(w http.ResponseWriter, r *http.Request) error {

@@ -80,10 +80,10 @@ func (s Server) invites(t *testing.T) {
 	st := s.DB(t, "webapp").Invites()
 	code := random()[:4] + "-" + random()[:4]
 	const uses = 3
-	ok(t, "creating an invite code", st.Create(ctx, code, uses))
-	is(t, "creating it again", st.Create(ctx, code, 1), problem.Exist)
-	is(t, "a malformed code", st.Create(ctx, "_x", 1), problem.Invalid)
-	is(t, "no use", st.Create(ctx, random(), 0), problem.Invalid)
+	ok(t, "creating an invite code", st.Create(ctx, code, uses, time.Time{}))
+	is(t, "creating it again", st.Create(ctx, code, 1, time.Time{}), problem.Exist)
+	is(t, "a malformed code", st.Create(ctx, "_x", 1, time.Time{}), problem.Invalid)
+	is(t, "no use", st.Create(ctx, random(), 0, time.Time{}), problem.Invalid)
 	errs := together(6, func(int) error { return st.Use(ctx, code) })
 	for i, err := range errs { // So many at once may have to come back.
 		if errors.Is(err, problem.Unavailable) {

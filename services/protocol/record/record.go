@@ -69,6 +69,7 @@ type InviteCode struct {
 	Count     int       `json:"invite_count"`
 	MaxUses   int       `json:"max_uses"`
 	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // None: it stays good.
 }
 
 // A Message is a notice of the provider to users: database messages, opened

@@ -102,12 +102,24 @@ func (i invites) Use(_ context.Context, code string) error {
 	defer i.m.mu.Unlock()
 	found, ok := i.m.invites[code]
 	switch {
-	case !ok:
+	case !ok, !found.ExpiresAt.IsZero() && !time.Now().Before(found.ExpiresAt):
 		return problem.NotExist.Errorf("no such code")
 	case found.Count >= found.MaxUses:
 		return problem.Limit.Errorf("the code is used up")
 	}
 	found.Count++
+	return nil
+}
+
+func (i invites) Create(_ context.Context, code string, maxUses int, expires time.Time) error {
+	if err := i.m.begin("invites.Create"); err != nil {
+		return err
+	}
+	defer i.m.mu.Unlock()
+	if i.m.invites[code] != nil {
+		return problem.Exist.Errorf("there is such a code")
+	}
+	i.m.invites[code] = &record.InviteCode{ID: code, Type: "InviteCode", Code: code, MaxUses: maxUses, ExpiresAt: expires}
 	return nil
 }
 

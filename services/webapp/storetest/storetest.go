@@ -197,6 +197,12 @@ func testInvites(t *testing.T, st webapp.Stores) {
 		t.Errorf("%d of 8 used the code", won)
 	}
 	want(t, "used code", st.Invites.Use(t.Context(), "once-only"), problem.Limit)
+
+	must(t, st.Invites.Create(t.Context(), "made-here", 2, time.Now().Add(time.Hour)))
+	want(t, "a code that is there", st.Invites.Create(t.Context(), "made-here", 1, time.Time{}), problem.Exist)
+	must(t, st.Invites.Use(t.Context(), "made-here"))
+	must(t, st.Invites.Create(t.Context(), "too-late", 1, time.Now().Add(-time.Minute)))
+	want(t, "expired code", st.Invites.Use(t.Context(), "too-late"), problem.NotExist)
 }
 
 // race calls f n times at once and counts the calls that succeed.
