@@ -103,7 +103,7 @@ func (c *Cluster) network(config *Config) (err error) {
 		return err
 	}
 	at := c.addrs[0].Addr()
-	c.lab, err = c.lan.Host("lab", vnet.HostConfig{Addrs: c.addrs, DNS: netip.AddrPortFrom(at, 53)})
+	c.lab, err = c.lan.Host("lab", vnet.HostConfig{Addrs: c.addrs, DNS: netip.AddrPortFrom(at, 53), Router: true})
 	if err != nil {
 		return err
 	}
@@ -118,8 +118,14 @@ func (c *Cluster) network(config *Config) (err error) {
 	if c.dns, err = c.lab.ServeDNS(any4, names); err != nil {
 		return err
 	}
-	c.ntp, err = c.lab.ServeNTP(any4)
-	return err
+	if c.ntp, err = c.lab.ServeNTP(any4); err != nil {
+		return err
+	}
+	var leases []vnet.Lease
+	for k, n := range config.Nodes {
+		leases = append(leases, vnet.Lease{MAC: mac(k), Address: n.Address, Server: n.Gateway})
+	}
+	return c.lab.ServeDHCP(leases)
 }
 
 // Close ends all machines at once, and the LAN. Disks stay.

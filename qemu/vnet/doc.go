@@ -4,8 +4,8 @@
 // on which the [LAN] listens first. The process itself plugs in with a [Host],
 // an IP stack in user space, so that a test or an operator's command is a member
 // of the LAN without root, tap or bridge. A [Forward] lets another process of
-// this machine reach one address of it. Names and time on the LAN come from
-// [Host.ServeDNS] and [Host.ServeNTP].
+// this machine reach one address of it. Addresses, names and time on the LAN come
+// from [Host.ServeDHCP], [Host.ServeDNS] and [Host.ServeNTP].
 //
 //	machine --unix socket-- Port \            / Port -- Host: dial, listen, DNS, NTP
 //	machine --unix socket-- Port -- switch --

@@ -34,6 +34,9 @@ type HostConfig struct {
 	DNS netip.AddrPort
 	// Routes are networks that it reaches through another member of the LAN.
 	Routes []Route
+	// Router has it pass on what is for one of its networks. It tells who sends
+	// elsewhere that there is no way.
+	Router bool
 }
 
 // A Route leads to a network by way of a router.
@@ -126,6 +129,13 @@ func (h *Host) configure(c HostConfig) error {
 		routes = append(routes, tcpip.Route{Destination: to.Subnet(), Gateway: tcpip.AddrFromSlice(r.Via.AsSlice()), NIC: nic})
 	}
 	h.stack.SetRouteTable(routes)
+	if c.Router {
+		for _, p := range []tcpip.NetworkProtocolNumber{ipv4.ProtocolNumber, ipv6.ProtocolNumber} {
+			if err := h.stack.SetForwardingDefaultAndAllNICs(p, true); err != nil {
+				return errors.New(err.String())
+			}
+		}
+	}
 	return nil
 }
 
