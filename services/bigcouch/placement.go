@@ -31,8 +31,9 @@ type ConfigCluster struct {
 
 	// Heartbeat is how long a copy waits for the leader of its shard before
 	// another one is elected; the leader is heard ten times in it, and gives up
-	// after half of it without the others. Longer for nodes that are slow or far
-	// apart. The same on all nodes. Empty: "1s".
+	// after half of it without the others. Copies are late by up to a tenth of it.
+	// Longer for nodes that are slow or far apart. The same on all nodes. Empty:
+	// "1s".
 	Heartbeat string `json:"heartbeat,omitempty"`
 
 	TrailingLogs      uint64 `json:"trailing_logs,omitempty"`      // Entries of a log that stay for followers that are late. 0: 10,240.
