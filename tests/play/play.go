@@ -82,8 +82,14 @@ func (w words) secrets() []string {
 	return []string{w.subject, w.body, w.attachment, w.stranger, w.alicePassword, w.aliceNewPassword, w.bobPassword}
 }
 
-// Secrets returns the words that the provider must not have, once there are some.
-func (s *Story) Secrets() []string { return s.words.secrets() }
+// Secrets returns the words that the provider must not have; none before the
+// story has begun.
+func (s *Story) Secrets() []string {
+	if s.words == (words{}) {
+		return nil
+	}
+	return s.words.secrets()
+}
 
 // program is what people write and read mail with.
 func (s *Story) program() mailProgram {

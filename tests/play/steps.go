@@ -28,6 +28,14 @@ func (s *Story) Begin() []Step {
 	}
 }
 
+// Again returns the steps by which they see that all still works.
+func (s *Story) Again() []Step {
+	return []Step{
+		{"alice writes again", s.aliceWrites},
+		{"bob reads it", s.bobReads},
+	}
+}
+
 // Leave returns the steps by which one of them leaves.
 func (s *Story) Leave() []Step {
 	return []Step{
