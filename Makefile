@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes qemu-test test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch generate debian clean
+.PHONY: help build run story story-nodes qemu-test test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,7 +25,7 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 	$(GO) run ./tests/story --nodes 3
 
 qemu-test: debian ## boot virtual machines on a LAN of their own
-	$(GO) test -count=1 -p 1 -timeout 20m -v ./tests/qemu ./tests/boot ./tests/node ./tests/faults ./tests/local -qemu
+	$(GO) test -count=1 -p 1 -timeout 30m -v ./tests/qemu ./tests/boot ./tests/node ./tests/faults ./tests/local ./tests/cluster -qemu
 
 test: debian unit fuzz-short ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing
 	$(MAKE) story
@@ -58,6 +58,9 @@ bench: ## run the benchmarks and record the figures under tests/bench/results
 
 bench-couch: ## measure the database beside pouchdb-server and the bare disk, and record the figures
 	$(GO) run ./tests/bench -couch
+
+bench-nodes: ## boot nodes in QEMU, measure what is promised of them, and record the figures
+	$(GO) run ./tests/bench -nodes
 
 generate: ## rewrite generated files
 	$(GO) generate ./...

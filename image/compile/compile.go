@@ -94,8 +94,8 @@ func (c *compiler) checkEnvironment(env string) {
 		if n.Mesh.PublicKey == "" && len(nodes) > 1 {
 			c.warnf("%s has no key in the mesh yet, so that the other nodes do not talk to it: leap node init %s", n.Name, n.Name)
 		}
-		if a := db; len(a) > 0 && n.Has("bigcouch") && (n.Couchdb.Shards != a[0].Couchdb.Shards || n.Couchdb.Copies != a[0].Couchdb.Copies) {
-			c.errs = append(c.errs, n.Errorf("/couchdb", "shards and copies are not those of %s: write them into services/couchdb.json", a[0].Name))
+		if a := db; len(a) > 0 && n.Has("bigcouch") && (n.Couchdb.Shards != a[0].Couchdb.Shards || n.Couchdb.Copies != a[0].Couchdb.Copies || n.Couchdb.Heartbeat != a[0].Couchdb.Heartbeat) {
+			c.errs = append(c.errs, n.Errorf("/couchdb", "shards, copies and heartbeat are not those of %s: write them into services/couchdb.json", a[0].Name))
 		}
 		if (n.Has("mx") || n.Has("relay")) && resolver(c.i, n) == "" {
 			c.warnf("%s: without a node with the service dns, mail is not checked and none goes to other providers", n.Name)

@@ -281,7 +281,8 @@ func TestBadInstances(t *testing.T) {
 		"made here":       {map[string]string{"services/mx.json": "{\n\"mx\": {\n \"listen\": \":26\"}}"}, "", "services/mx.json:3:12: /mx/listen: mail1: this follows from the instance"},
 		"refused section": {map[string]string{"common.json": "{\n\"relay\": {\"retry\": [\"soon\"]}}"}, "", "common.json:2:10: /relay: mail1: retry:"},
 		"no database":     {map[string]string{"nodes/db1.json": "", "nodes/db2.json": "", "nodes/db3.json": ""}, "", "mail1: mx needs a database, and no node of this environment has the service couchdb"},
-		"shards differ":   {map[string]string{"nodes/db2.json": "{\"ip_address\": \"10.7.0.12\", \"mesh\": {\"address\": \"10.99.0.2\"}, \"services\": [\"couchdb\"],\n\"couchdb\": {\"shards\": 4}}"}, "", "nodes/db2.json:2:12: /couchdb: db2: shards and copies are not those of db1"},
+		"shards differ":   {map[string]string{"nodes/db2.json": "{\"ip_address\": \"10.7.0.12\", \"mesh\": {\"address\": \"10.99.0.2\"}, \"services\": [\"couchdb\"],\n\"couchdb\": {\"shards\": 4}}"}, "", "nodes/db2.json:2:12: /couchdb: db2: shards, copies and heartbeat are not those of db1"},
+		"hasty heartbeat": {map[string]string{"common.json": "{\"couchdb\": {\"heartbeat\": \"1ms\"}}"}, "", "heartbeat \"1ms\": a duration from 100ms to 1m0s is needed"},
 		"no certificate":  {map[string]string{"files/nodes/web1/server.crt": ""}, "", `there is no files/nodes/web1/server.crt: run "leap cert update web1"`},
 		"refused network": {map[string]string{"common.json": `{"network": {"interfaces": [{"name": "eth0"}]}}`}, "", "/network/interfaces/0: dhcp, router or addresses is required"},
 		"no authority":    {map[string]string{"files/ca/ca.crt": ""}, "", "files/ca/ca.crt"},
@@ -294,6 +295,17 @@ func TestBadInstances(t *testing.T) {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestHeartbeat: slow nodes wait longer for each other.
+func TestHeartbeat(t *testing.T) {
+	out, err := compile.Compile(change(t, map[string]string{"common.json": `{"couchdb": {"heartbeat": "1m"}}`}), secrets(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(out.Documents["db1"].Services["bigcouch"].Sections["bigcouch"]); !strings.Contains(got, `"heartbeat":"1m0s"`) {
+		t.Errorf("the database is told %s", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"net/netip"
+	"time"
 
 	"leap.example/image/provider"
 	"leap.example/services/bigcouch"
@@ -88,6 +89,9 @@ func (s *serviceCompiler) cluster(nodes []*provider.Node) *bigcouch.ConfigCluste
 		Node: s.n.Name, Listen: s.mesh(portPeer, "tcp"),
 		CertFile: s.own("/services", "peer.crt", file), KeyFile: s.secret("peer.key", provider.NodeSecret(s.n.Name, "peer.key")),
 		CAFile: s.own("/services", "peer_ca.crt", "ca/peer_ca.crt"),
+	}
+	if h := s.n.Couchdb.Heartbeat; h != 0 {
+		c.Heartbeat = time.Duration(h).String()
 	}
 	for _, n := range nodes {
 		zone := n.Couchdb.Zone

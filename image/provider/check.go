@@ -166,8 +166,8 @@ func (i *Instance) checkNode(n *Node) (errs []error) {
 	if _, ok := i.Files[n.Couchdb.ExternalCA]; n.Couchdb.ExternalCA != "" && !ok {
 		failf("/couchdb/external_ca", "there is no file files/%s", n.Couchdb.ExternalCA)
 	}
-	if n.Couchdb.Shards < 0 || n.Couchdb.Copies < 0 {
-		failf("/couchdb", "shards and copies are positive")
+	if n.Couchdb.Shards < 0 || n.Couchdb.Copies < 0 || n.Couchdb.Heartbeat < 0 {
+		failf("/couchdb", "shards, copies and heartbeat are positive")
 	}
 	for s, size := range n.Memory {
 		if _, ok := node.ID(s); !ok || size < 0 {

@@ -117,6 +117,9 @@ type Couchdb struct {
 	Shards     int      `json:"shards"`      // Default: 8. Fixed once there is data.
 	Copies     int      `json:"copies"`      // Default: 3.
 	Zone       string   `json:"zone"`        // Nodes of one zone may fail together. Default: the name of the location.
+	// Heartbeat is how long a copy waits for its leader before another one is
+	// elected: longer for nodes that are slow or far apart. Default: 1s.
+	Heartbeat node.Duration `json:"heartbeat"`
 }
 
 // A User is an operator: users/NAME.json.

@@ -131,7 +131,11 @@ func (h *Hypervisor) args(c *Config) ([]string, error) {
 		args = append(args, "-rtc", "base="+c.Clock.UTC().Format("2006-01-02T15:04:05"))
 	}
 	if c.Kernel != "" {
-		args = append(args, "-kernel", c.Kernel, "-append", c.Append)
+		line := c.Append
+		if h.accel == TCG {
+			line = strings.TrimSpace(line + " " + clockArg())
+		}
+		args = append(args, "-kernel", c.Kernel, "-append", line)
 	}
 	if c.Initrd != "" {
 		args = append(args, "-initrd", c.Initrd)

@@ -96,6 +96,7 @@ func together(ctx context.Context, c *ConfigCluster, st *store.Store, n *node) (
 	}
 	set, err := group.New(group.Config{
 		Self: c.Node, Nodes: names, Voters: c.Placement, TrailingLogs: c.TrailingLogs, SnapshotThreshold: c.SnapshotThreshold,
+		Heartbeat: c.heartbeat(),
 	}, st, port, n.log, n.lead)
 	if err != nil {
 		return nil, err

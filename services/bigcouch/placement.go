@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // ConfigCluster makes a node one of several. All nodes of a cluster have the
@@ -27,6 +28,13 @@ type ConfigCluster struct {
 
 	Nodes     []ConfigNode `json:"nodes"`     // All nodes. Required.
 	Placement [][]string   `json:"placement"` // Names of the voters of each shard, from 0: of ConfigPlacement. Required.
+
+	// Heartbeat is how long a copy waits for the leader of its shard before
+	// another one is elected; the leader is heard ten times in it, and gives up
+	// after half of it without the others. Copies are late by up to a tenth of it.
+	// Longer for nodes that are slow or far apart. The same on all nodes. Empty:
+	// "1s".
+	Heartbeat string `json:"heartbeat,omitempty"`
 
 	TrailingLogs      uint64 `json:"trailing_logs,omitempty"`      // Entries of a log that stay for followers that are late. 0: 10,240.
 	SnapshotThreshold uint64 `json:"snapshot_threshold,omitempty"` // Entries after which a log is trimmed. 0: 8,192.
@@ -51,7 +59,25 @@ func (c *ConfigCluster) validate() error {
 			return fmt.Errorf("cluster: node %q: a name of letters, digits, dots and dashes, and a peer are required", n.Name)
 		}
 	}
+	if c.Heartbeat != "" {
+		if d, err := time.ParseDuration(c.Heartbeat); err != nil || d < leastHeartbeat || d > mostHeartbeat {
+			return fmt.Errorf("cluster: heartbeat %q: a duration from %v to %v is needed", c.Heartbeat, leastHeartbeat, mostHeartbeat)
+		}
+	}
 	return nil
+}
+
+// Limits of a heartbeat: below, a node that collects its garbage is taken for
+// dead; beyond, nobody waits for a write so long.
+const (
+	leastHeartbeat = 100 * time.Millisecond
+	mostHeartbeat  = time.Minute
+)
+
+// heartbeat is the setting, 0 if there is none. It was validated.
+func (c *ConfigCluster) heartbeat() time.Duration {
+	d, _ := time.ParseDuration(c.Heartbeat)
+	return d
 }
 
 // ConfigPlacement returns which nodes vote on each shard: shard 0, the

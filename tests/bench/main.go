@@ -1,7 +1,8 @@
 // Command bench measures the figures that the project promises, and records
 // them in tests/bench/results/<date>-<machine>.txt: first each figure with its
 // target, then what the programs said that measured it. With -couch it measures
-// those of the database instead, and what comes after "--" goes to package couch.
+// those of the database instead, and what comes after "--" goes to package couch;
+// with -nodes those of nodes.
 //
 // It records and never fails on a figure: a figure that is missed, or could
 // not be measured, says so. Figures of different machines are compared as
@@ -29,9 +30,10 @@ const results = "tests/bench/results"
 
 func main() {
 	couch := flag.Bool("couch", false, "measure the database")
+	nodes := flag.Bool("nodes", false, "measure nodes, in QEMU")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *couch)
+	err := run(ctx, *couch, *nodes)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -51,7 +53,7 @@ var benchmarks = [][]string{
 
 // run measures everything and writes the results. A part that fails does not
 // keep the others from being measured.
-func run(ctx context.Context, couch bool) error {
+func run(ctx context.Context, couch, nodes bool) error {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return fmt.Errorf("run from the module's root: %w", err)
 	}
@@ -68,6 +70,13 @@ func run(ctx context.Context, couch bool) error {
 			return ctx.Err()
 		}
 		return r.write("couch-"+machine(), r.found.couchFigures(), failed)
+	}
+	if nodes {
+		failed := r.nodes()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return r.write("nodes-"+machine(), r.found.nodeFigures(), failed)
 	}
 	if err := r.build(); err != nil {
 		return err

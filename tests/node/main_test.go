@@ -8,18 +8,17 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"leap.example/image/provider"
+	"leap.example/tests/lab"
 )
 
 var (
 	qemu      = flag.Bool("qemu", false, "boot a machine")
 	artefacts = flag.String("artefacts", filepath.Join(os.TempDir(), "leap-qemu"), "where a test that fails leaves consoles, logs and captures")
 )
-
-// patience is for one step on a machine that is busy and has no KVM.
-const patience = 5 * time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -28,4 +27,32 @@ func check(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+const (
+	domain   = "demo.example"
+	title    = "Demonstration"
+	nodeName = "n1"
+	nodeIP   = "10.77.0.11"
+	labIP    = "10.77.0.1"
+)
+
+// newLab makes a provider of one node, which runs everything and was never on. It
+// has its address without asking.
+func newLab(t *testing.T) *lab.Lab {
+	t.Helper()
+	if !*qemu {
+		t.Skip("a machine is booted with -qemu only")
+	}
+	dir := t.TempDir()
+	op := lab.NewOperator(t, dir, provider.Answers{
+		Domain: domain, Name: title, Contact: "postmaster@" + domain, Enrollment: "open", Operator: "alice",
+	}, `{
+	"time": {"servers": ["`+labIP+`"]},
+	"gate": {"ready": "3m", "watch": "3s"},
+	"dns": {"resolver": {"upstreams": ["`+labIP+`:53"]}},
+}`)
+	op.AddNode(nodeName, "services:couchdb,soledad,webapp,mx,dns", "ip_address:"+nodeIP,
+		`network:{"interfaces":[{"name":"eth0","addresses":["`+nodeIP+`/24"],"gateways":["`+labIP+`"]}],"nameservers":["`+labIP+`"]}`)
+	return lab.New(t, dir, op, lab.Options{Memory: map[string]int{"": 768}, CaptureBytes: 32 << 20, Artefacts: *artefacts})
 }

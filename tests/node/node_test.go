@@ -14,36 +14,30 @@ import (
 // TestLife is one story: each step begins where the one before ended.
 func TestLife(t *testing.T) {
 	l := newLab(t)
-	var s appliance.Status
-	step(t, "the node is born: its agent answers", func() {
-		l.on(t)
-		s = l.status(t, func(appliance.Status) error { return nil })
-	})
-	if s.MeshKey == "" || s.Current.Number != 0 || len(s.Trouble) > 0 {
-		t.Errorf("a node that is new: %+v", s)
-	}
-	l.op.set(t, "/mesh/public_key", s.MeshKey)
-
-	step(t, "the first document is good", func() {
-		target, o := l.op.target(t)
-		if r := push(t, target, o); r.Outcome != deploy.Good {
+	l.Step("the node is born: its agent answers", func() { check(t, l.Start(t.Context())) })
+	l.Step("the operator meets it", l.Meet)
+	l.Step("the first document is good", func() {
+		if r := l.Op.Deploy(nodeName)[0]; r.Outcome != deploy.Good {
 			t.Fatalf("%+v", r)
 		}
 	})
-	step(t, "all services are healthy", func() { s = l.status(t, healthy) })
-	t.Logf("          %d of %d MB of memory are free", s.Memory.Available>>20, s.Memory.Size>>20)
-	step(t, "the front page has the provider's name", func() { l.frontPage(t) })
-	step(t, "the same document again changes nothing", func() {
-		target, o := l.op.target(t)
-		if r := push(t, target, o); r.Outcome != deploy.Unchanged {
+	var s appliance.Status
+	l.Step("all services are healthy", func() { s = l.Healthy(nodeName) })
+	if len(s.Services) != len(appliance.Services()) {
+		t.Errorf("it runs %d services, not all of %v", len(s.Services), appliance.Services())
+	}
+	t.Logf("           %d of %d MB of memory are free", s.Memory.Available>>20, s.Memory.Size>>20)
+	l.Step("the front page has the provider's name", func() { frontPage(t, l) })
+	l.Step("the same document again changes nothing", func() {
+		if r := l.Op.Deploy(nodeName)[0]; r.Outcome != deploy.Unchanged {
 			t.Errorf("%+v", r)
 		}
-		l.same(t, s)
+		l.Same(nodeName, s)
 	})
-	step(t, "a document that is bad is taken back", func() {
-		target, o := l.op.target(t)
-		spoil(t, &target.Document)
-		r := push(t, target, o)
+	l.Step("a document that is bad is taken back", func() {
+		targets, o := l.Op.Targets(nodeName)
+		spoil(t, &targets[0].Document)
+		r := deploy.Push(t.Context(), targets, o)[0]
 		if r.Outcome != deploy.Bad || !strings.Contains(r.Error, "relay") {
 			t.Errorf("%+v", r)
 		}
@@ -51,29 +45,22 @@ func TestLife(t *testing.T) {
 		if strings.Contains(r.Error, "ended") && !strings.Contains(r.Error, "status 1; it wrote: exiting: relay: listen tcp :443: ") {
 			t.Errorf("it does not say why: %s", r.Error)
 		}
-		t.Log("          ", r.Error)
-		l.same(t, s, "relay")
+		t.Log("           " + r.Error)
+		l.Same(nodeName, s, "relay")
 	})
-	step(t, "a user lives with it", func() { l.live(t) })
-	generation := s.Current
-	after := func(what string, do func()) {
-		t.Helper()
-		before := l.status(t, healthy)
-		step(t, what, func() {
-			do()
-			s = l.status(t, func(s appliance.Status) error { return restarted(before, s) })
-		})
-		if s.Current != generation || len(s.Trouble) > 0 {
-			t.Errorf("afterwards: %+v", s)
-		}
-	}
-	after("restarted by an operator, it is healthy", func() { check(t, l.op.client(t).Reboot(t.Context())) })
-	after("after a power cut it is healthy", func() {
-		check(t, l.machine.PowerCut(t.Context()))
-		check(t, l.machine.Close())
-		l.on(t)
+	l.Step("a user lives with it", func() { live(t, l) })
+	l.Step("restarted by an operator, it is healthy", func() {
+		before := l.Healthy(nodeName)
+		check(t, l.Op.Client(nodeName).Reboot(t.Context()))
+		l.Restarted(nodeName, before)
 	})
-	step(t, "no other port is open than the document's", func() { l.scan(t) })
+	l.Step("after a power cut it is healthy", func() {
+		before := l.Healthy(nodeName)
+		check(t, l.Node(nodeName).PowerCut(t.Context()))
+		check(t, l.Start(t.Context()))
+		l.Restarted(nodeName, before)
+	})
+	l.Step("no other port is open than the document's", func() { scan(t, l) })
 }
 
 // spoil makes a document bad: its relay can never listen where it is told to,

@@ -12,14 +12,16 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"leap.example/tests/lab"
 )
 
 // frontPage asks for the provider's page, by its name, as a browser does.
-func (l *lab) frontPage(t *testing.T) {
+func frontPage(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 	defer cancel()
-	tr := &http.Transport{DialContext: l.self.DialContext, TLSClientConfig: l.op.web(t), DisableKeepAlives: true}
+	tr := &http.Transport{DialContext: l.Dial, TLSClientConfig: l.Op.Web(), DisableKeepAlives: true}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+domain+"/", nil)
 	check(t, err)
 	resp, err := tr.RoundTrip(req)
@@ -39,16 +41,12 @@ const (
 
 // scan tries all ports of TCP: those of the document have to answer, and no
 // other may.
-func (l *lab) scan(t *testing.T) {
+func scan(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	target, _ := l.op.target(t)
-	want := map[int]bool{int(target.Document.Agent.Port): true}
-	for _, s := range target.Document.Services {
-		for _, p := range s.Listeners {
-			if p.Protocol == "tcp" && p.From == "public" {
-				want[int(p.Port)] = true
-			}
-		}
+	targets, _ := l.Op.Targets(nodeName)
+	want := map[int]bool{int(targets[0].Document.Agent.Port): true}
+	for _, p := range lab.PublicPorts(targets[0].Document) {
+		want[p] = true
 	}
 	ports, open := make(chan int), make(chan int)
 	var wg sync.WaitGroup
@@ -57,10 +55,10 @@ func (l *lab) scan(t *testing.T) {
 			for p := range ports {
 				wait := scanWait
 				if want[p] {
-					wait = patience
+					wait = lab.Patience
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), wait)
-				c, err := l.self.DialContext(ctx, "tcp", net.JoinHostPort(nodeIP, strconv.Itoa(p)))
+				c, err := l.Dial(ctx, "tcp", net.JoinHostPort(nodeIP, strconv.Itoa(p)))
 				cancel()
 				if err == nil {
 					_ = c.Close() // It was only to be opened.

@@ -3,13 +3,9 @@
 // that know nothing of LEAP. With --nodes 3 the database is three processes, one
 // of which is killed before each step.
 //
-// It builds leapd and leapc, starts "leapd dev" and one "leapc daemon" for each
-// person and device, each with a home of its own, and speaks to them only as
-// mail programs, the command line and HTTP clients would. Each step prints
-// "ok  <what>  <seconds>"; the last line is "story: ok in <seconds>s", or
-// "story: FAILED at <step>: <why>" and exit status 1. At the end it looks for
-// the words of the mails, subjects and passwords in everything that the
-// provider holds.
+// The story itself is package play's; this builds leapd and leapc and starts
+// "leapd dev". Each step prints "ok  <what>  <seconds>"; the last line is "story:
+// ok in <seconds>s", or "story: FAILED at <step>: <why>" and exit status 1.
 package main
 
 import (
@@ -23,6 +19,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"leap.example/tests/play"
 )
 
 func main() {
@@ -72,7 +70,8 @@ func run(ctx context.Context, out io.Writer, opt options) (err error) {
 	}
 	story, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	s := &play{ctx: story, out: out, dir: dir, opt: opt}
+	s := &scene{out: out, opt: opt}
+	s.Story = &play.Story{Ctx: story, Dir: dir, Leapc: filepath.Join(dir, "bin", "leapc"), Foreign: opt.foreign}
 	defer s.end()
 	step, err := s.live()
 	if err != nil {
@@ -88,26 +87,20 @@ func run(ctx context.Context, out io.Writer, opt options) (err error) {
 	return nil
 }
 
-// A step is one sentence of the story.
-type step struct {
-	what string
-	do   func() error
-}
-
 // live runs the steps in order and returns the name of the one that failed.
-func (s *play) live() (string, error) {
+func (s *scene) live() (string, error) {
 	for _, st := range s.steps() {
 		begin := time.Now()
 		if err := s.killNode(); err != nil {
-			return st.what, err
+			return st.What, err
 		}
-		if err := st.do(); err != nil {
-			return st.what, err
+		if err := st.Do(); err != nil {
+			return st.What, err
 		}
-		if err := s.ctx.Err(); err != nil {
-			return st.what, errors.Join(err, context.Cause(s.ctx))
+		if err := s.Ctx.Err(); err != nil {
+			return st.What, errors.Join(err, context.Cause(s.Ctx))
 		}
-		fmt.Fprintf(s.out, "ok  %-58s %6.2f\n", st.what, time.Since(begin).Seconds())
+		fmt.Fprintf(s.out, "ok  %-58s %6.2f\n", st.What, time.Since(begin).Seconds())
 	}
 	return "", nil
 }

@@ -14,12 +14,12 @@ import (
 // killNode kills one of several database nodes, the next one each time, once all
 // are well again from the time before. "leapd dev" starts it again; until then,
 // and until another one leads what it led, the others do the work.
-func (s *play) killNode() error {
+func (s *scene) killNode() error {
 	nodes := s.at.Databases
 	if len(nodes) == 0 {
 		return nil
 	}
-	if err := s.until("all database nodes are well", time.Minute, s.nodesAreWell); err != nil {
+	if err := s.Until("all database nodes are well", time.Minute, s.nodesAreWell); err != nil {
 		return err
 	}
 	d := nodes[s.kills%len(nodes)]
@@ -39,13 +39,13 @@ func (s *play) killNode() error {
 }
 
 // nodesAreWell returns an error unless each node has all its shards.
-func (s *play) nodesAreWell() error {
+func (s *scene) nodesAreWell() error {
 	password, err := os.ReadFile(s.at.CouchPasswordFile)
 	if err != nil {
 		return err
 	}
 	for _, d := range s.at.Databases {
-		req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, d.URL+"/_node/_local/_cluster", nil)
+		req, err := http.NewRequestWithContext(s.Ctx, http.MethodGet, d.URL+"/_node/_local/_cluster", nil)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,8 @@ type Config struct {
 	TrailingLogs, SnapshotThreshold uint64
 
 	// Heartbeat is how long a follower waits for its leader before it stands
-	// for election. 0: a second. The leader gives up after half of it.
+	// for election. 0: a second. The leader gives up after half of it, and tells
+	// followers up to a tenth of it later what is committed.
 	Heartbeat time.Duration
 }
 

@@ -78,7 +78,9 @@ func raftConfig(c Config, self raft.ServerID, log *slog.Logger) *raft.Config {
 	}
 	if c.Heartbeat > 0 {
 		r.HeartbeatTimeout, r.ElectionTimeout, r.LeaderLeaseTimeout = c.Heartbeat, c.Heartbeat, c.Heartbeat/2
-		r.CommitTimeout = min(r.CommitTimeout, c.Heartbeat/4)
+		// What was committed is told again and again, which is nearly all that
+		// nodes say to each other while nobody writes.
+		r.CommitTimeout = min(max(r.CommitTimeout, c.Heartbeat/20), c.Heartbeat/4)
 	}
 	r.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: lines{log}, DisableTime: true})
 	return r

@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"bytes"
@@ -21,39 +21,44 @@ import (
 // logs as they lie on the disk, and every document, attachment and blob read
 // back through the database's own API with administrator rights, decoded.
 // It returns each word found with the places.
-func (s *play) scan(words []string) (map[string][]string, error) {
-	f := &finder{words: words, found: map[string][]string{}}
-	if err := f.files(filepath.Join(s.dir, "dev")); err != nil {
+func (s *Story) scan(words []string) (map[string][]string, error) {
+	f := NewFinder(words)
+	if err := s.At.Files(f); err != nil {
 		return nil, err
 	}
-	if err := f.file(s.provider.log); err != nil {
-		return nil, err
-	}
-	db, err := s.database()
-	if err != nil {
-		return nil, err
-	}
-	if err := f.database(db); err != nil {
+	if err := f.database(s.At.Database); err != nil {
 		return nil, err
 	}
 	if f.documents == 0 {
 		return nil, fmt.Errorf("the scan read no document at all")
 	}
-	return f.found, nil
+	return f.Found, nil
 }
 
-// A finder collects where words are.
-type finder struct {
+// A Finder collects where words are.
+type Finder struct {
+	Found map[string][]string // Places, by word.
+
 	words     []string
-	found     map[string][]string
+	forms     map[string][][]byte // In which a word may stand.
 	documents int
 }
 
-func (f *finder) look(where string, data []byte) {
+// NewFinder looks for words of letters and digits.
+func NewFinder(words []string) *Finder {
+	f := &Finder{Found: map[string][]string{}, words: words, forms: map[string][][]byte{}}
+	for _, w := range words {
+		f.forms[w] = forms(w)
+	}
+	return f
+}
+
+// Look looks into data.
+func (f *Finder) Look(where string, data []byte) {
 	for _, w := range f.words {
-		hit := slices.ContainsFunc(forms(w), func(form []byte) bool { return bytes.Contains(data, form) })
-		if hit && !slices.Contains(f.found[w], where) {
-			f.found[w] = append(f.found[w], where)
+		hit := slices.ContainsFunc(f.forms[w], func(form []byte) bool { return bytes.Contains(data, form) })
+		if hit && !slices.Contains(f.Found[w], where) {
+			f.Found[w] = append(f.Found[w], where)
 		}
 	}
 }
@@ -72,26 +77,28 @@ func forms(w string) [][]byte {
 	return all
 }
 
-func (f *finder) files(dir string) error {
+// Files looks into all files below a directory.
+func (f *Finder) Files(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !d.Type().IsRegular() {
 			return err
 		}
-		return f.file(path)
+		return f.File(path)
 	})
 }
 
-func (f *finder) file(path string) error {
+// File looks into a file. One that is not there any more has nothing.
+func (f *Finder) File(path string) error {
 	data, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
 		return nil // The database compacts while we look.
 	}
-	f.look(path, data)
+	f.Look(path, data)
 	return err
 }
 
 // database reads every document of every database, deleted ones too.
-func (f *finder) database(db database) error {
+func (f *Finder) database(db Database) error {
 	var names []string
 	if err := db.get("/_all_dbs", &names); err != nil {
 		return err
@@ -123,14 +130,14 @@ func (f *finder) database(db database) error {
 
 // value looks into a JSON value: into its strings as they are, and into what
 // they decode to as base64, hex or JSON.
-func (f *finder) value(where string, v any, depth int) {
+func (f *Finder) value(where string, v any, depth int) {
 	if depth > 12 {
 		return
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		for k, e := range v {
-			f.look(where, []byte(k))
+			f.Look(where, []byte(k))
 			f.value(where, e, depth+1)
 		}
 	case []any:
@@ -138,9 +145,9 @@ func (f *finder) value(where string, v any, depth int) {
 			f.value(where, e, depth+1)
 		}
 	case string:
-		f.look(where, []byte(v))
+		f.Look(where, []byte(v))
 		for _, decoded := range decodings(v) {
-			f.look(where, decoded)
+			f.Look(where, decoded)
 		}
 		var inner any
 		if strings.HasPrefix(v, "{") && json.Unmarshal([]byte(v), &inner) == nil {
@@ -163,23 +170,14 @@ func decodings(s string) [][]byte {
 	return all
 }
 
-// A database is the database's HTTP API with administrator rights.
-type database struct {
-	urls     []string // Of its nodes.
-	password string
+// A Database is the database's HTTP API with administrator rights.
+type Database struct {
+	URLs     []string // Of its nodes.
+	Password string   // Of the account "admin".
+	HTTP     *http.Client
 }
 
-// database returns the provider's database.
-func (s *play) database() (database, error) {
-	password, err := os.ReadFile(s.at.CouchPasswordFile)
-	db := database{urls: []string{s.at.Couch}, password: strings.TrimSpace(string(password))}
-	for _, d := range s.at.Databases[min(1, len(s.at.Databases)):] {
-		db.urls = append(db.urls, d.URL)
-	}
-	return db, err
-}
-
-func (db database) get(path string, v any) error {
+func (db Database) get(path string, v any) error {
 	status, body, err := db.do(path)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("GET %s: %d %.200s", path, status, body)
@@ -191,29 +189,29 @@ func (db database) get(path string, v any) error {
 }
 
 // do asks one node after the other until one is well.
-func (db database) do(path string) (status int, body []byte, err error) {
+func (db Database) do(path string) (status int, body []byte, err error) {
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		for _, base := range db.urls {
+		for _, base := range db.URLs {
 			status, body, err = db.ask(base + path)
 			if err == nil && status != http.StatusServiceUnavailable {
 				return status, body, nil
 			}
 		}
-		if len(db.urls) == 1 || time.Now().After(deadline) {
+		if len(db.URLs) == 1 || time.Now().After(deadline) {
 			return status, body, err
 		}
 		time.Sleep(50 * time.Millisecond) // Between polls only.
 	}
 }
 
-func (db database) ask(url string) (status int, body []byte, err error) {
+func (db Database) ask(url string) (status int, body []byte, err error) {
 	req, err := http.NewRequest("GET", url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	req.SetBasicAuth("admin", db.password)
+	req.SetBasicAuth("admin", db.Password)
 	req.Header.Set("X-Leap-Fresh", "1") // Another node may have just been told.
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := db.HTTP.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"encoding/json"
@@ -17,8 +17,8 @@ import (
 
 // scanProvider plants a word in clear, in a support ticket, and then looks for
 // it and for the secrets. What does not find the ticket would find nothing.
-func (s *play) scanProvider() error {
-	resp, err := s.web.PostForm(s.at.Web+"/tickets/new", url.Values{"subject": {"help"}, "body": {"please: " + s.words.ticket}})
+func (s *Story) scanProvider() error {
+	resp, err := s.At.HTTP.PostForm(s.At.Web+"/tickets/new", url.Values{"subject": {"help"}, "body": {"please: " + s.words.ticket}})
 	if err != nil {
 		return err
 	}
@@ -42,8 +42,8 @@ func (s *play) scanProvider() error {
 
 // scanClients looks for the secrets in the homes of the people: they are
 // encrypted there too. The mail programs' own files and this story's are left out.
-func (s *play) scanClients() error {
-	f := &finder{words: s.words.secrets(), found: map[string][]string{}}
+func (s *Story) scanClients() error {
+	f := NewFinder(s.words.secrets())
 	for _, p := range []*person{s.alice, s.bob, s.phone} {
 		entries, err := os.ReadDir(p.home)
 		if err != nil {
@@ -51,31 +51,31 @@ func (s *play) scanClients() error {
 		}
 		for _, e := range entries {
 			if e.Type().IsRegular() && e.Name() != "mbsyncrc" {
-				if err := f.file(filepath.Join(p.home, e.Name())); err != nil {
+				if err := f.File(filepath.Join(p.home, e.Name())); err != nil {
 					return err
 				}
 			}
 		}
-		if err := f.file(p.daemon.log); err != nil {
+		if err := f.File(p.daemon.Log); err != nil {
 			return err
 		}
 	}
-	if len(f.found) > 0 {
-		return fmt.Errorf("a client's disk holds %v", f.found)
+	if len(f.Found) > 0 {
+		return fmt.Errorf("a client's disk holds %v", f.Found)
 	}
 	return nil
 }
 
-func (s *play) bobLeaves() error {
-	db, before, err := s.userDatabases()
+func (s *Story) bobLeaves() error {
+	before, err := s.userDatabases()
 	if err != nil {
 		return err
 	}
 	if _, err := s.bob.leapc(s.words.bobPassword+"\n", "account", "delete", "--yes"); err != nil {
 		return err
 	}
-	err = s.until("bob's database is gone", 30*time.Second, func() error {
-		if _, after, err := s.userDatabases(); err != nil || len(after) != len(before)-1 {
+	err = s.Until("bob's database is gone", 30*time.Second, func() error {
+		if after, err := s.userDatabases(); err != nil || len(after) != len(before)-1 {
 			return errors.Join(err, fmt.Errorf("%d of %d user databases are left", len(after), len(before)))
 		}
 		return nil
@@ -83,7 +83,7 @@ func (s *play) bobLeaves() error {
 	if err != nil {
 		return err
 	}
-	resp, err := s.web.Get(s.at.Nickserver + "/?address=" + url.QueryEscape(s.bob.mail.Address))
+	resp, err := s.At.HTTP.Get(s.At.Nickserver + "/?address=" + url.QueryEscape(s.bob.mail.Address))
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (s *play) bobLeaves() error {
 	}
 	// The name stays blocked, so that nobody else gets bob's mail; what made it his is gone.
 	var left map[string]any
-	if err := db.get("/identities/bob:"+s.at.Domain, &left); err != nil {
+	if err := s.At.Database.get("/identities/bob:"+s.At.Domain, &left); err != nil {
 		return err
 	}
 	for _, member := range []string{"user_id", "keys", "fingerprint", "cert_fingerprints"} {
@@ -105,7 +105,7 @@ func (s *play) bobLeaves() error {
 }
 
 // bobIsGone checks that nothing of bob is left on his device.
-func (s *play) bobIsGone() error {
+func (s *Story) bobIsGone() error {
 	out, err := s.bob.leapc("", "status")
 	var st control.Status
 	if json.Unmarshal(out, &st) != nil {
@@ -118,12 +118,8 @@ func (s *play) bobIsGone() error {
 }
 
 // userDatabases lists the databases of users.
-func (s *play) userDatabases() (database, []string, error) {
-	db, err := s.database()
-	if err != nil {
-		return database{}, nil, err
-	}
+func (s *Story) userDatabases() ([]string, error) {
 	var names []string
-	err = db.get("/_all_dbs", &names)
-	return db, slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, "user-") }), err
+	err := s.At.Database.get("/_all_dbs", &names)
+	return slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, "user-") }), err
 }

@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"errors"
@@ -6,18 +6,36 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 // subject is beyond ASCII, so that encodings are exercised on the way.
-func (s *play) subject() string { return "Grüße, žluťoučký kůň ☂ " + s.words.subject }
+func (s *Story) subject() string { return "Grüße, žluťoučký kůň ☂ " + s.words.subject }
 
-func (s *play) aliceWrites() error {
+// post sends a mail, again as long as the server says that this would help.
+func (s *Story) post(send func() error) error {
+	var last error
+	err := s.Until("the mail is taken", 20*time.Second, func() error {
+		last = send()
+		if e, ok := errors.AsType[*smtp.SMTPError](last); ok && e.Temporary() {
+			return e
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return last
+}
+
+func (s *Story) aliceWrites() error {
 	msg := compose(s.alice.mail.Address, s.bob.mail.Address, s.subject(), "Dear Bob, = "+s.words.body+" ☂\r\n", "\x00\x01 "+s.words.attachment)
-	return s.program.send(s.alice, s.bob.mail.Address, msg)
+	return s.post(func() error { return s.program().send(s.alice, s.bob.mail.Address, msg) })
 }
 
 // isAlices checks that a message is alice's mail, whole.
-func (s *play) isAlices(m message) error {
+func (s *Story) isAlices(m message) error {
 	p, err := m.open()
 	switch {
 	case err != nil:
@@ -34,7 +52,7 @@ func (s *play) isAlices(m message) error {
 	return nil
 }
 
-func (s *play) bobReads() error {
+func (s *Story) bobReads() error {
 	m, err := s.bob.receive("INBOX", s.isAlices)
 	if err != nil {
 		return err
@@ -57,7 +75,7 @@ func (s *play) bobReads() error {
 	return nil
 }
 
-func (s *play) isStrangers(m message) error {
+func (s *Story) isStrangers(m message) error {
 	p, err := m.open()
 	if err != nil {
 		return err
@@ -71,15 +89,16 @@ func (s *play) isStrangers(m message) error {
 	return nil
 }
 
-func (s *play) strangerWrites() error {
-	if err := s.stranger(s.bob.mail.Address, "hello", "I write in clear: "+s.words.stranger); err != nil {
+func (s *Story) strangerWrites() error {
+	err := s.post(func() error { return s.stranger(s.bob.mail.Address, "hello", "I write in clear: "+s.words.stranger) })
+	if err != nil {
 		return err
 	}
-	_, err := s.bob.receive("INBOX", s.isStrangers)
+	_, err = s.bob.receive("INBOX", s.isStrangers)
 	return err
 }
 
-func (s *play) secondDevice() (err error) {
+func (s *Story) secondDevice() (err error) {
 	if s.phone, err = s.newPerson("bob-phone", "bob", s.words.bobPassword); err != nil {
 		return err
 	}
@@ -93,12 +112,12 @@ func (s *play) secondDevice() (err error) {
 	return err
 }
 
-func (s *play) bobArchives() error {
+func (s *Story) bobArchives() error {
 	m, err := s.bob.receive("INBOX", s.isAlices)
 	if err != nil {
 		return err
 	}
-	if err := s.program.archive(s.bob, m); err != nil {
+	if err := s.program().archive(s.bob, m); err != nil {
 		return err
 	}
 	_, err = s.phone.receive("Archive", func(m message) error {
@@ -113,8 +132,8 @@ func (s *play) bobArchives() error {
 	if err != nil {
 		return err
 	}
-	return s.until("the mail has left the phone's INBOX", 20*time.Second, func() error {
-		all, err := s.program.fetch(s.phone, "INBOX")
+	return s.Until("the mail has left the phone's INBOX", 20*time.Second, func() error {
+		all, err := s.program().fetch(s.phone, "INBOX")
 		if err != nil {
 			return err
 		}
@@ -127,7 +146,7 @@ func (s *play) bobArchives() error {
 	})
 }
 
-func (s *play) aliceChangesPassword() error {
+func (s *Story) aliceChangesPassword() error {
 	if _, err := s.alice.leapc("not the password\n"+s.words.aliceNewPassword+"\n", "passwd"); err == nil {
 		return errors.New("a wrong present password was accepted")
 	}
@@ -136,8 +155,8 @@ func (s *play) aliceChangesPassword() error {
 	return err
 }
 
-func (s *play) aliceStillReads() error {
-	s.alice.daemon.stop()
+func (s *Story) aliceStillReads() error {
+	s.alice.daemon.Stop()
 	if err := s.alice.wake(); err != nil {
 		return err
 	}
@@ -158,7 +177,7 @@ func (s *play) aliceStillReads() error {
 	if err != nil {
 		return err
 	}
-	defer tablet.daemon.stop()
+	defer tablet.daemon.Stop()
 	if err := tablet.join("login", "alice"); err != nil {
 		return err
 	}

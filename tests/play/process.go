@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"bytes"
@@ -14,19 +14,20 @@ import (
 	"time"
 )
 
-// A process is a program that runs beside the story, with its output in a file.
-type process struct {
+// A Process is a program that runs beside the story, with its output in a file.
+type Process struct {
+	Log  string        // File.
+	Done chan struct{} // Closed when it has ended.
+	Err  error         // How; read after Done.
+
 	name string
-	log  string
 	cmd  *exec.Cmd
-	done chan struct{} // Closed when it has ended.
-	err  error         // How; read after done.
 }
 
-// start starts a program. Its environment is empty but for what env gives.
-func start(dir, name string, env []string, argv ...string) (*process, error) {
-	p := &process{name: name, log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
-	f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// Start starts a program. Its environment is empty but for what env gives.
+func Start(dir, name string, env []string, argv ...string) (*Process, error) {
+	p := &Process{name: name, Log: filepath.Join(dir, name+".log"), Done: make(chan struct{})}
+	f, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -37,26 +38,31 @@ func start(dir, name string, env []string, argv ...string) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	go func() { p.err = p.cmd.Wait(); close(p.done) }()
+	go func() { p.Err = p.cmd.Wait(); close(p.Done) }()
 	return p, nil
 }
 
-// stop asks the program to end, and after ten seconds makes it.
-func (p *process) stop() {
+// Stop asks the program to end, and after ten seconds makes it.
+func (p *Process) Stop() {
 	if p.cmd.Process.Signal(syscall.SIGTERM) == nil {
 		select {
-		case <-p.done:
+		case <-p.Done:
 			return
 		case <-time.After(10 * time.Second):
 		}
 	}
 	p.cmd.Process.Kill() // It may have ended by itself.
-	<-p.done
+	<-p.Done
+}
+
+// Print prints the end of the log.
+func (p *Process) Print(out io.Writer) {
+	fmt.Fprintf(out, "--- %s: last lines\n%s\n", p.name, p.tail(15))
 }
 
 // tail returns the last lines that the program printed.
-func (p *process) tail(lines int) string {
-	data, err := os.ReadFile(p.log)
+func (p *Process) tail(lines int) string {
+	data, err := os.ReadFile(p.Log)
 	if err != nil {
 		return err.Error()
 	}
@@ -64,25 +70,9 @@ func (p *process) tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// until polls f every 50 ms until it returns nil, the process ends, or the
-// deadline passes; then its last error is the error.
-func (s *play) until(what string, patience time.Duration, f func() error) error {
-	deadline := time.Now().Add(patience)
-	for {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) || s.ctx.Err() != nil {
-			return fmt.Errorf("%s: not after %v: %w", what, patience, err)
-		}
-		time.Sleep(50 * time.Millisecond) // Between polls only.
-	}
-}
-
-// tool runs a program to its end and returns what it printed on standard output.
-func (s *play) tool(stdin string, env []string, argv ...string) ([]byte, error) {
-	cmd := exec.CommandContext(s.ctx, argv[0], argv[1:]...)
+// Tool runs a program to its end and returns what it printed on standard output.
+func (s *Story) Tool(stdin string, env []string, argv ...string) ([]byte, error) {
+	cmd := exec.CommandContext(s.Ctx, argv[0], argv[1:]...)
 	var out, errs bytes.Buffer
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, strings.NewReader(stdin), &out, &errs
 	if err := cmd.Run(); err != nil {

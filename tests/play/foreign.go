@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"fmt"
@@ -12,13 +12,13 @@ import (
 type debian struct{}
 
 // swaks sends one message.
-func swaks(s *play, server, from, to, msg string, more ...string) error {
-	file := filepath.Join(s.dir, "outgoing.eml")
+func swaks(s *Story, server, from, to, msg string, more ...string) error {
+	file := filepath.Join(s.Dir, "outgoing.eml")
 	if err := os.WriteFile(file, []byte(msg), 0o600); err != nil {
 		return err
 	}
 	argv := append([]string{"swaks", "--server", server, "--from", from, "--to", to, "--data", "@" + file, "--silent", "2"}, more...)
-	_, err := s.tool("", []string{"PATH=/usr/bin:/bin", "HOME=" + s.dir}, argv...)
+	_, err := s.Tool("", []string{"PATH=/usr/bin:/bin", "HOME=" + s.Dir}, argv...)
 	return err
 }
 
@@ -61,7 +61,7 @@ SyncState *
 	if err := os.WriteFile(rc, []byte(config), 0o600); err != nil {
 		return err
 	}
-	_, err := p.s.tool("", []string{"PATH=/usr/bin:/bin", "HOME=" + p.home}, "mbsync", "-q", "-c", rc, "mail")
+	_, err := p.s.Tool("", []string{"PATH=/usr/bin:/bin", "HOME=" + p.home}, "mbsync", "-q", "-c", rc, "mail")
 	return err
 }
 

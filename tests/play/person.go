@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"errors"
@@ -12,18 +12,18 @@ import (
 
 // A person is somebody with a device: a home directory and a daemon of its own.
 type person struct {
-	s        *play
+	s        *Story
 	name     string // Of the device.
 	login    string
 	home     string
 	password string
-	daemon   *process
+	daemon   *Process
 	mail     control.MailSettings
 }
 
 // newPerson makes the home of a device and starts its daemon.
-func (s *play) newPerson(name, login, password string) (*person, error) {
-	p := &person{s: s, name: name, login: login, password: password, home: filepath.Join(s.dir, name)}
+func (s *Story) newPerson(name, login, password string) (*person, error) {
+	p := &person{s: s, name: name, login: login, password: password, home: filepath.Join(s.Dir, name)}
 	if err := os.MkdirAll(p.home, 0o700); err != nil {
 		return nil, err
 	}
@@ -33,31 +33,31 @@ func (s *play) newPerson(name, login, password string) (*person, error) {
 // wake starts the daemon and waits until it answers.
 func (p *person) wake() error {
 	var err error
-	p.daemon, err = start(p.s.dir, "leapc-"+p.name, []string{"HOME=" + p.home}, p.s.bin("leapc"), "--home", p.home, "daemon")
+	p.daemon, err = Start(p.s.Dir, "leapc-"+p.name, []string{"HOME=" + p.home}, p.s.Leapc, "--home", p.home, "daemon")
 	if err != nil {
 		return err
 	}
-	return p.s.until(p.name+"'s daemon answers", 30*time.Second, func() error {
+	return p.s.Until(p.name+"'s daemon answers", 30*time.Second, func() error {
 		select {
-		case <-p.daemon.done:
-			return fmt.Errorf("it ended: %v", p.daemon.err)
+		case <-p.daemon.Done:
+			return fmt.Errorf("it ended: %v", p.daemon.Err)
 		default:
 		}
 		// Any answer will do: before the first login the status is 3.
-		_, err := control.Dial(filepath.Join(p.home, "leapc.sock")).Status(p.s.ctx)
+		_, err := control.Dial(filepath.Join(p.home, "leapc.sock")).Status(p.s.Ctx)
 		return err
 	})
 }
 
 // leapc types a command.
 func (p *person) leapc(stdin string, args ...string) ([]byte, error) {
-	argv := append([]string{p.s.bin("leapc"), "--home", p.home, "--json"}, args...)
-	return p.s.tool(stdin, []string{"HOME=" + p.home}, argv...)
+	argv := append([]string{p.s.Leapc, "--home", p.home, "--json"}, args...)
+	return p.s.Tool(stdin, []string{"HOME=" + p.home}, argv...)
 }
 
 // join chooses the provider and signs up or logs in.
 func (p *person) join(how ...string) error {
-	if _, err := p.leapc("", "provider", "add", p.s.at.Bootstrap, "--ca-fingerprint", p.s.at.Fingerprint, "--resolver", p.s.at.Resolver); err != nil {
+	if _, err := p.leapc("", "provider", "add", p.s.At.Bootstrap, "--ca-fingerprint", p.s.At.Fingerprint, "--resolver", p.s.At.Resolver); err != nil {
 		return err
 	}
 	if _, err := p.leapc(p.password+"\n", how...); err != nil {
@@ -73,7 +73,7 @@ func (p *person) settings() error {
 		return err
 	}
 	p.mail, err = decode[control.MailSettings](out)
-	if err == nil && p.mail.Address != p.login+"@"+p.s.at.Domain {
+	if err == nil && p.mail.Address != p.login+"@"+p.s.At.Domain {
 		err = fmt.Errorf("the address is %q", p.mail.Address)
 	}
 	return err
@@ -92,8 +92,8 @@ func (p *person) key(address string) (control.Key, error) {
 // program polls as mail programs do; the daemon itself is woken by the provider.
 func (p *person) receive(mailbox string, want func(message) error) (message, error) {
 	var found message
-	err := p.s.until(p.name+" has the mail in "+mailbox, 45*time.Second, func() error {
-		all, err := p.s.program.fetch(p, mailbox)
+	err := p.s.Until(p.name+" has the mail in "+mailbox, 45*time.Second, func() error {
+		all, err := p.s.program().fetch(p, mailbox)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"errors"
@@ -9,20 +9,10 @@ import (
 	"leap.example/services/protocol/nick"
 )
 
-func (s *play) steps() []step {
-	s.program = gophers{}
-	if s.opt.foreign {
-		s.program = debian{}
-	}
-	build, start := step{"leapd and leapc are built", s.build}, step{"a provider starts", s.startProvider}
-	if s.resume() {
-		return []step{build, start, {"alice and bob open their accounts", s.reopen}}
-	}
+// Begin returns the steps up to where both people have all that they can have.
+func (s *Story) Begin() []Step {
 	s.words = newWords()
-	list := []step{
-		build,
-		{"the stage is empty", s.clear},
-		start,
+	return []Step{
 		{"a wrong CA fingerprint stops the client", s.wrongFingerprint},
 		{"alice signs up with an invite code", s.aliceJoins},
 		{"bob signs up with an invite code", s.bobJoins},
@@ -36,22 +26,32 @@ func (s *play) steps() []step {
 		{"alice still reads everything, after a restart", s.aliceStillReads},
 		{"the provider holds no word of it", s.scanProvider},
 	}
-	if s.opt.stay {
-		return append(list, step{"what was lived is noted for the next start", s.save})
-	}
-	return append(list,
-		step{"bob deletes his account", s.bobLeaves},
-		step{"the provider still holds no word of it", s.scanProvider})
 }
 
-func (s *play) wrongFingerprint() error {
-	p, err := s.newPerson("mallory", "mallory", word("pw"))
+// Again returns the steps by which they see that all still works.
+func (s *Story) Again() []Step {
+	return []Step{
+		{"alice writes again", s.aliceWrites},
+		{"bob reads it", s.bobReads},
+	}
+}
+
+// Leave returns the steps by which one of them leaves.
+func (s *Story) Leave() []Step {
+	return []Step{
+		{"bob deletes his account", s.bobLeaves},
+		{"the provider still holds no word of it", s.scanProvider},
+	}
+}
+
+func (s *Story) wrongFingerprint() error {
+	p, err := s.newPerson("mallory", "mallory", Word("pw"))
 	if err != nil {
 		return err
 	}
-	defer p.daemon.stop()
+	defer p.daemon.Stop()
 	wrong := "SHA256: " + strings.Repeat("ab", 32)
-	_, err = p.leapc("", "provider", "add", s.at.Bootstrap, "--ca-fingerprint", wrong, "--resolver", s.at.Resolver)
+	_, err = p.leapc("", "provider", "add", s.At.Bootstrap, "--ca-fingerprint", wrong, "--resolver", s.At.Resolver)
 	if err == nil {
 		return errors.New("the client went on")
 	}
@@ -61,30 +61,30 @@ func (s *play) wrongFingerprint() error {
 	return nil
 }
 
-func (s *play) aliceJoins() (err error) {
+func (s *Story) aliceJoins() (err error) {
 	if s.alice, err = s.newPerson("alice", "alice", s.words.alicePassword); err != nil {
 		return err
 	}
-	return s.alice.join("signup", "alice", "--invite", s.at.Invite)
+	return s.alice.join("signup", "alice", "--invite", s.At.Invite)
 }
 
-func (s *play) bobJoins() (err error) {
+func (s *Story) bobJoins() (err error) {
 	if s.bob, err = s.newPerson("bob", "bob", s.words.bobPassword); err != nil {
 		return err
 	}
 	if err := s.bob.join("signup", "bob", "--invite", "no-such-code"); err == nil {
 		return errors.New("a made-up invite code was accepted")
 	}
-	return s.bob.join("signup", "bob", "--invite", s.at.Invite)
+	return s.bob.join("signup", "bob", "--invite", s.At.Invite)
 }
 
-func (s *play) keysArePublished() error {
+func (s *Story) keysArePublished() error {
 	for _, p := range []*person{s.alice, s.bob} {
 		own, err := p.key(p.mail.Address)
 		if err != nil {
 			return err
 		}
-		body, err := s.get(s.at.Nickserver + "/?address=" + url.QueryEscape(p.mail.Address))
+		body, err := s.get(s.At.Nickserver + "/?address=" + url.QueryEscape(p.mail.Address))
 		if err != nil {
 			return err
 		}
@@ -101,8 +101,8 @@ func (s *play) keysArePublished() error {
 		}
 		hash := nick.WKDHash(p.login)
 		for _, at := range []string{
-			s.at.WKD + "/.well-known/openpgpkey/" + s.at.Domain + "/hu/" + hash + "?l=" + p.login,
-			s.at.Nickserver + "/.well-known/openpgpkey/hu/" + hash + "?l=" + p.login,
+			s.At.WKD + "/.well-known/openpgpkey/" + s.At.Domain + "/hu/" + hash + "?l=" + p.login,
+			s.At.Nickserver + "/.well-known/openpgpkey/hu/" + hash + "?l=" + p.login,
 		} {
 			body, err := s.get(at)
 			if err != nil {

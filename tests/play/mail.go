@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"bytes"
@@ -193,15 +193,15 @@ func (g gophers) archive(p *person, m message) error {
 }
 
 // stranger sends a cleartext mail from outside to the provider's MX.
-func (s *play) stranger(to, subject, body string) error {
+func (s *Story) stranger(to, subject, body string) error {
 	msg := strings.Join([]string{
 		"From: Stranger <stranger@outside.example>", "To: " + to, "Subject: " + subject,
-		"Date: " + time.Now().Format(time.RFC1123Z), "Message-ID: <" + word("m") + "@outside.example>", "", body, "",
+		"Date: " + time.Now().Format(time.RFC1123Z), "Message-ID: <" + Word("m") + "@outside.example>", "", body, "",
 	}, "\r\n")
-	if s.opt.foreign {
-		return swaks(s, s.at.MX, "stranger@outside.example", to, msg, "--ehlo", "outside.example", "--tls")
+	if s.Foreign {
+		return swaks(s, s.At.MX, "stranger@outside.example", to, msg, "--ehlo", "outside.example", "--tls")
 	}
-	c, err := smtp.Dial(s.at.MX)
+	c, err := smtp.Dial(s.At.MX)
 	if err != nil {
 		return err
 	}

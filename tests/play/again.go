@@ -1,4 +1,4 @@
-package main
+package play
 
 import (
 	"encoding/json"
@@ -14,10 +14,10 @@ type life struct {
 	Bob     string `json:"bob_password"`
 }
 
-func (s *play) lifeFile() string { return filepath.Join(s.dir, "story.json") }
+func (s *Story) lifeFile() string { return filepath.Join(s.Dir, "story.json") }
 
-// save notes how to open the accounts again.
-func (s *play) save() error {
+// Save notes how to open the accounts again.
+func (s *Story) Save() error {
 	data, err := json.Marshal(life{Version: 1, Alice: s.alice.password, Bob: s.bob.password})
 	if err != nil {
 		return err
@@ -25,20 +25,20 @@ func (s *play) save() error {
 	return os.WriteFile(s.lifeFile(), data, 0o600)
 }
 
-// clear removes what a story left that was interrupted half way: its people
+// Clear removes what a story left that was interrupted half way: its people
 // have accounts whose passwords nobody knows any more.
-func (s *play) clear() error {
-	for _, name := range []string{"alice", "alice-tablet", "bob", "bob-phone", "mallory", "dev"} {
-		if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+func (s *Story) Clear() error {
+	for _, name := range []string{"alice", "alice-tablet", "bob", "bob-phone", "mallory"} {
+		if err := os.RemoveAll(filepath.Join(s.Dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// resume reports whether a story was lived here to its end before, and takes
+// Resume reports whether a story was lived here to its end before, and takes
 // its words.
-func (s *play) resume() bool {
+func (s *Story) Resume() bool {
 	data, err := os.ReadFile(s.lifeFile())
 	var l life
 	if err != nil || json.Unmarshal(data, &l) != nil || l.Version != 1 {
@@ -48,8 +48,8 @@ func (s *play) resume() bool {
 	return true
 }
 
-// reopen wakes the devices of a story that was lived before.
-func (s *play) reopen() error {
+// Reopen wakes the devices of a story that was lived before.
+func (s *Story) Reopen() error {
 	for _, d := range []struct {
 		p               **person
 		name, login, pw string
