@@ -25,7 +25,7 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 	$(GO) run ./tests/story --nodes 3
 
 qemu-test: debian ## boot virtual machines on a LAN of their own
-	$(GO) test -count=1 -p 1 -timeout 30m -v ./tests/qemu ./tests/boot ./tests/node ./tests/faults ./tests/local ./tests/cluster -qemu
+	$(GO) test -count=1 -p 1 -timeout 30m -v ./tests/qemu ./tests/boot ./tests/uefi ./tests/node ./tests/faults ./tests/local ./tests/cluster -qemu
 
 test: debian unit fuzz-short ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing
 	$(MAKE) story

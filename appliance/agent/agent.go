@@ -11,6 +11,7 @@ import (
 
 	"leap.example/appliance/keystore"
 	"leap.example/appliance/node"
+	"leap.example/appliance/slots"
 )
 
 // A Supervisor runs services as processes.
@@ -54,6 +55,9 @@ type Config struct {
 	StateDir string // Of services, on the writable partition.
 	Perm     string // A directory on the writable partition, to measure it.
 	Boot     node.Boot
+	// Releases are those on the disk. Nil: none of them was chosen by a boot
+	// loader, and none can be added.
+	Releases *slots.Slots
 	Own      bool // Give files to the services' users: it takes root.
 }
 
@@ -72,11 +76,14 @@ type Agent struct {
 	current node.Document
 	state   node.Generation
 	trouble string // Why the current generation is not what it should be.
+	image   node.Image
 }
 
 // New returns an agent. It touches nothing yet.
 func New(cfg Config, keys *keystore.Store, parts Parts, log *slog.Logger) *Agent {
-	return &Agent{cfg: cfg, parts: parts, keys: keys, gens: generations{cfg.Dir}, log: log, applying: make(chan struct{}, 1)}
+	a := &Agent{cfg: cfg, parts: parts, keys: keys, gens: generations{cfg.Dir}, log: log, applying: make(chan struct{}, 1)}
+	a.image = startedImage(cfg.Boot)
+	return a
 }
 
 // retryEvery is how often a good generation that could not be applied is tried
@@ -84,11 +91,13 @@ func New(cfg Config, keys *keystore.Store, parts Parts, log *slog.Logger) *Agent
 const retryEvery = 20 * time.Second
 
 // Run makes the node what its current generation says, judges it if it is on
-// trial, and then keeps trying what did not succeed, until ctx is done.
+// trial, and so the release; then it keeps trying what did not succeed, until
+// ctx is done.
 func (a *Agent) Run(ctx context.Context) error {
+	begin := time.Now()
 	for ctx.Err() == nil {
 		a.applying <- struct{}{}
-		err := a.resume(ctx)
+		err := a.release(ctx, a.resume(ctx), time.Since(begin))
 		<-a.applying
 		wait := time.After(retryEvery)
 		if err == nil {

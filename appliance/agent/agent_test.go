@@ -118,6 +118,7 @@ func TestBack(t *testing.T) {
 		if err != nil || v.State != node.StateBad || v.Number != uint64(i+2) || v.Reason != test.want {
 			t.Errorf("%s: %+v, %v: %+v", test.name, v, err, said)
 		}
+		w.eventually(test.name+": its service answers again", func(s node.Status) bool { return s.Services["mx"].Healthy })
 		s := w.status()
 		if s.Current.Number != 1 || s.Current.State != node.StateGood || !s.Services["mx"].Healthy || len(s.Services) != 1 || s.Highest != v.Number || s.Bad != v {
 			t.Errorf("%s: it says %+v", test.name, s)

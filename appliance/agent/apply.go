@@ -48,22 +48,24 @@ func (a *Agent) verify(signed node.Signed) (node.Document, error) {
 	return d, nil
 }
 
-// errBusy is that one document is being judged while another one comes.
-var errBusy = problem.Unavailable.Errorf("another document is being applied: wait for its verdict")
+// busy is why nothing can be changed while something else is being judged.
+func (a *Agent) busy() error {
+	if a.imageNow().State == node.StateTrial {
+		return problem.Unavailable.Errorf("release %s is on trial: wait for its verdict", a.cfg.Release)
+	}
+	return problem.Unavailable.Errorf("another document or release is being taken: wait for its verdict")
+}
 
 // Apply takes a document, makes the node what it says, and returns the verdict.
 // An error is that it was refused and that nothing was changed; a bad verdict,
 // that the node is what it was before again. told hears of each step. It goes on
 // if the connection that asked for it breaks: ctx is the agent's.
 func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event)) (node.Generation, error) {
-	select {
-	case a.applying <- struct{}{}:
-		defer func() { <-a.applying }()
-	case <-ctx.Done():
-		return node.Generation{}, ctx.Err()
-	case <-time.After(busyFor):
-		return node.Generation{}, errBusy
+	free, err := a.take(ctx)
+	if err != nil {
+		return node.Generation{}, err
 	}
+	defer free()
 	if !a.cfg.Boot.Perm {
 		return node.Generation{}, problem.Unavailable.Errorf("this node can keep nothing: %s", strings.Join(a.cfg.Boot.Trouble, "; "))
 	}

@@ -22,6 +22,14 @@
 // himself off gets the node back by waiting. Why a generation was bad is kept
 // with it, with how the service ended and what it wrote last.
 //
+// # Releases
+//
+// The release that runs is judged by the gate of the document that is applied,
+// if the boot loader says that it is on trial, and blessed or given up (package
+// slots). Meanwhile no document is taken, as no release is while a document is
+// judged: one thing is on trial at a time. An operator may push a release and give
+// the running one up.
+//
 // # Who may talk to it
 //
 // TLS 1.3 with certificates on both sides. The node's own comes with its key from

@@ -64,6 +64,8 @@ func (a *Agent) routes(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+node.PathReboot, a.handle(deploy, a.serveReboot))
 	mux.HandleFunc("GET "+node.PathChecks, a.handle(read, a.serveChecks))
 	mux.HandleFunc("POST "+node.PathTask+"{service}/{task}", a.handle(deploy, a.serveTask))
+	mux.HandleFunc("PUT "+node.PathRelease, a.handle(deploy, a.serveRelease))
+	mux.HandleFunc("POST "+node.PathBack, a.handle(deploy, func(w http.ResponseWriter, r *http.Request) error { return a.serveBack(life, w, r) }))
 	mux.HandleFunc("/", a.handle(read, func(http.ResponseWriter, *http.Request) error {
 		return problem.NotExist.Errorf("the agent has no such page")
 	}))
@@ -212,9 +214,5 @@ func (a *Agent) serveLogs(w http.ResponseWriter, r *http.Request) error {
 
 func (a *Agent) serveReboot(w http.ResponseWriter, r *http.Request) error {
 	a.log.InfoContext(r.Context(), "an operator restarts the machine")
-	w.WriteHeader(http.StatusAccepted)
-	if err := http.NewResponseController(w).Flush(); err != nil {
-		return err
-	}
-	return a.parts.Supervisor.Reboot(context.WithoutCancel(r.Context()))
+	return a.restart(context.WithoutCancel(r.Context()), w)
 }

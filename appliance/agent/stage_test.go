@@ -30,6 +30,7 @@ import (
 	"leap.example/appliance/agent"
 	"leap.example/appliance/keystore"
 	"leap.example/appliance/node"
+	"leap.example/appliance/slots"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/problem"
@@ -119,6 +120,8 @@ type supervisor struct {
 	mu     sync.Mutex
 	run    map[string]*running
 	starts []string // Names, in order.
+	ill    string   // Why all services are ill that are started from now on.
+	ends   int      // How often the machine was to be restarted.
 }
 
 type running struct {
@@ -155,6 +158,9 @@ func (s *supervisor) Start(_ context.Context, name string) error {
 	}
 	if err := json.Unmarshal(text, &cfg); err != nil {
 		return err
+	}
+	if s.ill != "" {
+		cfg.Part.Ill = s.ill
 	}
 	g := daemon.Group{Log: slog.New(slog.DiscardHandler)}
 	g.Add(name, service{cfg.Part})
@@ -201,7 +207,19 @@ func (s *supervisor) Logs(_ context.Context, service string, lines int, follow b
 	return f(node.LogLine{Service: service, Text: fmt.Sprint(lines, follow)})
 }
 
-func (s *supervisor) Reboot(context.Context) error { return nil }
+func (s *supervisor) Reboot(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends++
+	return nil
+}
+
+// restarts is how often the machine was to be restarted.
+func (s *supervisor) restarts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ends
+}
 
 // started returns which services were started since it was asked last.
 func (s *supervisor) started() []string {
@@ -229,6 +247,8 @@ type world struct {
 	boot         node.Boot
 	own          bool // Files are the services' users'.
 	clockUnknown atomic.Bool
+	releases     *slots.Slots // Nil: the machine was started without a boot loader.
+	ill          string       // Of the supervisor.
 
 	addr string
 	stop func()
@@ -260,12 +280,12 @@ func newWorld(t *testing.T) *world {
 func (w *world) start() {
 	w.t.Helper()
 	check(w.t, os.RemoveAll(w.run))
-	w.sup = &supervisor{dir: w.run, run: map[string]*running{}}
+	w.sup = &supervisor{dir: w.run, run: map[string]*running{}, ill: w.ill}
 	keys, err := keystore.Open(filepath.Join(w.dir, "keys"))
 	check(w.t, err)
 	a := agent.New(agent.Config{
 		Identity: w.id, Release: "1.2.0", Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
-		Boot: w.boot, Own: w.own,
+		Boot: w.boot, Own: w.own, Releases: w.releases,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {
@@ -313,18 +333,23 @@ func (w *world) start() {
 
 // ask sends a request over a new connection, with a certificate if there is one.
 func (w *world) ask(cert *tls.Certificate, method, path string, body any) (*http.Response, error) {
-	roots := x509.NewCertPool()
-	roots.AddCert(w.nodes.cert)
-	conf := &tls.Config{RootCAs: roots, ServerName: node.ServerName("mail1", "demo.example")}
-	if cert != nil {
-		conf.Certificates = []tls.Certificate{*cert}
-	}
 	var text []byte
 	if body != nil {
 		var err error
 		if text, err = json.Marshal(body); err != nil {
 			return nil, err
 		}
+	}
+	return w.send(cert, method, path, text)
+}
+
+// send is ask with a body as it is.
+func (w *world) send(cert *tls.Certificate, method, path string, text []byte) (*http.Response, error) {
+	roots := x509.NewCertPool()
+	roots.AddCert(w.nodes.cert)
+	conf := &tls.Config{RootCAs: roots, ServerName: node.ServerName("mail1", "demo.example")}
+	if cert != nil {
+		conf.Certificates = []tls.Certificate{*cert}
 	}
 	req, err := http.NewRequestWithContext(w.t.Context(), method, "https://"+w.addr+path, bytes.NewReader(text))
 	if err != nil {

@@ -29,7 +29,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		return node.Status{}, err
 	}
 	s := node.Status{
-		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release,
+		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release, Image: a.imageNow(),
 		Booted: a.cfg.Boot.Started, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
 		Services: map[string]node.ServiceStatus{}, Certificates: a.certificates(d),

@@ -19,6 +19,11 @@ const (
 	PathReboot  = "/v1/reboot"  // POST: answers, then restarts the machine.
 	PathChecks  = "/v1/checks"  // GET: a list of [Check].
 	PathTask    = "/v1/task/"   // POST SERVICE/TASK: what the service makes of it, JSON both ways.
+	// PUT ?version=&sha256=&again=: a release, whose length the request names. It
+	// is on the disk, to be tried at the next start, when the answer comes: [Armed].
+	// With again=1 also one that was found bad before.
+	PathRelease = "/v1/release"
+	PathBack    = "/v1/back" // POST: gives the release up that runs; answers, then restarts the machine.
 )
 
 // Status is how a node is.
@@ -26,6 +31,7 @@ type Status struct {
 	Provider   string     `json:"provider"`
 	Node       string     `json:"node"`
 	Release    string     `json:"release"`
+	Image      Image      `json:"image"`
 	Booted     time.Time  `json:"booted"`
 	Now        time.Time  `json:"now"`         // By the node's clock.
 	ClockKnown bool       `json:"clock_known"` // It was set by a time server.
@@ -43,6 +49,36 @@ type Status struct {
 	Memory   Memory                   `json:"memory"`
 	Trouble  []string                 `json:"trouble,omitempty"` // What needs an operator.
 	Services map[string]ServiceStatus `json:"services,omitempty"`
+}
+
+// An Image is how the release that runs came to run, and what others there are.
+type Image struct {
+	// Loader is the boot loader that has chosen it. Empty: there was none, so that
+	// nothing is on trial, and no other release can be given to this machine.
+	Loader string       `json:"loader,omitempty"`
+	State  string       `json:"state,omitempty"` // [StateTrial] or [StateGood]; empty without a boot loader.
+	Left   int          `json:"left,omitempty"`  // Starts that are left to one on trial.
+	Kept   []Release    `json:"kept,omitempty"`  // All on the disk, newest first.
+	Bad    []BadRelease `json:"bad,omitempty"`   // Those that failed, newest first. They are not tried again.
+}
+
+// A Release is one on the disk.
+type Release struct {
+	Version string `json:"version"`
+	State   string `json:"state"` // [StateTrial]: new or being tried; [StateGood] or [StateBad].
+}
+
+// A BadRelease is one that was tried and given up.
+type BadRelease struct {
+	Version string    `json:"version"`
+	Reason  string    `json:"reason"`
+	Since   time.Time `json:"since"` // By the node's clock.
+}
+
+// Armed is that a release will be tried.
+type Armed struct {
+	Version string   `json:"version"`
+	Within  Duration `json:"within"` // How long it may take, from its start, to be found good.
 }
 
 // A Generation is one document that a node was given.

@@ -8,6 +8,17 @@ type Boot struct {
 	Perm      bool      `json:"perm"`                // The writable partition is mounted.
 	Formatted bool      `json:"formatted,omitempty"` // It was blank.
 	Trouble   []string  `json:"trouble,omitempty"`   // What needs an operator.
+	// Loader is the boot loader that has chosen the release, as it calls itself.
+	// Empty: there was none, and no release is ever on trial.
+	Loader string `json:"loader,omitempty"`
+	Trial  *Trial `json:"trial,omitempty"` // Of the release that runs. Nil: it is good.
+}
+
+// A Trial is what a release has until it was found good.
+type Trial struct {
+	Left   int      `json:"left"`   // Starts that are left.
+	Done   int      `json:"done"`   // Starts that are done, with this one.
+	Within Duration `json:"within"` // From init's start until the machine goes back to the release before.
 }
 
 // Launch is how much a service's process may do beside reading its files. The

@@ -16,6 +16,13 @@ const (
 	StateDirs   = Perm + "/state"          // One directory for each service.
 	RunDir      = "/run/leap"              // One directory for each service.
 	ReleaseFile = "/etc/leap/release.json" // What image this is.
+	ReleaseDir  = Perm + "/releases"       // What is known of other releases.
+
+	// CertificateFile is what the firmware checks releases with, PEM. None: it
+	// does not.
+	CertificateFile = "/etc/leap/secureboot.pem"
+	ESPDir          = "/boot"         // Where the boot partition is mounted while it is used.
+	ESPLock         = "/run/esp.lock" // Locked meanwhile.
 
 	ControlSocket = "/run/init.sock"          // On which init is commanded, by root.
 	BootFile      = RunDir + "/boot.json"     // [Boot].

@@ -13,7 +13,12 @@
 //
 // The boot loader counts down before it starts a release on trial, prefers good
 // and new ones to bad ones, and newer ones to older ones. The node renames:
-// [Slots.Bless] takes the counter away, [Slots.Condemn] sets it to zero.
+// [Slots.Bless] takes the counter away, [Slots.Condemn] sets it to zero. Whether
+// the release that runs is on trial, the boot loader tells by a variable of the
+// firmware ([ReadLoader]).
+//
+// Beside the ESP, on the writable partition, is kept why a release was given up:
+// its file goes, and the same one is not taken again unless it is forgiven.
 //
 // # What a power cut does
 //

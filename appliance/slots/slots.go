@@ -26,9 +26,12 @@ const maxRelease = 128 << 20
 type ESP func(ctx context.Context, f func(dir string) error) error
 
 // Slots are the releases of a node. Its methods are called by one goroutine at
-// a time, of one process.
+// a time; other processes are kept away by ESP.
 type Slots struct {
 	ESP ESP
+	// Dir is where is kept, on the writable partition, what is known of releases.
+	// Empty: that partition cannot be used, and nothing is kept.
+	Dir string
 	// Certificate is what the firmware checks signatures with. Nil: Secure Boot
 	// is not used, and nothing is checked but the hash.
 	Certificate *x509.Certificate
@@ -47,6 +50,7 @@ type Target struct {
 var (
 	ErrSpace   = errors.New("there is no room on the ESP")
 	ErrContent = errors.New("this is not the release that it should be")
+	ErrOlder   = errors.New("the boot loader starts the newest release, and this is none")
 )
 
 const (
@@ -78,17 +82,27 @@ func list(dir string) ([]Entry, error) {
 	return all, nil
 }
 
-// Bless makes the running release good. It does nothing if it is.
+// Bless makes the running release good, whatever was said of it before. It does
+// nothing if it is.
 func (s *Slots) Bless(ctx context.Context) error {
-	return s.change(ctx, s.Running, func(e Entry) Entry { return Entry{Version: e.Version} })
+	err := s.change(ctx, s.Running, func(e Entry) Entry { return Entry{Version: e.Version} })
+	if err != nil {
+		return err
+	}
+	return s.Forgive(s.Running)
 }
 
-// Condemn makes a release bad: it is not started again as long as there is
-// another one. A release that is the only one is left alone, with an error.
-func (s *Slots) Condemn(ctx context.Context, version string) error {
-	return s.change(ctx, version, func(e Entry) Entry {
+// Condemn makes the running release bad and keeps the reason: it is not started
+// again as long as there is another one. If it is the only good one or the only
+// one, it is left alone, with [ErrOnly].
+func (s *Slots) Condemn(ctx context.Context, reason string) error {
+	err := s.change(ctx, s.Running, func(e Entry) Entry {
 		return Entry{Version: e.Version, Counted: true, Done: max(e.Done, 1)}
 	})
+	if err != nil {
+		return err
+	}
+	return s.remember(s.Running, reason)
 }
 
 // ErrOnly is that a release cannot be given up, since there is no other one.
@@ -106,22 +120,26 @@ func (s *Slots) change(ctx context.Context, version string, f func(Entry) Entry)
 			return fmt.Errorf("release %s: %w", version, fs.ErrNotExist)
 		}
 		to := f(all[i])
-		if to.name() == all[i].file {
-			return nil
-		}
 		if to.State() == Bad && !slices.ContainsFunc(all, func(e Entry) bool { return e.Version != version && e.State() == Good }) {
 			return ErrOnly
+		}
+		if to.name() == all[i].file {
+			return nil
 		}
 		return rename(filepath.Join(dir, entries, all[i].file), filepath.Join(dir, entries, to.name()))
 	})
 }
 
-// Prune removes bad releases, and good ones but for the newest two and the
-// running one. It returns the versions that were bad, for the record: they are
-// not to be tried again. It is never called together with Bless: what was made
-// good has to be on the disk first.
-func (s *Slots) Prune(ctx context.Context) (bad []string, err error) {
-	err = s.ESP(ctx, func(dir string) error {
+// Settle tidies up once the running release is good. What the boot loader has
+// given up meanwhile is recorded, so that it is not tried again, and then
+// removed; of good releases the running one stays and the newest two, of which
+// it is one. It is never called together with [Slots.Bless]: what was made good
+// has to be on the disk first.
+func (s *Slots) Settle(ctx context.Context) error {
+	return s.ESP(ctx, func(dir string) error {
+		if err := os.Remove(filepath.Join(dir, temporary)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		all, err := list(dir)
 		if err != nil {
 			return err
@@ -131,19 +149,20 @@ func (s *Slots) Prune(ctx context.Context) (bad []string, err error) {
 			if e.State() == Good {
 				good++
 			}
-			if e.Version == s.Running || (e.State() != Bad && good <= keepGood) || e.State() == Trial {
+			if e.Version == s.Running || (e.State() == Good && good <= keepGood) || e.State() == Trial {
 				continue
+			}
+			if e.State() == Bad {
+				if err := s.remember(e.Version, fmt.Sprintf("started %d times, it neither got healthy nor said why: it panicked or hung, or its power was cut", e.Done)); err != nil {
+					return err
+				}
 			}
 			if err := remove(dir, e); err != nil {
 				return err
 			}
-			if e.State() == Bad {
-				bad = append(bad, e.Version)
-			}
 		}
 		return nil
 	})
-	return bad, err
 }
 
 func remove(dir string, e Entry) error {

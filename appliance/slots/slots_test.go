@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"leap.example/appliance/efi/efitest"
 	"leap.example/appliance/slots"
@@ -31,7 +32,7 @@ func node(t *testing.T, running string, files ...string) (*slots.Slots, string) 
 			t.Fatal(err)
 		}
 	}
-	return &slots.Slots{Running: running, ESP: func(_ context.Context, f func(string) error) error { return f(dir) }}, dir
+	return &slots.Slots{Running: running, Dir: t.TempDir(), ESP: func(_ context.Context, f func(string) error) error { return f(dir) }}, dir
 }
 
 // names returns the names of the files below a directory.
@@ -48,6 +49,13 @@ func names(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func release(version string) (slots.Target, []byte) {
@@ -82,7 +90,7 @@ func TestList(t *testing.T) {
 func TestLife(t *testing.T) {
 	s, dir := node(t, "1.0.0", "leap_1.0.0.efi", "leap_0.9.0.efi")
 	target, content := release("1.1.0")
-	if err := s.Write(t.Context(), target, bytes.NewReader(content)); err != nil {
+	if err := s.Write(t.Context(), target, time.Minute, bytes.NewReader(content)); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"EFI/Linux/leap_0.9.0.efi", "EFI/Linux/leap_1.0.0.efi", "EFI/Linux/leap_1.1.0+3.efi"}
@@ -99,27 +107,78 @@ func TestLife(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if bad, err := s.Prune(t.Context()); err != nil || len(bad) > 0 {
-		t.Errorf("pruned %v, %v", bad, err)
-	}
+	check(t, s.Settle(t.Context()))
 	if got := names(t, dir); !slices.Equal(got, []string{"EFI/Linux/leap_1.0.0.efi", "EFI/Linux/leap_1.1.0.efi"}) {
 		t.Errorf("there are %v", got)
 	}
-	if err := s.Condemn(t.Context(), "1.1.0"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.Condemn(t.Context(), "no queue"))
 	if got := names(t, dir); !slices.Equal(got, []string{"EFI/Linux/leap_1.0.0.efi", "EFI/Linux/leap_1.1.0+0-1.efi"}) {
 		t.Errorf("there are %v", got)
 	}
-	if err := s.Condemn(t.Context(), "1.0.0"); !errors.Is(err, slots.ErrOnly) {
+	s.Running = "1.0.0"
+	if err := s.Condemn(t.Context(), "no queue"); !errors.Is(err, slots.ErrOnly) {
 		t.Errorf("the last good one was given up: %v", err)
 	}
-	s.Running = "1.0.0"
-	if bad, err := s.Prune(t.Context()); err != nil || !slices.Equal(bad, []string{"1.1.0"}) {
-		t.Errorf("pruned %v, %v", bad, err)
+	check(t, s.Settle(t.Context()))
+	if got := names(t, dir); !slices.Equal(got, []string{"EFI/Linux/leap_1.0.0.efi"}) {
+		t.Errorf("there are %v", got)
 	}
-	if err := s.Condemn(t.Context(), "7.0.0"); !errors.Is(err, fs.ErrNotExist) {
+	s.Running = "7.0.0"
+	if err := s.Condemn(t.Context(), ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// TestRecords has a release given up by a verdict and another one by the boot
+// loader, and expects the node to know both, and to take them only if told so.
+func TestRecords(t *testing.T) {
+	s, dir := node(t, "1.0.0", "leap_1.0.0.efi", "leap_1.2.0+0-3.efi")
+	target, content := release("1.1.0")
+	check(t, s.Write(t.Context(), target, 7*time.Minute, bytes.NewReader(content)))
+	s.Running = "1.1.0"
+	if got := s.Within("1.1.0"); got != 7*time.Minute {
+		t.Errorf("its trial may take %v", got)
+	}
+	if got := s.Within("1.2.0"); got != 15*time.Minute {
+		t.Errorf("an unknown trial may take %v", got)
+	}
+	check(t, s.Condemn(t.Context(), "no queue"))
+	s.Running = "1.0.0"
+	for range 2 {
+		check(t, s.Settle(t.Context()))
+		known, err := s.Known()
+		if err != nil || len(known) != 2 || known[0].Version != "1.2.0" || !strings.HasPrefix(known[0].Reason, "started 3 times") ||
+			known[1].Version != "1.1.0" || known[1].Reason != "no queue" || known[1].Since.IsZero() {
+			t.Errorf("it knows %+v, %v", known, err)
+		}
+	}
+	if err := s.Write(t.Context(), target, time.Minute, bytes.NewReader(content)); !errors.Is(err, slots.ErrBad) || !strings.Contains(err.Error(), "no queue") {
+		t.Errorf("the bad one again: %v", err)
+	}
+	check(t, os.WriteFile(filepath.Join(s.Dir, "bad-1.1.0.json"), []byte("noise"), 0o600))
+	if err := s.Write(t.Context(), target, time.Minute, bytes.NewReader(content)); !errors.Is(err, slots.ErrBad) {
+		t.Errorf("the bad one again, of which the record is damaged: %v", err)
+	}
+	for range 2 {
+		check(t, s.Forgive("1.1.0"))
+	}
+	check(t, s.Write(t.Context(), target, time.Minute, bytes.NewReader(content)))
+	if got := names(t, dir); !slices.Equal(got, []string{"EFI/Linux/leap_1.0.0.efi", "EFI/Linux/leap_1.1.0+3.efi"}) {
+		t.Errorf("there are %v", got)
+	}
+}
+
+// TestWithout has a node whose writable partition cannot be used: it can still
+// give a release up.
+func TestWithout(t *testing.T) {
+	s, dir := node(t, "1.1.0", "leap_1.0.0.efi", "leap_1.1.0+2-1.efi")
+	s.Dir = ""
+	check(t, s.Condemn(t.Context(), "no perm"))
+	if got := names(t, dir); !slices.Equal(got, []string{"EFI/Linux/leap_1.0.0.efi", "EFI/Linux/leap_1.1.0+0-1.efi"}) {
+		t.Errorf("there are %v", got)
+	}
+	if known, err := s.Known(); err != nil || len(known) > 0 || s.Within("1.1.0") != 15*time.Minute {
+		t.Errorf("it knows %v, %v", known, err)
 	}
 }
 
@@ -149,7 +208,7 @@ func TestRefused(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "leap.new"), []byte("of an earlier call"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Write(t.Context(), test.target, test.content); !errors.Is(err, test.want) {
+			if err := s.Write(t.Context(), test.target, time.Minute, test.content); !errors.Is(err, test.want) {
 				t.Errorf("got %v", err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "EFI/Linux/leap_1.1.0+3.efi")); !errors.Is(err, fs.ErrNotExist) {
@@ -157,9 +216,11 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
-	s, _ := node(t, "1.1.0", "leap_1.1.0.efi")
-	if err := s.Write(t.Context(), good, bytes.NewReader(content)); err == nil {
-		t.Error("the running release was replaced")
+	for _, running := range []string{"1.1.0", "1.2.0"} {
+		s, _ := node(t, running, "leap_"+running+".efi")
+		if err := s.Write(t.Context(), good, time.Minute, bytes.NewReader(content)); !errors.Is(err, slots.ErrOlder) {
+			t.Errorf("1.1.0 after %s: %v", running, err)
+		}
 	}
 }
 
@@ -167,7 +228,7 @@ func TestRefused(t *testing.T) {
 func TestAgain(t *testing.T) {
 	s, dir := node(t, "1.0.0", "leap_1.0.0.efi", "leap_1.1.0+0-3.efi")
 	target, content := release("1.1.0")
-	if err := s.Write(t.Context(), target, bytes.NewReader(content)); err != nil {
+	if err := s.Write(t.Context(), target, time.Minute, bytes.NewReader(content)); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, dir); !slices.Equal(got, []string{"EFI/Linux/leap_1.0.0.efi", "EFI/Linux/leap_1.1.0+3.efi"}) {

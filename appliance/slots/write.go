@@ -11,20 +11,27 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"leap.example/appliance/efi"
+	"leap.example/appliance/node"
 )
 
 // Write puts a release on the ESP, to be tried at the next start: it is durable
-// and checked when Write returns. What was there before stays, but for what a
-// broken call left and for bad and surplus good releases, if room is needed. A
-// release of that version that is there already is replaced unless it runs.
-func (s *Slots) Write(ctx context.Context, t Target, content io.Reader) error {
+// and checked when Write returns. within is how long it may then take to be
+// found good. What was there before stays, but for what a broken call left and
+// for bad and surplus good releases, if room is needed. A release of that version
+// that is there already is replaced. One that was found bad is refused with
+// [ErrBad], one that would not be started after the running one with [ErrOlder].
+func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, content io.Reader) error {
 	if err := efi.CheckVersion(t.Version); err != nil {
 		return err
 	}
-	if t.Version == s.Running {
-		return fmt.Errorf("release %s is the one that runs", t.Version)
+	if efi.Compare(t.Version, s.Running) <= 0 {
+		return fmt.Errorf("%w: %s after %s", ErrOlder, t.Version, s.Running)
+	}
+	if err := s.allowed(t.Version); err != nil {
+		return err
 	}
 	if t.Size <= 0 || t.Size > maxRelease {
 		return fmt.Errorf("%w: %d bytes", ErrContent, t.Size)
@@ -42,6 +49,9 @@ func (s *Slots) Write(ctx context.Context, t Target, content io.Reader) error {
 			err = s.check(path, t)
 		}
 		if err != nil {
+			return errors.Join(err, os.Remove(path))
+		}
+		if err := s.record(trialFile, trial{t.Version, node.Duration(within)}); err != nil {
 			return errors.Join(err, os.Remove(path))
 		}
 		e := Entry{Version: t.Version, Counted: true, Left: tries}

@@ -1,5 +1,6 @@
 // Package volume is the writable part of a node's disk, perm, and the identity
-// that is kept there: find, format once, check, mount.
+// that is kept there: find, format once, check, mount. The boot partition, which
+// holds releases (appliance/slots), is mounted only while somebody uses it.
 //
 // # Never lose what is there
 //

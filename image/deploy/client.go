@@ -28,6 +28,7 @@ const (
 	maxAnswer = 4 << 20 // Of a status.
 	maxLine   = 1 << 20 // Of an event or a line of a log.
 	maxError  = 64 << 10
+	maxEager  = 1 << 20 // Of what is sent without asking.
 )
 
 // Access is how an operator gets at agents.
@@ -56,7 +57,7 @@ func (a Access) NewClient(address, name string) *Client {
 			DialContext: dial,
 			// A connection of its own for each request: agents count them when a
 			// document changes the network.
-			DisableKeepAlives: true, TLSHandshakeTimeout: dialFor,
+			DisableKeepAlives: true, TLSHandshakeTimeout: dialFor, ExpectContinueTimeout: statusFor,
 			TLSClientConfig: &tls.Config{RootCAs: a.Roots, Certificates: []tls.Certificate{a.Certificate}, ServerName: name, MinVersion: tls.VersionTLS13},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -65,18 +66,25 @@ func (a Access) NewClient(address, name string) *Client {
 
 // do sends a request and returns the body of a good answer.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (io.ReadCloser, error) {
-	var sent io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		sent = bytes.NewReader(text)
+	if body == nil {
+		return c.send(ctx, method, path, query, nil, 0)
 	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(ctx, method, path, query, bytes.NewReader(text), int64(len(text)))
+}
+
+// send sends a request with a body of that many bytes.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, sent io.Reader, size int64) (io.ReadCloser, error) {
 	u := url.URL{Scheme: "https", Host: c.address, Path: path, RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
 	if err != nil {
 		return nil, err
+	}
+	if req.ContentLength = size; size > maxEager {
+		req.Header.Set("Expect", "100-continue") // So that it is not sent only to be refused.
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

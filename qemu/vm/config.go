@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"regexp"
@@ -49,9 +48,9 @@ type UEFI struct {
 	// Vars is the file of its variables. It is made, from the template of the
 	// firmware, if it does not exist.
 	Vars string
-	// SecureBoot has the firmware start only what Debian's snake-oil key signed;
-	// that is the key in the template.
-	SecureBoot bool
+	// Trust is a certificate, DER: the firmware starts only what its key has
+	// signed (Secure Boot). Nil: whatever there is.
+	Trust []byte
 }
 
 // A Drive is a virtio disk, from a raw image.
@@ -115,7 +114,7 @@ func (h *Hypervisor) args(c *Config) ([]string, error) {
 	}
 	if c.UEFI != nil {
 		board, memory = "q35", cmp.Or(c.Memory, 512)
-		if c.UEFI.SecureBoot {
+		if c.UEFI.Trust != nil {
 			board += ",smm=on"
 		}
 	}
@@ -182,46 +181,43 @@ func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
 // uefi returns the arguments for the firmware, and makes its variables.
 func (h *Hypervisor) uefi(u *UEFI) ([]string, error) {
-	codeName, varsName := "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"
-	if u.SecureBoot {
-		codeName, varsName = "OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.snakeoil.fd"
+	codeName := "OVMF_CODE_4M.fd"
+	if u.Trust != nil {
+		codeName = "OVMF_CODE_4M.secboot.fd"
 	}
 	code, err := h.need(codeName)
 	if err != nil {
 		return nil, err
 	}
-	template, err := h.need(varsName)
+	template, err := h.need("OVMF_VARS_4M.fd")
 	if err != nil {
 		return nil, err
 	}
-	if err := copyNew(u.Vars, template); err != nil {
+	if err := u.makeVars(template); err != nil {
 		return nil, fmt.Errorf("variables of the firmware: %w", err)
 	}
 	args := []string{
 		"-drive", "if=pflash,format=raw,readonly=on,file=" + escape(code),
 		"-drive", "if=pflash,format=raw,file=" + escape(u.Vars),
 	}
-	if u.SecureBoot {
+	if u.Trust != nil {
 		// Only the firmware itself, in system management mode, writes variables.
 		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
 	}
 	return args, nil
 }
 
-// copyNew copies a file unless there is one.
-func copyNew(to, from string) error {
-	r, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.Close() }() // Only read.
-	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
+// makeVars makes the file of variables from a template unless there is one.
+func (u *UEFI) makeVars(template string) error {
+	if _, err := os.Stat(u.Vars); err == nil {
 		return nil
 	}
+	vars, err := os.ReadFile(template)
+	if err == nil && u.Trust != nil {
+		vars, err = enrol(vars, u.Trust)
+	}
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, r)
-	return errors.Join(err, w.Close())
+	return os.WriteFile(u.Vars, vars, 0o600)
 }

@@ -22,7 +22,7 @@ func TestArguments(t *testing.T) {
 		return path
 	}
 	kernel, initrd, disk, socket := file("vmlinuz"), file("initrd"), file("a,b.img"), file("sock")
-	for _, name := range []string{"OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.snakeoil.fd"} {
+	for _, name := range []string{"OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "OVMF_CODE_4M.secboot.fd"} {
 		file(name)
 	}
 	vars := filepath.Join(dir, "vars")
@@ -51,7 +51,7 @@ func TestArguments(t *testing.T) {
 		{"uefi", vm.Config{UEFI: &vm.UEFI{Vars: vars}, Reboots: true}, []string{
 			" -M q35 -m 512 ", "readonly=on,file=" + dir + "/OVMF_CODE_4M.fd ", "format=raw,file=" + vars,
 		}, []string{"-no-reboot", "secure", "-kernel", "-rtc"}},
-		{"secure", vm.Config{UEFI: &vm.UEFI{Vars: vars, SecureBoot: true}, Memory: 700}, []string{
+		{"secure", vm.Config{UEFI: &vm.UEFI{Vars: vars, Trust: []byte("a certificate")}, Memory: 700}, []string{
 			" -M q35,smm=on -m 700 ", "/OVMF_CODE_4M.secboot.fd ", "driver=cfi.pflash01,property=secure,value=on",
 		}, nil},
 	} {

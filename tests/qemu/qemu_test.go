@@ -163,12 +163,12 @@ func TestFirmware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, secure := range map[string]bool{"open": false, "secure": true} {
+	for name, trust := range map[string][]byte{"open": nil, "secure": []byte("nobody's certificate")} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			n := &node{config: vm.Config{
-				Name: name, UEFI: &vm.UEFI{Vars: filepath.Join(t.TempDir(), "vars"), SecureBoot: secure}, Reboots: true,
+				Name: name, UEFI: &vm.UEFI{Vars: filepath.Join(t.TempDir(), "vars"), Trust: trust}, Reboots: true,
 			}}
 			start := time.Now()
 			if n.machine, err = h.Start(ctx, n.config); errors.Is(err, vm.ErrMissing) {

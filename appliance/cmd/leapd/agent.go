@@ -21,7 +21,9 @@ import (
 	"leap.example/appliance/mesh"
 	"leap.example/appliance/netcfg"
 	"leap.example/appliance/node"
+	"leap.example/appliance/slots"
 	"leap.example/appliance/supervise"
+	"leap.example/appliance/volume"
 	"leap.example/services/daemon"
 )
 
@@ -72,11 +74,15 @@ func runAgent(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	others, err := ownReleases(boot, release.Version)
+	if err != nil { // What runs goes on; it cannot be replaced.
+		boot.Trouble = append(boot.Trouble, "releases: "+err.Error())
+	}
 	network := netcfg.New(netcfg.Config{ResolvConf: "/tmp/resolv.conf", Hosts: "/etc/hosts", Log: log})
 	time := clock.New(clock.Config{Built: release.Built, Offered: network.TimeServers, Log: log})
 	a := agent.New(agent.Config{
 		Identity: id, Release: release.Version, Dir: generations, RunDir: node.RunDir, StateDir: state, Perm: node.Perm,
-		Boot: boot, Own: true,
+		Boot: boot, Releases: others, Own: true,
 	}, keys, parts(network, time, log), log)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(id.Agent.Port))))
 	if err != nil {
@@ -89,6 +95,18 @@ func runAgent(ctx context.Context, log *slog.Logger) error {
 	g.Add("console", service(func(ctx context.Context) error { return tellConsole(ctx, network.Trouble) }))
 	g.Add("api", service(func(ctx context.Context) error { return a.Serve(ctx, ln) }))
 	return g.Run(ctx)
+}
+
+// ownReleases are those of this node. Nil: a boot loader has chosen none of them.
+func ownReleases(boot node.Boot, running string) (*slots.Slots, error) {
+	if boot.Loader == "" {
+		return nil, nil
+	}
+	d, err := volume.Here.Find()
+	if err != nil {
+		return nil, err
+	}
+	return releases(d, boot.Perm, running)
 }
 
 // service is a function that is a [daemon.Service].

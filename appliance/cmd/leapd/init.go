@@ -53,6 +53,7 @@ func runInit(console io.Writer) {
 	if found {
 		p.boot.Perm = p.try("opening perm", p.openPerm)
 	}
+	p.try("asking the boot loader", p.askLoader)
 	// gokrazy would try to mount what we did not.
 	if !sound || !p.boot.Perm || !p.try("starting gokrazy", p.bootGokrazy) {
 		p.try("starting without gokrazy", mountRest)
@@ -141,6 +142,13 @@ func (p *pid1) serve() {
 		s := <-asked
 		finish(fmt.Sprintf("restarting: %v", s), unix.LINUX_REBOOT_CMD_RESTART)
 	}()
+	overdue := make(chan string, 1) // Why the release that runs is given up.
+	if p.boot.Trial != nil {
+		go p.watchTrial(ctx, func(why string) {
+			overdue <- why
+			finish("restarting with the release before: "+why, unix.LINUX_REBOOT_CMD_RESTART)
+		})
+	}
 	go watchPower(func() { finish("powering off: the button was pressed", unix.LINUX_REBOOT_CMD_POWER_OFF) })
 
 	// There the agent finds what init tells it, and the files of services.
@@ -187,6 +195,11 @@ func (p *pid1) serve() {
 	}
 	p.say("up after %.1f s", time.Since(p.boot.Started).Seconds())
 	wg.Wait()
+	select {
+	case why := <-overdue:
+		p.try("giving up the release", func() error { return p.condemn(why) })
+	default:
+	}
 	p.try("closing logs", logs.Close)
 	p.halt(command)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
 )
 
@@ -77,6 +78,14 @@ func attention(s node.Status, now time.Time) (list []string) {
 	case s.Current.State != node.StateGood:
 		list = append(list, strings.TrimSuffix(fmt.Sprintf("generation %d is %s: %s", s.Current.Number, s.Current.State, s.Current.Reason), ": "))
 	}
+	if s.Image.State == node.StateTrial {
+		list = append(list, fmt.Sprintf("release %s is on trial, with %d starts left", s.Release, s.Image.Left))
+	}
+	for _, b := range s.Image.Bad {
+		if efi.Compare(b.Version, s.Release) > 0 {
+			list = append(list, fmt.Sprintf("release %s is bad here: %s", b.Version, b.Reason))
+		}
+	}
 	if off := s.Now.Sub(now); !s.Now.IsZero() && off.Abs() > time.Minute {
 		list = append(list, fmt.Sprintf("its clock is off by %v", off.Round(time.Second)))
 	}
@@ -104,6 +113,17 @@ func unwell(s node.Status) (list []string) {
 	return list
 }
 
+// releaseText is the release that runs, and how it came to run if that is unusual.
+func releaseText(s node.Status) string {
+	switch {
+	case s.Image.Loader == "":
+		return s.Release + " (no boot loader)"
+	case s.Image.State == node.StateTrial:
+		return s.Release + " (trial)"
+	}
+	return s.Release
+}
+
 // until is when the first of some certificates ends.
 func until(certificates map[string]time.Time) string {
 	if len(certificates) == 0 {
@@ -126,7 +146,7 @@ func (a *app) statusText(all []nodeStatus) {
 			}
 		}
 		rows = append(rows, []string{
-			s.Node, s.Status.Release, strings.TrimSpace(fmt.Sprintf("%d %s", s.Status.Current.Number, s.Status.Current.State)),
+			s.Node, releaseText(*s.Status), strings.TrimSpace(fmt.Sprintf("%d %s", s.Status.Current.Number, s.Status.Current.State)),
 			fmt.Sprintf("%d of %d healthy", healthy, len(s.Status.Services)),
 			fmt.Sprintf("%d MB", s.Status.Memory.Available>>20), fmt.Sprintf("%d MB", s.Status.Disk.Free>>20), until(s.Status.Certificates),
 		})

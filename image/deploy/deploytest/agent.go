@@ -54,6 +54,8 @@ type Agent struct {
 	secrets map[string]bool // By digest.
 	applied []node.Document
 	pushed  []int // Number of secrets in each bundle.
+
+	releases releases
 }
 
 // Start has the agent listen on a loopback address, host:port. Close ends it.
@@ -72,16 +74,16 @@ func (a *Agent) Start(address string) error {
 	}
 	a.address, a.served, a.secrets = ln.Addr().String(), make(chan struct{}), map[string]bool{}
 	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey, ClockKnown: true}
+	a.status.Image = node.Image{Loader: "systemd-boot", State: node.StateGood}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+node.PathStatus, a.handle(node.RoleRead, a.serveStatus))
 	mux.HandleFunc("GET "+node.PathLogs, a.handle(node.RoleRead, a.serveLogs))
 	mux.HandleFunc("POST "+node.PathApply, a.handle(node.RoleDeploy, a.serveApply))
-	mux.HandleFunc("POST "+node.PathReboot, a.handle(node.RoleDeploy, func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(http.StatusAccepted)
-		return nil
-	}))
 	mux.HandleFunc("GET "+node.PathChecks, a.handle(node.RoleRead, func(w http.ResponseWriter, _ *http.Request) error { return json.NewEncoder(w).Encode(a.Checks) }))
 	mux.HandleFunc("POST "+node.PathTask+"{service}/{task}", a.handle(node.RoleDeploy, a.serveTask))
+	mux.HandleFunc("POST "+node.PathReboot, a.handle(node.RoleDeploy, a.restart))
+	mux.HandleFunc("PUT "+node.PathRelease, a.handle(node.RoleDeploy, a.serveRelease))
+	mux.HandleFunc("POST "+node.PathBack, a.handle(node.RoleDeploy, a.serveBack))
 	a.server = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 	tlsLn := tls.NewListener(ln, &tls.Config{
 		Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, MinVersion: tls.VersionTLS13,

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/image/deploy"
+)
+
+// updating is how nodes are given a release.
+type updating struct {
+	at          reach
+	again, back bool
+}
+
+func (a *app) updateCommand() *cobra.Command {
+	var u updating
+	cmd := &cobra.Command{
+		Use: "update FILE [FILTER]", Short: "Give nodes another release",
+		Long: `Give nodes the release in FILE, a .efi, one node after the other, and restart each.
+A node takes a release on trial: if its services do not get healthy in time, or if it
+panics three times, the node starts the release before it, and says why. The nodes
+behind it are then left as they are.
+
+A release that a node has found bad it does not take again, except with --again.
+With --back, and without FILE, nodes give up the release that they run, and start
+the one before it.`,
+		Example: "  leap update leap_1.1.0.efi web1\n  leap update leap_1.1.0.efi\n  leap update --back web1",
+		RunE: func(cmd *cobra.Command, words []string) error {
+			var r deploy.Release
+			if !u.back {
+				if len(words) == 0 {
+					return mistake(cmd, errors.New("the FILE of a release is missing"))
+				}
+				var err error
+				if r, err = deploy.OpenRelease(words[0]); err != nil {
+					return err
+				}
+				words = words[1:]
+			} else if len(words) == 0 {
+				return mistake(cmd, errors.New("name the nodes that go back"))
+			}
+			return a.update(cmd.Context(), r, words, u)
+		},
+	}
+	cmd.Flags().BoolVar(&u.again, "again", false, "also where this release was found bad before")
+	cmd.Flags().BoolVar(&u.back, "back", false, "give up the release that runs")
+	u.at.flags(cmd)
+	return cmd
+}
+
+// update gives a release to one node after the other, and stops at the first
+// that does not keep it.
+func (a *app) update(ctx context.Context, r deploy.Release, words []string, u updating) error {
+	_, nodes, clients, err := a.reachNodes(ctx, words, u.at)
+	if err != nil {
+		return err
+	}
+	results, rows, failed := []deploy.Result{}, [][]string{}, ""
+	for k, n := range nodes {
+		told := func(text string) { fmt.Fprintf(a.errs, "%s: %s\n", n.Name, text) }
+		one := deploy.Result{Node: n.Name, Outcome: deploy.Skipped, Error: "it did not work on " + failed + ": this node is left as it is"}
+		if failed == "" {
+			one = deploy.Result{Node: n.Name, Outcome: deploy.Good}
+			if u.back {
+				err = clients[k].Back(ctx, told)
+			} else {
+				err = clients[k].Update(ctx, r, u.again, told)
+			}
+			if err != nil {
+				failed, one.Outcome, one.Error = n.Name, deploy.Failed, err.Error()
+			}
+			if errors.Is(err, deploy.ErrBadRelease) {
+				one.Outcome = deploy.Bad
+			}
+		}
+		results, rows = append(results, one), append(rows, []string{one.Node, one.Outcome, one.Error})
+	}
+	if err := a.print(results, func() { a.table(rows) }); err != nil {
+		return err
+	}
+	if failed != "" {
+		return fmt.Errorf("%s does not run the release that it should", failed)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"time"
+
+	"leap.example/appliance/efi"
+	"leap.example/appliance/node"
+)
+
+// A Release is the file of a release that nodes are given.
+type Release struct {
+	Version string
+	Size    int64 // Bytes.
+	path    string
+	sha256  string
+}
+
+// OpenRelease reads what the release in a file is.
+func OpenRelease(path string) (Release, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Release{}, err
+	}
+	defer f.Close() // Only read.
+	sum := sha256.New()
+	size, err := io.Copy(sum, f)
+	if err != nil {
+		return Release{}, err
+	}
+	u, err := efi.OpenUKI(f, size)
+	if err != nil {
+		return Release{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return Release{Version: u.Version, Size: size, path: path, sha256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// give writes a release beside the one that runs on the node, to be tried at its
+// next start.
+func (c *Client) give(ctx context.Context, r Release, again bool) (node.Armed, error) {
+	var armed node.Armed
+	f, err := os.Open(r.path)
+	if err != nil {
+		return armed, err
+	}
+	defer f.Close() // Only read.
+	q := url.Values{"version": {r.Version}, "sha256": {r.sha256}}
+	if again {
+		q.Set("again", "1")
+	}
+	body, err := c.send(ctx, http.MethodPut, node.PathRelease, q, f, r.Size)
+	if err != nil {
+		return armed, err
+	}
+	defer body.Close() // Only read.
+	err = json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&armed)
+	return armed, err
+}
+
+// startsFor is how long all starts of a release may take, beyond its trial.
+const startsFor = 10 * time.Minute
+
+// ErrBadRelease is that a node has tried a release and gone back.
+var ErrBadRelease = errors.New("the release was tried and given up")
+
+// Update gives a node a release, restarts it, and returns once the node has
+// found the release good, or [ErrBadRelease] with the reason once it has given it
+// up and is back. A node that runs it already is left alone. again has the node
+// take one that it has found bad before. told hears of the steps.
+func (c *Client) Update(ctx context.Context, r Release, again bool, told func(string)) error {
+	s, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Release != r.Version {
+		told(fmt.Sprintf("sending release %s, %d MB", r.Version, r.Size/1e6))
+		armed, err := c.give(ctx, r, again)
+		if err != nil {
+			return err
+		}
+		told(fmt.Sprintf("restarting; the release has to be good within %v", time.Duration(armed.Within)))
+		if err := c.Reboot(ctx); err != nil {
+			return err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(armed.Within)+startsFor)
+		defer cancel()
+	}
+	return c.follow(ctx, s.Booted, told, func(s node.Status) bool { return s.Release == r.Version }, func(s node.Status) error {
+		i := slices.IndexFunc(s.Image.Bad, func(b node.BadRelease) bool { return b.Version == r.Version })
+		if i < 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: %s", ErrBadRelease, s.Image.Bad[i].Reason)
+	})
+}
+
+// Back has a node give up the release that runs, and returns once it runs the
+// one before it.
+func (c *Client) Back(ctx context.Context, told func(string)) error {
+	s, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	body, err := c.do(ctx, http.MethodPost, node.PathBack, nil, nil)
+	if err != nil {
+		return err
+	}
+	told("release " + s.Release + " is given up; restarting")
+	ctx, cancel := context.WithTimeout(ctx, startsFor)
+	defer cancel()
+	was := s.Release
+	return errors.Join(body.Close(), c.follow(ctx, s.Booted, told, func(s node.Status) bool { return s.Release != was }, nil))
+}
+
+// follow asks a node until it has found a release good that is wanted. After a
+// start since before, in which it runs another one, failed says why.
+func (c *Client) follow(ctx context.Context, before time.Time, told func(string), wanted func(node.Status) bool, failed func(node.Status) error) error {
+	last, said := errors.New("it has not answered"), ""
+	for !pause(ctx, pollEvery) {
+		s, err := c.Status(ctx)
+		if err != nil {
+			last = err
+			continue
+		}
+		state := fmt.Sprintf("release %s is %s", s.Release, s.Image.State)
+		if s.Image.State == node.StateTrial {
+			state = fmt.Sprintf("release %s has started, and is on trial", s.Release)
+		}
+		last = errors.New(state)
+		if state != said && (wanted(s) || !s.Booted.Equal(before)) {
+			told(state)
+			said = state
+		}
+		switch {
+		case wanted(s):
+			if s.Image.State == node.StateGood {
+				return nil
+			}
+		case !s.Booted.Equal(before) && failed != nil:
+			if err := failed(s); err != nil {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("no verdict in time: %w", last)
+}
