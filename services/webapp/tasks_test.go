@@ -35,6 +35,8 @@ func TestInvite(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.start()
+	// The network has no tasks; once it is served, the socket is, too.
+	w.wantCall(w.client(), call{method: "POST", url: w.api + "/invite", body: `{"count": 1, "uses": 1}`}, 404, `{"error"…`)
 	root := overSocket(w.cfg.TaskSocket)
 
 	for body, want := range map[string]string{
@@ -48,7 +50,6 @@ func TestInvite(t *testing.T) {
 		w.wantCall(root, call{method: "POST", url: "http://webapp/invite", body: body}, 400, want)
 	}
 	w.wantCall(root, call{method: "GET", url: "http://webapp/invite"}, 405, "Method Not Allowed")
-	w.wantCall(w.client(), call{method: "POST", url: w.api + "/invite", body: `{"count": 1, "uses": 1}`}, 404, `{"error"…`)
 
 	var made bonafide.Invites
 	_, text := w.do(root, call{method: "POST", url: "http://webapp/invite", body: `{"count": 2, "uses": 1, "days": 3}`})
