@@ -43,6 +43,20 @@ func nodeConfig(name, address string) cluster.NodeConfig {
 	return cluster.NodeConfig{Name: name, Address: netip.MustParsePrefix(address), AgentPort: agentPort, Identity: make([]byte, 512)}
 }
 
+// blank gives the nodes disks that nobody reads, instead of flashing them.
+func blank(t *testing.T, c cluster.Config) cluster.Config {
+	t.Helper()
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.Nodes {
+		if err := os.WriteFile(filepath.Join(c.Dir, n.Name+".disk"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
 func open(t *testing.T, c cluster.Config) *cluster.Cluster {
 	t.Helper()
 	one, err := cluster.Open(t.Context(), c)
@@ -197,7 +211,7 @@ func TestAgain(t *testing.T) {
 
 // TestNoAgent starts a node whose agent does not listen in time.
 func TestNoAgent(t *testing.T) {
-	c := open(t, config(t, nodeConfig("one", "10.77.0.11/24")))
+	c := open(t, blank(t, config(t, nodeConfig("one", "10.77.0.11/24"))))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	err := c.Start(ctx)
@@ -207,7 +221,7 @@ func TestNoAgent(t *testing.T) {
 }
 
 func TestPartition(t *testing.T) {
-	c := open(t, config(t, nodeConfig("one", "10.77.0.11/24"), nodeConfig("two", "10.77.0.12/24"), nodeConfig("three", "10.77.0.13/24")))
+	c := open(t, blank(t, config(t, nodeConfig("one", "10.77.0.11/24"), nodeConfig("two", "10.77.0.12/24"), nodeConfig("three", "10.77.0.13/24"))))
 	one, two, three := c.Node("one").Port(), c.Node("two").Port(), c.Node("three").Port()
 	cut := func(from, to *vnet.Port) bool {
 		before := to.Stats().Cut
@@ -258,7 +272,7 @@ func TestBadConfigs(t *testing.T) {
 func TestGateways(t *testing.T) {
 	named := nodeConfig("named", "10.78.0.11/16")
 	named.Gateway = netip.MustParseAddr("10.78.0.254")
-	c := open(t, config(t, nodeConfig("first", "10.77.0.1/24"), nodeConfig("other", "10.77.0.3/24"), named, nodeConfig("with", "10.78.5.5/16")))
+	c := open(t, blank(t, config(t, nodeConfig("first", "10.77.0.1/24"), nodeConfig("other", "10.77.0.3/24"), named, nodeConfig("with", "10.78.5.5/16"))))
 	want := []netip.Prefix{netip.MustParsePrefix("10.78.0.254/16"), netip.MustParsePrefix("10.77.0.2/24")}
 	if got := c.Addrs(); !slices.Equal(got, want) {
 		t.Errorf("the lab has %v, want %v", got, want)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -60,11 +61,35 @@ func (p *person) join(how ...string) error {
 	if _, err := p.leapc("", "provider", "add", p.s.At.Bootstrap, "--ca-fingerprint", p.s.At.Fingerprint, "--resolver", p.s.At.Resolver); err != nil {
 		return err
 	}
-	if _, err := p.leapc(p.password+"\n", how...); err != nil {
+	_, err := p.leapc(p.password+"\n", how...)
+	if unavailable(err) { // As it says itself: repeat it, and if the name is taken, it was you.
+		err = p.s.Until(p.name+" is let in", 20*time.Second, func() error {
+			_, err := p.leapc(p.password+"\n", how...)
+			if err == nil {
+				return nil
+			}
+			_, again := p.leapc(p.password+"\n", "login", p.login)
+			if again == nil {
+				return nil
+			}
+			return errors.Join(err, again)
+		})
+	}
+	if err != nil {
 		return err
 	}
 	return p.settings()
 }
+
+// unavailable reports whether a command says that it did not get through to the
+// provider.
+func unavailable(err error) bool {
+	e, ok := errors.AsType[*exec.ExitError](err)
+	return ok && e.ExitCode() == exitDegraded
+}
+
+// exitDegraded is leapc's status for that.
+const exitDegraded = 4
 
 // settings reads what the mail program must be set to.
 func (p *person) settings() error {
