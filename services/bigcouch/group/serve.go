@@ -199,7 +199,7 @@ func (s *Set) Statuses() []Status {
 		st.State, st.Leader, st.Applied, st.Ready = g.raft.State().String(), g.leader(), g.fsm.marks.now(), g.ready()
 		st.Version = g.fsm.version.Load()
 		st.Instead = g.better()
-		if why := g.obstacle.Load(); why != nil {
+		if why := g.obstacle.Load(); why != nil && !g.holds() {
 			st.Unbegun = *why
 		}
 		if need, err := g.logs.reaches(g.raft.CommitIndex()); err == nil && need > st.Applied {
