@@ -25,8 +25,6 @@ type Cluster struct {
 	lan        *vnet.LAN
 	lab        *vnet.Host
 	addrs      []netip.Prefix // The lab's own.
-	dns        *vnet.DNS
-	ntp        *vnet.NTP
 	nodes      []*Node
 	base       vm.Config // What all machines have.
 }
@@ -115,10 +113,10 @@ func (c *Cluster) network(config *Config) (err error) {
 	for _, name := range config.Self {
 		names.Addrs[name] = []netip.Addr{at}
 	}
-	if c.dns, err = c.lab.ServeDNS(any4, names); err != nil {
+	if _, err = c.lab.ServeDNS(any4, names); err != nil {
 		return err
 	}
-	if c.ntp, err = c.lab.ServeNTP(any4); err != nil {
+	if _, err = c.lab.ServeNTP(any4); err != nil {
 		return err
 	}
 	var leases []vnet.Lease
@@ -174,12 +172,6 @@ func (c *Cluster) Lab() *vnet.Host { return c.lab }
 
 // LAN returns the switch.
 func (c *Cluster) LAN() *vnet.LAN { return c.lan }
-
-// DNS returns the lab's name server.
-func (c *Cluster) DNS() *vnet.DNS { return c.dns }
-
-// NTP returns the lab's clock.
-func (c *Cluster) NTP() *vnet.NTP { return c.ntp }
 
 // Addrs returns the lab's own addresses; services are at each of them.
 func (c *Cluster) Addrs() []netip.Prefix { return c.addrs }
