@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"leap.example/client/keymanager"
 	"leap.example/services/protocol/nick"
@@ -61,6 +62,7 @@ func TestGnuPG(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.set("bob@example.org", bob, nick.Endorsed, nil)
+	c.add(time.Minute) // GnuPG's clock went on.
 
 	// To us.
 	valid := keymanager.Signature{State: keymanager.SigValid, Fingerprint: bob.Fingerprint}
