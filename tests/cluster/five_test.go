@@ -17,13 +17,15 @@ import (
 	"leap.example/tests/play"
 )
 
-// The lab's elections wait for slow machines; its gates do not watch for long.
+// The lab's elections wait for slow machines; its gates do not watch for long, and
+// its relay soon tries again what a database without a leader could not take.
 const (
 	domain = "demo.example"
 	common = `{
 	"time": {"servers": ["0.pool.ntp.org"]},
 	"gate": {"ready": "12m", "watch": "2s"},
 	"couchdb": {"shards": 2, "heartbeat": "5s"},
+	"relay": {"retry": ["5s", "10s", "30s"]},
 	"dns": {"resolver": {"upstreams": ["10.77.0.1:53"]}},
 }`
 	member   = "monitor" // This process, in the mesh.
@@ -142,6 +144,7 @@ func TestLife(t *testing.T) {
 		live(t, l, append(s.Again(), s.Leave()...), nil)
 	}
 	l.Step("all nodes are healthy at the end", func() { healthyAll(t, l) })
+	l.Step("what leap test looks at is good", func() { tested(t, l) })
 	l.Step("no word is on a disk but one that was put there", func() {
 		for _, n := range l.Nodes() {
 			check(t, n.PowerCut(t.Context()))
