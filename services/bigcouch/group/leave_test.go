@@ -107,7 +107,10 @@ func TestStaying(t *testing.T) {
 				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(me), Addr: []byte(me)},
 				Term:      a.Term + 1, LastLogIndex: 1 << 40, LastLogTerm: a.Term + 1, LeadershipTransfer: true,
 			}
-			_ = c.voice(me, history).RequestVote(to, raft.ServerAddress(to), &ask, new(raft.RequestVoteResponse)) // What comes of it is seen below.
+			var vote raft.RequestVoteResponse
+			if err := c.voice(me, history).RequestVote(to, raft.ServerAddress(to), &ask, &vote); err != nil || !vote.Granted {
+				return "" // It knew of a later term.
+			}
 			return fmt.Sprintf(`{"history":%d,`+without, history)
 		},
 	} {
