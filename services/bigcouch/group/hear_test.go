@@ -50,7 +50,7 @@ func (p *puppet) progress(index, term, commit uint64) string {
 // no answer, hears so in time.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	for name, answer := range map[string]string{"none": "", "garbage": "\x00\xff{", "another document": `[1]`} {
+	for name, answer := range map[string]string{"none": "", "garbage": "\x00\xff{"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, _, p := led(t, func(*puppet) string { return answer })
