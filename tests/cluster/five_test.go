@@ -134,8 +134,9 @@ func TestLife(t *testing.T) {
 	if alive {
 		live(t, l, s.Begin(), map[string]func(){
 			"alice sends bob a mail with an attachment": func() { powerless(t, l, "db2") },
-			"bob's flag and archive move appear on it":  func() { powered(t, l, db, "db2") },
-			"alice changes her password":                func() { parted(l, "db3") },
+			"bob's second device has the account":       func() { powered(t, l, db, "db2") },
+			"bob's flag and archive move appear on it":  func() { parted(l, "db3") },
+			"alice changes her password":                func() { led(t, l, db, "db3") },
 			"the provider holds no word of it":          func() { healed(t, l, db, "db3") },
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -54,6 +55,32 @@ func powered(t *testing.T, l *lab.Lab, db play.Database, name string) {
 // parted cuts a node off from the others, but not from users.
 func parted(l *lab.Lab, name string) {
 	l.Step(name+" is cut off from the other nodes", func() { l.Partition(l.Node(name)) })
+}
+
+// led waits until others lead what a node that is cut off has led: nobody has to
+// choose a password while the database may not answer in time.
+func led(t *testing.T, l *lab.Lab, db play.Database, without string) {
+	t.Helper()
+	l.Step("the others lead without "+without, func() {
+		l.Until("each shard has a leader", func(ctx context.Context) error {
+			var got struct {
+				Shards []struct {
+					Shard  int
+					Leader string
+					Ready  bool
+				}
+			}
+			if err := ask(ctx, db, 0, http.MethodGet, "/_node/_local/_cluster", "", &got); err != nil {
+				return err
+			}
+			for _, s := range got.Shards {
+				if s.Leader == "" || s.Leader == without || !s.Ready {
+					return fmt.Errorf("shard %d: %+v", s.Shard, s)
+				}
+			}
+			return nil
+		})
+	})
 }
 
 // healed joins it again.

@@ -103,7 +103,7 @@ func (l *Lab) end(artefacts string) {
 		dir := filepath.Join(artefacts, l.t.Name())
 		errs = append(errs, os.RemoveAll(dir), l.Save(dir))
 		for _, n := range l.Nodes() {
-			if n.Machine() == nil {
+			if !on(n) {
 				continue
 			}
 			if err := l.saveLogs(n.Name(), filepath.Join(dir, n.Name()+".log")); err != nil {
@@ -114,6 +114,20 @@ func (l *Lab) end(artefacts string) {
 	}
 	if err := errors.Join(append(errs, l.Close())...); err != nil {
 		l.t.Error(err)
+	}
+}
+
+// on reports whether a node has power.
+func on(n *cluster.Node) bool {
+	m := n.Machine()
+	if m == nil {
+		return false
+	}
+	select {
+	case <-m.Done():
+		return false
+	default:
+		return true
 	}
 }
 

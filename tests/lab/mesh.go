@@ -66,7 +66,31 @@ func (l *Lab) Connect(name string, key *ecdh.PrivateKey) *Member {
 		}
 	}
 	l.Op.check(errors.Join(m.device.IpcSet(config.String()), m.device.Up()))
+	l.answer(m, netip.AddrPortFrom(own.Mesh.Address, i.Provider("").Agent.Port))
 	return m
+}
+
+// answer has the member be reached where an agent would be, since nodes look
+// whether their neighbours are there.
+func (l *Lab) answer(m *Member, at netip.AddrPort) {
+	l.t.Helper()
+	ln, err := m.ListenTCPAddrPort(at)
+	l.Op.check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return // Closed.
+			}
+			_ = conn.Close() // It was only to be opened.
+		}
+	}()
+	l.t.Cleanup(func() {
+		_ = ln.Close() // Its end is seen below.
+		<-done
+	})
 }
 
 // A bind is WireGuard's socket on the LAN.
