@@ -45,9 +45,10 @@ func Open(ctx context.Context, config Config) (_ *Cluster, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	if err := c.unpack(config.Release); err != nil {
+	if c.base, err = Unpack(config.Dir, config.Release); err != nil {
 		return nil, err
 	}
+	c.base.Reboots = true
 	config.QEMU.Kernel = c.base.Kernel
 	if c.hypervisor, err = vm.Open(ctx, config.QEMU); err != nil {
 		return nil, err
@@ -65,29 +66,30 @@ func Open(ctx context.Context, config Config) (_ *Cluster, err error) {
 	return c, nil
 }
 
-// unpack writes what a release boots into files, for QEMU.
-func (c *Cluster) unpack(release []byte) error {
+// Unpack writes what a release boots into files below dir, from which QEMU starts
+// it without firmware, and returns a machine that has nothing but these.
+func Unpack(dir string, release []byte) (m vm.Config, err error) {
 	u, err := efi.OpenUKI(bytes.NewReader(release), int64(len(release)))
 	if err != nil {
-		return fmt.Errorf("release: %w", err)
+		return m, fmt.Errorf("release: %w", err)
 	}
-	c.base.Append, c.base.Reboots = u.Cmdline, true
-	for section, path := range map[string]*string{efi.SectionKernel: &c.base.Kernel, efi.SectionInitrd: &c.base.Initrd} {
+	m.Append = u.Cmdline
+	for section, path := range map[string]*string{efi.SectionKernel: &m.Kernel, efi.SectionInitrd: &m.Initrd} {
 		from, err := u.Section(section)
 		if err != nil {
-			return fmt.Errorf("release: %w", err)
+			return m, fmt.Errorf("release: %w", err)
 		}
-		*path = c.path(section[1:])
+		*path = filepath.Join(dir, section[1:])
 		to, err := os.Create(*path)
 		if err != nil {
-			return err
+			return m, err
 		}
 		_, err = io.Copy(to, from)
 		if err := errors.Join(err, to.Close()); err != nil {
-			return err
+			return m, err
 		}
 	}
-	return nil
+	return m, nil
 }
 
 func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }

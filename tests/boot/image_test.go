@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"io"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/image/disk"
 	"leap.example/image/uki"
+	"leap.example/qemu/cluster"
 	"leap.example/qemu/vm"
 )
 
@@ -32,7 +32,7 @@ type lab struct {
 	dir        string
 	hypervisor *vm.Hypervisor
 	build      *uki.Build
-	append     string
+	config     vm.Config // Of all machines.
 }
 
 // newLab builds the release of this source.
@@ -48,16 +48,8 @@ func newLab(t *testing.T) *lab {
 		Source:  "../..", Services: slices.Concat([]string{"agent"}, node.Services()),
 	})
 	check(t, err)
-	release, err := efi.OpenUKI(bytes.NewReader(l.build.UKI), int64(len(l.build.UKI)))
+	l.config, err = cluster.Unpack(l.dir, l.build.UKI)
 	check(t, err)
-	l.append = release.Cmdline
-	for _, section := range []string{efi.SectionKernel, efi.SectionInitrd} {
-		from, err := release.Section(section)
-		check(t, err)
-		content, err := io.ReadAll(from)
-		check(t, err)
-		check(t, os.WriteFile(l.path(section), content, 0o600))
-	}
 	return l
 }
 
@@ -101,10 +93,8 @@ func (l *lab) identity(t *testing.T, name string, reinstall bool) string {
 // on switches a machine with these disks on. The power is cut when the test ends.
 func (l *lab) on(t *testing.T, name string, disks ...string) *run {
 	t.Helper()
-	c := vm.Config{
-		Name: name, Kernel: l.path(efi.SectionKernel), Initrd: l.path(efi.SectionInitrd), Append: l.append,
-		Serial: l.path(name + ".serial"),
-	}
+	c := l.config
+	c.Name, c.Serial = name, l.path(name+".serial")
 	for _, d := range disks {
 		c.Drives = append(c.Drives, vm.Drive{Path: d})
 	}

@@ -22,14 +22,15 @@ import (
 	"leap.example/appliance/gpt"
 	"leap.example/appliance/node"
 	"leap.example/image/deploy"
+	"leap.example/tests/lab"
 )
 
 const decade = 10 * 365 * 24 * time.Hour
 
 // TestFaults is one story: each step begins where the one before ended.
 func TestFaults(t *testing.T) {
-	l := newLab(t)
-	step(t, "ten years behind, with neither DHCP nor time, it is reached and says so", func() {
+	l := newRig(t)
+	lab.Step(t, "ten years behind, with neither DHCP nor time, it is reached and says so", func() {
 		l.on(t, -decade)
 		s := l.status(t, func(s node.Status) error {
 			if !slices.ContainsFunc(s.Trouble, func(text string) bool { return strings.HasPrefix(text, "eth0: no lease yet") }) {
@@ -41,10 +42,10 @@ func TestFaults(t *testing.T) {
 			t.Errorf("it takes its clock for right: %+v", s)
 		}
 		l.says(t, "leap: WAITING eth0: no lease yet")
-		l.op.set(t, "/mesh/public_key", s.MeshKey)
+		l.op.set("/mesh/public_key", s.MeshKey)
 	})
-	step(t, "a service waits for the time, but not for ever", func() {
-		target, o := l.op.target(t)
+	lab.Step(t, "a service waits for the time, but not for ever", func() {
+		target, o := l.op.target()
 		only(&target.Document, "dns", true)
 		r, told := push(t, target, o)
 		if r.Outcome != deploy.Good || !strings.Contains(told, "waiting for the time\nthe time is not known") {
@@ -53,10 +54,10 @@ func TestFaults(t *testing.T) {
 	})
 	_, err := l.self.ServeNTP(netip.MustParseAddr(labIP))
 	check(t, err)
-	l.op.set(t, "/time", map[string]any{"servers": []string{labIP}, "wait": "30s"})
+	l.op.set("/time", map[string]any{"servers": []string{labIP}, "wait": "30s"})
 	var s node.Status
-	step(t, "with a time server its clock is right, and everything works", func() {
-		target, o := l.op.target(t)
+	lab.Step(t, "with a time server its clock is right, and everything works", func() {
+		target, o := l.op.target()
 		if r, _ := push(t, target, o); r.Outcome != deploy.Good {
 			t.Fatalf("%+v", r)
 		}
@@ -65,12 +66,12 @@ func TestFaults(t *testing.T) {
 			t.Errorf("its clock is off by %v", off)
 		}
 	})
-	step(t, "what is no document for it is refused", func() { l.refused(t) })
-	step(t, "operators need a certificate that is good for what they do", func() { l.certificates(t) })
-	step(t, "services that are killed are back", func() { l.killed(t) })
+	lab.Step(t, "what is no document for it is refused", func() { l.refused(t) })
+	lab.Step(t, "operators need a certificate that is good for what they do", func() { l.certificates(t) })
+	lab.Step(t, "services that are killed are back", func() { l.killed(t) })
 	s = l.status(t, healthy)
-	step(t, "a document that cuts its operator off is taken back", func() {
-		target, o := l.op.target(t)
+	lab.Step(t, "a document that cuts its operator off is taken back", func() {
+		target, o := l.op.target()
 		away(&target.Document, 15*time.Second)
 		r, _ := push(t, target, o)
 		if r.Outcome != deploy.Bad || r.Error != "no operator has reached the node within 15s of the change of its network" {
@@ -78,9 +79,9 @@ func TestFaults(t *testing.T) {
 		}
 		l.same(t, s)
 	})
-	step(t, "a full disk changes nothing but that it is full", func() { l.full(t) })
-	step(t, "cut off, and then without power and ten years ahead, it goes back too", func() {
-		target, o := l.op.target(t)
+	lab.Step(t, "a full disk changes nothing but that it is full", func() { l.full(t) })
+	lab.Step(t, "cut off, and then without power and ten years ahead, it goes back too", func() {
+		target, o := l.op.target()
 		before := l.status(t, healthy)
 		away(&target.Document, 20*time.Second)
 		only(&target.Document, "dns", false)
@@ -115,7 +116,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("it went back, because %+v", s.Bad)
 		}
 	})
-	step(t, "with a damaged disk it is reached, says so, and changes nothing on it", func() { l.damaged(t) })
+	lab.Step(t, "with a damaged disk it is reached, says so, and changes nothing on it", func() { l.damaged(t) })
 }
 
 // only leaves one service.
@@ -133,7 +134,7 @@ func away(d *node.Document, within time.Duration) {
 }
 
 // lost waits until the node is no longer where it was.
-func (l *lab) lost(t *testing.T) {
+func (l *rig) lost(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -148,7 +149,7 @@ func (l *lab) lost(t *testing.T) {
 }
 
 // same fails if a service is another process than before.
-func (l *lab) same(t *testing.T, before node.Status) {
+func (l *rig) same(t *testing.T, before node.Status) {
 	t.Helper()
 	now := l.status(t, healthy)
 	for name, was := range before.Services {
@@ -161,8 +162,8 @@ func (l *lab) same(t *testing.T, before node.Status) {
 	}
 }
 
-func (l *lab) refused(t *testing.T) {
-	target, o := l.op.target(t)
+func (l *rig) refused(t *testing.T) {
+	target, o := l.op.target()
 	before := l.status(t, healthy)
 	bundle := func(key ed25519.PrivateKey, edit func(*node.Document), more string) node.Bundle {
 		d := target.Document
@@ -181,7 +182,7 @@ func (l *lab) refused(t *testing.T) {
 		`400 Bad Request {"type":"invalid","detail":"the agent's certificate is none of the key that this node was born with`:        bundle(o.Signer, func(d *node.Document) { d.Agent.Certificate = d.Agent.OperatorCA }, ""),
 		`400 Bad Request {"type":"invalid","detail":"this document needs release 9.0.0, and this node runs 0.0.1: update it first"}`: bundle(o.Signer, func(d *node.Document) { d.LeastImage = "9.0.0" }, ""),
 	} {
-		if got := l.op.ask(t, &l.op.access.Certificate, http.MethodPost, node.PathApply, b); !strings.HasPrefix(got, want) {
+		if got := l.op.ask(t, &l.op.Access.Certificate, http.MethodPost, node.PathApply, b); !strings.HasPrefix(got, want) {
 			t.Errorf("it says %s, want %s", got, want)
 		}
 	}
@@ -191,7 +192,7 @@ func (l *lab) refused(t *testing.T) {
 	l.same(t, before)
 }
 
-func (l *lab) certificates(t *testing.T) {
+func (l *rig) certificates(t *testing.T) {
 	looker := l.op.newUser(t, "bob", node.RoleRead, time.Now())
 	former := l.op.newUser(t, "carol", node.RoleDeploy, time.Now().AddDate(-2, 0, 0))
 	for want, got := range map[string]string{
@@ -209,7 +210,7 @@ func (l *lab) certificates(t *testing.T) {
 var back = regexp.MustCompile(`^killed \w+, back after (\d+) ms$`)
 
 // killed kills every service once, and one of them again and again.
-func (l *lab) killed(t *testing.T) {
+func (l *rig) killed(t *testing.T) {
 	before := l.status(t, healthy)
 	kill := func(name string) time.Duration {
 		m := back.FindStringSubmatch(l.order(t, "kill "+name))
@@ -249,7 +250,7 @@ func (l *lab) killed(t *testing.T) {
 }
 
 // full fills the disk, and makes room again.
-func (l *lab) full(t *testing.T) {
+func (l *rig) full(t *testing.T) {
 	before := l.status(t, healthy)
 	t.Log("          ", l.order(t, "fill"))
 	l.status(t, func(s node.Status) error {
@@ -258,8 +259,8 @@ func (l *lab) full(t *testing.T) {
 		}
 		return nil
 	})
-	l.op.set(t, "/time/wait", "29s")
-	target, o := l.op.target(t)
+	l.op.set("/time/wait", "29s")
+	target, o := l.op.target()
 	r, _ := push(t, target, o)
 	if r.Outcome != deploy.Failed || !strings.Contains(r.Error, "no space left on device") {
 		t.Errorf("%+v", r)
@@ -276,7 +277,7 @@ func (l *lab) full(t *testing.T) {
 }
 
 // damaged overwrites the beginning of perm, and starts the node.
-func (l *lab) damaged(t *testing.T) {
+func (l *rig) damaged(t *testing.T) {
 	l.cut(t)
 	garbage := make([]byte, 1<<20)
 	rand.Read(garbage)
@@ -296,7 +297,7 @@ func (l *lab) damaged(t *testing.T) {
 	if !slices.Contains(s.Trouble, says) || s.Current.Number != 0 {
 		t.Errorf("it says %+v", s)
 	}
-	target, o := l.op.target(t)
+	target, o := l.op.target()
 	if r, _ := push(t, target, o); r.Outcome != deploy.Failed || !strings.Contains(r.Error, "this node can keep nothing: "+says) {
 		t.Errorf("a document: %+v", r)
 	}

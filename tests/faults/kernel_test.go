@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"leap.example/qemu/vm"
+	"leap.example/tests/lab"
 )
 
 // TestKernel runs the tests of the parts of a node that speak to the kernel in a
@@ -21,7 +22,7 @@ func TestKernel(t *testing.T) {
 	h := hypervisor(t)
 	dir := t.TempDir()
 	var config vm.Config
-	step(t, "tests and kernel are made", func() {
+	lab.Step(t, "tests and kernel are made", func() {
 		_, config = release(t, dir)
 		program(t, filepath.Join(dir, "init"), "build", "leap.example/tests/faults/kernel")
 		init, err := os.ReadFile(filepath.Join(dir, "init"))

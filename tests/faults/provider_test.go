@@ -3,20 +3,18 @@ package faults
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"leap.example/appliance/node"
-	"leap.example/image/compile"
 	"leap.example/image/deploy"
 	"leap.example/image/provider"
+	"leap.example/tests/lab"
 )
 
 const (
@@ -28,97 +26,39 @@ const (
 	silentIP = "10.77.0.2" // Nobody.
 )
 
-// An operator has a provider instance, and does what the command leap does.
+// An operator has a provider of one node.
 type operator struct {
-	dir, keys string
-	access    deploy.Access
-	address   string // Of the node's agent.
+	*lab.Operator
+
+	address string // Of the node's agent.
 }
 
 // newOperator makes a provider of one node, which runs everything, in a network
 // without DHCP and with a time server that does not answer.
 func newOperator(t *testing.T, dir string) *operator {
 	t.Helper()
-	op := &operator{dir: filepath.Join(dir, "demo"), keys: filepath.Join(dir, "keys.json")}
-	check(t, provider.New(op.dir, provider.Answers{
+	op := &operator{Operator: lab.NewOperator(t, dir, provider.Answers{
 		Domain: domain, Name: "Demonstration", Contact: "postmaster@" + domain, Enrollment: "open", Operator: "alice",
-	}, op.keys, time.Now()))
-	check(t, provider.Write(op.dir, "common.json", []byte(`{
+	}, `{
 	"gate": {"ready": "3m", "watch": "2s"},
 	"dns": {"resolver": {"upstreams": ["`+labIP+`:53"]}},
-}`), 0o644))
-	i, v := op.open(t)
-	i, err := i.AddNode(v, nodeName, []string{
-		"services:couchdb,soledad,webapp,mx,dns", "ip_address:" + nodeIP, `time:{"servers":["` + silentIP + `"],"wait":"3s"}`,
-		`network:{"interfaces":[{"name":"eth0","dhcp":true,"addresses":["` + nodeIP + `/24"],"gateways":["` + labIP + `"]}],"nameservers":["` + labIP + `"]}`,
-	}, time.Now())
-	check(t, err)
-	key, err := provider.ReadOperator(op.keys)
-	check(t, err)
-	op.access = deploy.Access{Roots: x509.NewCertPool()}
-	op.access.Certificate, err = i.Certificate(key)
-	check(t, err)
-	if !op.access.Roots.AppendCertsFromPEM(i.Files["ca/node_ca.crt"]) {
-		t.Fatal("there is no authority of nodes")
-	}
+}`)}
+	op.AddNode(nodeName,
+		"services:couchdb,soledad,webapp,mx,dns", "ip_address:"+nodeIP, `time:{"servers":["`+silentIP+`"],"wait":"3s"}`,
+		`network:{"interfaces":[{"name":"eth0","dhcp":true,"addresses":["`+nodeIP+`/24"],"gateways":["`+labIP+`"]}],"nameservers":["`+labIP+`"]}`)
+	i, _ := op.Open()
 	op.address = net.JoinHostPort(nodeIP, strconv.Itoa(int(i.Provider("").Agent.Port)))
 	return op
 }
 
-// open reads the instance, and its secrets.
-func (op *operator) open(t *testing.T) (*provider.Instance, *provider.Vault) {
-	t.Helper()
-	i, err := provider.Open(op.dir)
-	check(t, err)
-	key, err := provider.ReadOperator(op.keys)
-	check(t, err)
-	v, err := i.Unlock(key)
-	check(t, err)
-	return i, v
-}
-
-// identity is the content of the node's identity disk.
-func (op *operator) identity(t *testing.T) []byte {
-	t.Helper()
-	i, v := op.open(t)
-	secrets, err := v.All()
-	check(t, err)
-	id, err := compile.Identity(i, i.Node(nodeName), secrets)
-	check(t, err)
-	content, err := compile.SignIdentity(id, secrets)
-	check(t, err)
-	return content
-}
-
-// client speaks to the node's agent.
-func (op *operator) client(t *testing.T) *deploy.Client {
-	t.Helper()
-	i, _ := op.open(t)
-	return op.access.NewClient(op.address, i.AgentName(i.Node(nodeName)))
-}
-
 // target is the node with what the instance says it shall be.
-func (op *operator) target(t *testing.T) (deploy.Target, deploy.Options) {
-	t.Helper()
-	i, v := op.open(t)
-	_, err := v.Make(compile.Needs(i), time.Now())
-	check(t, err)
-	_, err = i.UpdateCerts(v, i.Nodes, false, time.Now())
-	check(t, err)
-	secrets, err := v.All()
-	check(t, err)
-	out, err := compile.Compile(i, secrets)
-	check(t, err)
-	signer, err := compile.Signer(secrets)
-	check(t, err)
-	return deploy.Target{Client: op.client(t), Document: out.Documents[nodeName], Alone: true}, deploy.Options{Signer: signer, Secrets: out.Secrets}
+func (op *operator) target() (deploy.Target, deploy.Options) {
+	targets, o := op.Targets(nodeName)
+	return targets[0], o
 }
 
 // set changes what is said about the node.
-func (op *operator) set(t *testing.T, pointer string, value any) {
-	t.Helper()
-	check(t, provider.Set(op.dir, "nodes/"+nodeName+".json", provider.Member{Pointer: pointer, Value: value}))
-}
+func (op *operator) set(pointer string, value any) { op.Set("nodes/"+nodeName+".json", pointer, value) }
 
 // push deploys once, and returns what was told.
 func push(t *testing.T, target deploy.Target, o deploy.Options) (r deploy.Result, told string) {
@@ -133,7 +73,7 @@ func push(t *testing.T, target deploy.Target, o deploy.Options) (r deploy.Result
 // newUser makes one more operator, and returns his certificate.
 func (op *operator) newUser(t *testing.T, name, role string, when time.Time) *tls.Certificate {
 	t.Helper()
-	i, v := op.open(t)
+	i, v := op.Open()
 	user, err := provider.NewOperator(domain, name)
 	check(t, err)
 	request, err := user.Request()
@@ -150,12 +90,12 @@ func (op *operator) ask(t *testing.T, cert *tls.Certificate, method, path string
 	t.Helper()
 	text, err := json.Marshal(body)
 	check(t, err)
-	i, _ := op.open(t)
-	conf := &tls.Config{RootCAs: op.access.Roots, ServerName: i.AgentName(i.Node(nodeName))}
+	i, _ := op.Open()
+	conf := &tls.Config{RootCAs: op.Access.Roots, ServerName: i.AgentName(i.Node(nodeName))}
 	if cert != nil {
 		conf.Certificates = []tls.Certificate{*cert}
 	}
-	tr := &http.Transport{DialContext: op.access.Dial, TLSClientConfig: conf, DisableKeepAlives: true}
+	tr := &http.Transport{DialContext: op.Access.Dial, TLSClientConfig: conf, DisableKeepAlives: true}
 	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+op.address+path, bytes.NewReader(text))
 	check(t, err)
 	resp, err := tr.RoundTrip(req)

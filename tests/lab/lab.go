@@ -1,31 +1,19 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
-	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
 	"leap.example/image/disk"
-	"leap.example/image/uki"
 	"leap.example/qemu/cluster"
 	"leap.example/qemu/vm"
-)
-
-const (
-	// Patience is for one step on a machine that is busy and has no KVM.
-	Patience = 10 * time.Minute
-	// tellEvery is how often what takes long says why.
-	tellEvery = time.Minute
 )
 
 // A Lab is the cluster of an operator. Whatever goes wrong fails the test.
@@ -71,7 +59,12 @@ func New(t testing.TB, dir string, op *Operator, o Options) *Lab {
 	}
 	config.Dir, config.Image = filepath.Join(dir, "lab"), filepath.Join(dir, "image")
 	config.CaptureBytes, config.CaptureFile = o.CaptureBytes, o.CaptureFile
-	l.Step("release and disk image are made", func() { config.Release = l.image(config.Image) })
+	l.Step("release and disk image are made", func() {
+		build, err := Release(t.Context())
+		op.check(err)
+		op.check(disk.Write(t.Context(), config.Image, disk.Options{UKI: build.UKI, BootLoader: build.BootLoader}, nil))
+		config.Release = build.UKI
+	})
 	l.Cluster, err = cluster.Open(t.Context(), config)
 	op.check(err)
 	op.Access.Dial = l.Dial
@@ -81,21 +74,6 @@ func New(t testing.TB, dir string, op *Operator, o Options) *Lab {
 	return l
 }
 
-// image builds the release, which it returns, and a disk image with it.
-func (l *Lab) image(path string) []byte {
-	l.t.Helper()
-	build, err := uki.Make(l.t.Context(), uki.Options{
-		Release: efi.Release{
-			Version: "0.0.1", OldestSchema: node.OldestSchema, NewestSchema: node.Schema, LeastRAM: 256,
-			Built: time.Now().UTC().Truncate(24 * time.Hour),
-		},
-		Source: "../..", Services: slices.Concat([]string{"agent"}, node.Services()),
-	})
-	l.Op.check(err)
-	l.Op.check(disk.Write(l.t.Context(), path, disk.Options{UKI: build.UKI, BootLoader: build.BootLoader}, nil))
-	return build.UKI
-}
-
 // end switches all off, and leaves what a failed test needs.
 func (l *Lab) end(artefacts string) {
 	var errs []error
@@ -103,10 +81,10 @@ func (l *Lab) end(artefacts string) {
 		dir := filepath.Join(artefacts, l.t.Name())
 		errs = append(errs, os.RemoveAll(dir), l.Save(dir))
 		for _, n := range l.Nodes() {
-			if !on(n) {
+			if !n.On() {
 				continue
 			}
-			if err := l.saveLogs(n.Name(), filepath.Join(dir, n.Name()+".log")); err != nil {
+			if err := l.Op.SaveLogs(n.Name(), filepath.Join(dir, n.Name()+".log")); err != nil {
 				l.t.Logf("the logs of %s are not to be had: %v", n.Name(), err)
 			}
 		}
@@ -117,81 +95,22 @@ func (l *Lab) end(artefacts string) {
 	}
 }
 
-// on reports whether a node has power.
-func on(n *cluster.Node) bool {
-	m := n.Machine()
-	if m == nil {
-		return false
-	}
-	select {
-	case <-m.Done():
-		return false
-	default:
-		return true
-	}
-}
-
-// saveLogs asks an agent for what all services of its node wrote.
-func (l *Lab) saveLogs(name, path string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.t.Context()), 30*time.Second)
-	defer cancel()
-	var text bytes.Buffer
-	err := l.Op.Client(name).Logs(ctx, "", 5000, false, func(line node.LogLine) error {
-		_, err := fmt.Fprintf(&text, "%s %s: %s\n", line.Time.Format(time.RFC3339Nano), line.Service, line.Text)
-		return err
-	})
-	return errors.Join(err, os.WriteFile(path, text.Bytes(), 0o600))
-}
-
 // Step does a step, and tells how long it took.
 func (l *Lab) Step(what string, do func()) {
 	l.t.Helper()
-	begin := time.Now()
-	do()
-	l.t.Logf("%6.1f s  %s", time.Since(begin).Seconds(), what)
+	Step(l.t, what, do)
 }
 
 // Until does something until it succeeds. What takes long says why.
 func (l *Lab) Until(what string, do func(context.Context) error) {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), Patience)
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	tell := time.Now().Add(tellEvery)
-	for {
-		err := do(ctx)
-		if err == nil {
-			return
-		}
-		if time.Now().After(tell) {
-			l.t.Logf("           %s: not yet: %v", what, err)
-			tell = time.Now().Add(tellEvery)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			l.t.Fatalf("%s: not in %v: %v", what, Patience, err)
-		}
-	}
+	Until(l.t, what, do)
 }
 
 // Status waits until a node's status is as it should be; wrong says what is not.
-func (l *Lab) Status(name string, wrong func(node.Status) error) (s node.Status) {
+func (l *Lab) Status(name string, wrong func(node.Status) error) node.Status {
 	l.t.Helper()
-	client, machine := l.Op.Client(name), l.Node(name).Machine()
-	l.Until(name+" is as it should be", func(ctx context.Context) (err error) {
-		select {
-		case <-machine.Done():
-			l.t.Fatalf("the machine of %s has ended", name)
-		default:
-		}
-		if s, err = client.Status(ctx); err != nil {
-			return err
-		}
-		return wrong(s)
-	})
-	return s
+	return Status(l.t, name, l.Op.Client(name), l.Node(name).Machine(), wrong)
 }
 
 // Healthy waits until all services of a node are.
@@ -204,15 +123,7 @@ func (l *Lab) Healthy(name string) node.Status {
 func (l *Lab) healthy(name string) func(node.Status) error {
 	i, _ := l.Op.Open()
 	runs := i.Node(name).Runs
-	return func(s node.Status) error {
-		var errs []error
-		for _, name := range runs {
-			if one, ok := s.Services[name]; !ok || !one.Healthy {
-				errs = append(errs, fmt.Errorf("%s: %+v", name, one))
-			}
-		}
-		return errors.Join(errs...)
-	}
+	return func(s node.Status) error { return Healthy(s, runs) }
 }
 
 // Restarted waits until a node has started anew since before, and is healthy.

@@ -4,9 +4,14 @@
 package lab
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -74,6 +79,18 @@ func (op *Operator) Secrets() map[string][]byte {
 	return secrets
 }
 
+// Identity is the content of a node's identity disk.
+func (op *Operator) Identity(name string) []byte {
+	op.t.Helper()
+	i, _ := op.Open()
+	secrets := op.Secrets()
+	id, err := compile.Identity(i, i.Node(name), secrets)
+	op.check(err)
+	content, err := compile.SignIdentity(id, secrets)
+	op.check(err)
+	return content
+}
+
 // AddNode adds a node, as "leap node add" does.
 func (op *Operator) AddNode(name string, seeds ...string) {
 	op.t.Helper()
@@ -98,6 +115,19 @@ func (op *Operator) Client(name string) *deploy.Client {
 func (op *Operator) client(i *provider.Instance, name string) *deploy.Client {
 	n := i.Node(name)
 	return op.Access.NewClient(net.JoinHostPort(n.IPAddress.String(), strconv.Itoa(int(i.Provider("").Agent.Port))), i.AgentName(n))
+}
+
+// SaveLogs asks an agent for what all services of its node wrote, also when the
+// test is over.
+func (op *Operator) SaveLogs(name, path string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(op.t.Context()), 30*time.Second)
+	defer cancel()
+	var text bytes.Buffer
+	err := op.Client(name).Logs(ctx, "", 5000, false, func(line node.LogLine) error {
+		_, err := fmt.Fprintf(&text, "%s %s: %s\n", line.Time.Format(time.RFC3339Nano), line.Service, line.Text)
+		return err
+	})
+	return errors.Join(err, os.WriteFile(path, text.Bytes(), 0o600))
 }
 
 // Targets are nodes with what the instance says that they shall be.

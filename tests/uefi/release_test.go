@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"leap.example/appliance/efi"
-	"leap.example/appliance/node"
 	"leap.example/image/deploy"
 	"leap.example/image/uki"
+	"leap.example/tests/lab"
 )
 
 // programs are compiled once, for all releases.
@@ -48,7 +47,7 @@ func leapd(t *testing.T) string { return compiled(t, "leapd", "./appliance/cmd/l
 func panics(t *testing.T) string { return compiled(t, "panics", "./tests/uefi/panics") }
 
 // file writes a release to a file.
-func (l *lab) file(t *testing.T, b *uki.Build) deploy.Release {
+func (l *rig) file(t *testing.T, b *uki.Build) deploy.Release {
 	t.Helper()
 	path := l.path("release.efi")
 	check(t, os.WriteFile(path, b.UKI, 0o600))
@@ -82,13 +81,8 @@ func newSigner(t *testing.T) signer {
 // build builds a release out of a program.
 func build(t *testing.T, version, program string, change func(*uki.Options)) *uki.Build {
 	t.Helper()
-	o := uki.Options{
-		Release: efi.Release{
-			Version: version, OldestSchema: node.OldestSchema, NewestSchema: node.Schema, LeastRAM: 256,
-			Built: time.Now().UTC().Truncate(24 * time.Hour),
-		},
-		Source: "../..", Program: program, Services: slices.Concat([]string{"agent"}, node.Services()),
-	}
+	o := lab.Of(version)
+	o.Program = program
 	if change != nil {
 		change(&o)
 	}

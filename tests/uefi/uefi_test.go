@@ -30,7 +30,7 @@ const (
 // TestTrial is the story of a node that is given releases. Each step begins
 // where the one before ended.
 func TestTrial(t *testing.T) {
-	l := newLab(t)
+	l := newRig(t)
 	t.Parallel()
 	l.step(t, "a release is made, and flashed onto a larger disk", func() { l.flash(t, build(t, "1.0.0", leapd(t), nil)) })
 	var born node.Status
@@ -86,7 +86,7 @@ func TestTrial(t *testing.T) {
 // TestSecureBoot has a firmware that starts only what is signed, and releases
 // that are signed and do not get healthy.
 func TestSecureBoot(t *testing.T) {
-	l := newLab(t)
+	l := newRig(t)
 	t.Parallel()
 	s := newSigner(t)
 	l.config.UEFI.Trust = s.der
@@ -143,13 +143,13 @@ func runs(version string) func(node.Status) error {
 }
 
 // update gives the node a release and waits for its verdict.
-func (l *lab) update(t *testing.T, b *uki.Build) error {
+func (l *rig) update(t *testing.T, b *uki.Build) error {
 	t.Helper()
 	return l.op.client().Update(t.Context(), l.file(t, b), false, telling(t))
 }
 
 // bad gives the node a release that it has to give up for that reason.
-func (l *lab) bad(t *testing.T, b *uki.Build, reason string) {
+func (l *rig) bad(t *testing.T, b *uki.Build, reason string) {
 	t.Helper()
 	err := l.update(t, b)
 	if !errors.Is(err, deploy.ErrBadRelease) || !strings.Contains(err.Error(), ": "+reason) {
@@ -163,7 +163,7 @@ func telling(t *testing.T) func(string) {
 }
 
 // kept fails unless these releases are on the disk.
-func (l *lab) kept(t *testing.T, want ...string) {
+func (l *rig) kept(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
 	for _, r := range l.status(t, func(node.Status) error { return nil }).Image.Kept {
@@ -175,7 +175,7 @@ func (l *lab) kept(t *testing.T, want ...string) {
 }
 
 // put sends the node what somebody says is a release, and returns its answer.
-func (l *lab) put(t *testing.T, version string, content []byte) string {
+func (l *rig) put(t *testing.T, version string, content []byte) string {
 	t.Helper()
 	sum := sha256.Sum256(content)
 	url := fmt.Sprintf("https://%s%s?version=%s&sha256=%s", net.JoinHostPort(nodeIP, strconv.Itoa(agentPort)), node.PathRelease, version, hex.EncodeToString(sum[:]))

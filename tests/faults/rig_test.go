@@ -1,33 +1,31 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"leap.example/appliance/efi"
-	appliance "leap.example/appliance/node"
+	"leap.example/appliance/node"
 	"leap.example/image/disk"
 	"leap.example/image/uki"
+	"leap.example/qemu/cluster"
 	"leap.example/qemu/vm"
 	"leap.example/qemu/vnet"
+	"leap.example/tests/lab"
 )
 
-// A lab is a LAN with this process and one machine on it, in which a saboteur
+// A rig is a LAN with this process and one machine on it, in which a saboteur
 // obeys this process.
-type lab struct {
+type rig struct {
 	dir        string
 	op         *operator
 	hypervisor *vm.Hypervisor
@@ -39,9 +37,9 @@ type lab struct {
 	orders     int
 }
 
-func newLab(t *testing.T) *lab {
+func newRig(t *testing.T) *rig {
 	t.Helper()
-	l := &lab{dir: t.TempDir(), hypervisor: hypervisor(t)}
+	l := &rig{dir: t.TempDir(), hypervisor: hypervisor(t)}
 	var err error
 	l.lan, err = vnet.New(vnet.Config{CaptureBytes: 32 << 20})
 	check(t, err)
@@ -56,9 +54,9 @@ func newLab(t *testing.T) *lab {
 		Name: nodeName, Memory: 768, Reboots: true,
 		NICs: []vm.NIC{{Socket: port.Path(), MAC: net.HardwareAddr{0x52, 0x54, 0, 0x77, 0, 11}}},
 	}
-	step(t, "the provider is made", func() { l.op = newOperator(t, l.dir) })
-	l.op.access.Dial = l.self.DialContext
-	step(t, "release and disks are made", func() { l.disks(t) })
+	lab.Step(t, "the provider is made", func() { l.op = newOperator(t, l.dir) })
+	l.op.Access.Dial = l.self.DialContext
+	lab.Step(t, "release and disks are made", func() { l.disks(t) })
 	t.Cleanup(func() { l.end(t) })
 	return l
 }
@@ -76,35 +74,18 @@ func hypervisor(t *testing.T) *vm.Hypervisor {
 	return h
 }
 
-func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
+func (l *rig) path(name string) string { return filepath.Join(l.dir, name) }
 
 // built is the release, made once for all tests.
-var built = sync.OnceValues(func() (*uki.Build, error) {
-	return uki.Make(context.Background(), uki.Options{
-		Release: efi.Release{
-			Version: "0.0.1", OldestSchema: appliance.OldestSchema, NewestSchema: appliance.Schema, LeastRAM: 256,
-			Built: time.Now().UTC().Truncate(24 * time.Hour),
-		},
-		Source: "../..", Services: slices.Concat([]string{"agent"}, appliance.Services()),
-	})
-})
+var built = sync.OnceValues(func() (*uki.Build, error) { return lab.Release(context.Background()) })
 
 // release writes the kernel and the initramfs of the release.
 func release(t *testing.T, dir string) (build *uki.Build, config vm.Config) {
 	t.Helper()
 	build, err := built()
 	check(t, err)
-	opened, err := efi.OpenUKI(bytes.NewReader(build.UKI), int64(len(build.UKI)))
+	config, err = cluster.Unpack(dir, build.UKI)
 	check(t, err)
-	config.Append = opened.Cmdline
-	for section, path := range map[string]*string{efi.SectionKernel: &config.Kernel, efi.SectionInitrd: &config.Initrd} {
-		from, err := opened.Section(section)
-		check(t, err)
-		content, err := io.ReadAll(from)
-		check(t, err)
-		*path = filepath.Join(dir, section)
-		check(t, os.WriteFile(*path, content, 0o600))
-	}
 	return build, config
 }
 
@@ -119,7 +100,7 @@ func program(t *testing.T, path string, args ...string) {
 }
 
 // disks builds the release, with the saboteur behind it, and makes the disks.
-func (l *lab) disks(t *testing.T) {
+func (l *rig) disks(t *testing.T) {
 	t.Helper()
 	build, config := release(t, l.dir)
 	l.config.Append, l.config.Kernel, l.config.Initrd = config.Append, config.Kernel, config.Initrd
@@ -132,13 +113,13 @@ func (l *lab) disks(t *testing.T) {
 	check(t, errors.Join(err, f.Close()))
 	const perm = 400 << 20
 	check(t, disk.Write(t.Context(), l.path("disk"), disk.Options{UKI: build.UKI, BootLoader: build.BootLoader, Perm: perm}, nil))
-	check(t, disk.FlashIdentity(t.Context(), l.path("identity"), l.op.identity(t)))
+	check(t, disk.FlashIdentity(t.Context(), l.path("identity"), l.op.Identity(nodeName)))
 	check(t, os.WriteFile(l.path("mailbox"), make([]byte, 1<<20), 0o600))
 	l.config.Drives = []vm.Drive{{Path: l.path("disk"), Volatile: true}, {Path: l.path("identity"), ReadOnly: true}, {Path: l.path("mailbox"), ReadOnly: true}}
 }
 
 // order has the saboteur do something, and returns what it says.
-func (l *lab) order(t *testing.T, order string) string {
+func (l *rig) order(t *testing.T, order string) string {
 	t.Helper()
 	l.orders++
 	text := make([]byte, 4096)
@@ -160,7 +141,7 @@ func (l *lab) order(t *testing.T, order string) string {
 }
 
 // says waits until the console shows all texts, in this order.
-func (l *lab) says(t *testing.T, texts ...string) {
+func (l *rig) says(t *testing.T, texts ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -173,7 +154,7 @@ func (l *lab) says(t *testing.T, texts ...string) {
 }
 
 // on switches the machine on, with a clock that is off.
-func (l *lab) on(t *testing.T, off time.Duration) {
+func (l *rig) on(t *testing.T, off time.Duration) {
 	t.Helper()
 	l.starts++
 	l.config.Serial = l.path(fmt.Sprintf("%s-%d.serial", nodeName, l.starts))
@@ -184,20 +165,20 @@ func (l *lab) on(t *testing.T, off time.Duration) {
 }
 
 // cut takes its power.
-func (l *lab) cut(t *testing.T) {
+func (l *rig) cut(t *testing.T) {
 	t.Helper()
 	check(t, l.machine.PowerCut(t.Context()))
 	check(t, l.machine.Close())
 }
 
 // end switches it off, and leaves what a failed test needs.
-func (l *lab) end(t *testing.T) {
+func (l *rig) end(t *testing.T) {
 	var errs []error
 	if t.Failed() {
 		dir := filepath.Join(*artefacts, t.Name())
 		errs = append(errs, os.RemoveAll(dir), os.MkdirAll(dir, 0o700), l.lan.SavePcap(filepath.Join(dir, "lan.pcap")))
 		if l.machine != nil {
-			if err := l.saveLogs(t, filepath.Join(dir, "node.log")); err != nil {
+			if err := l.op.SaveLogs(nodeName, filepath.Join(dir, "node.log")); err != nil {
 				t.Logf("the node's logs are not to be had: %v", err)
 			}
 		}
@@ -216,59 +197,11 @@ func (l *lab) end(t *testing.T) {
 	}
 }
 
-// saveLogs asks the agent for what all services wrote.
-func (l *lab) saveLogs(t *testing.T, path string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
-	defer cancel()
-	var text bytes.Buffer
-	err := l.op.client(t).Logs(ctx, "", 5000, false, func(line appliance.LogLine) error {
-		_, err := fmt.Fprintf(&text, "%s %s: %s\n", line.Time.Format(time.RFC3339Nano), line.Service, line.Text)
-		return err
-	})
-	return errors.Join(err, os.WriteFile(path, text.Bytes(), 0o600))
-}
-
-// step does a step, and tells how long it took.
-func step(t *testing.T, what string, do func()) {
-	t.Helper()
-	begin := time.Now()
-	do()
-	t.Logf("%6.1f s  %s", time.Since(begin).Seconds(), what)
-}
-
 // status waits until the node's status is as it should be; wrong says what is not.
-func (l *lab) status(t *testing.T, wrong func(appliance.Status) error) appliance.Status {
+func (l *rig) status(t *testing.T, wrong func(node.Status) error) node.Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client := l.op.client(t)
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		s, err := client.Status(ctx)
-		if err == nil {
-			err = wrong(s)
-		}
-		if err == nil {
-			return s
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("in %v: %v", patience, err)
-		case <-l.machine.Done():
-			t.Fatal("the machine has ended")
-		case <-tick.C:
-		}
-	}
+	return lab.Status(t, nodeName, l.op.Client(nodeName), l.machine, wrong)
 }
 
 // healthy is wrong unless every service is.
-func healthy(s appliance.Status) error {
-	var errs []error
-	for _, name := range appliance.Services() {
-		if one, ok := s.Services[name]; !ok || !one.Healthy {
-			errs = append(errs, fmt.Errorf("%s: %+v", name, one))
-		}
-	}
-	return errors.Join(errs...)
-}
+func healthy(s node.Status) error { return lab.Healthy(s, node.Services()) }

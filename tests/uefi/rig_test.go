@@ -18,11 +18,12 @@ import (
 	"leap.example/image/uki"
 	"leap.example/qemu/vm"
 	"leap.example/qemu/vnet"
+	"leap.example/tests/lab"
 )
 
-// A lab is a LAN with this process and one machine on it, which is started by
+// A rig is a LAN with this process and one machine on it, which is started by
 // its firmware from a disk as "leap flash" writes it.
-type lab struct {
+type rig struct {
 	dir        string
 	op         *operator
 	hypervisor *vm.Hypervisor
@@ -33,13 +34,13 @@ type lab struct {
 	starts     int
 }
 
-// newLab makes the LAN, and a machine without a disk.
-func newLab(t *testing.T) *lab {
+// newRig makes the LAN, and a machine without a disk.
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	if !*qemu {
 		t.Skip("machines are booted with -qemu only")
 	}
-	l := &lab{dir: t.TempDir(), op: newOperator(t)}
+	l := &rig{dir: t.TempDir(), op: newOperator(t)}
 	var err error
 	if l.hypervisor, err = vm.Open(t.Context(), vm.Options{}); errors.Is(err, vm.ErrMissing) {
 		t.Skip(err)
@@ -63,10 +64,10 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
+func (l *rig) path(name string) string { return filepath.Join(l.dir, name) }
 
 // flash writes the machine's disk: an image, onto a larger disk.
-func (l *lab) flash(t *testing.T, b *uki.Build) {
+func (l *rig) flash(t *testing.T, b *uki.Build) {
 	t.Helper()
 	const perm, larger = 256 << 20, 100 << 20
 	image, target := l.path("image"), l.path("disk")
@@ -81,7 +82,7 @@ func (l *lab) flash(t *testing.T, b *uki.Build) {
 }
 
 // on switches the machine on.
-func (l *lab) on(t *testing.T) {
+func (l *rig) on(t *testing.T) {
 	t.Helper()
 	l.starts++
 	l.seen = 0
@@ -92,7 +93,7 @@ func (l *lab) on(t *testing.T) {
 }
 
 // off takes the power from it.
-func (l *lab) off(t *testing.T) {
+func (l *rig) off(t *testing.T) {
 	t.Helper()
 	check(t, l.machine.PowerCut(t.Context()))
 	check(t, l.machine.Close())
@@ -100,7 +101,7 @@ func (l *lab) off(t *testing.T) {
 
 // says waits until the console shows all texts, in this order, after what was
 // waited for before.
-func (l *lab) says(t *testing.T, texts ...string) {
+func (l *rig) says(t *testing.T, texts ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -112,7 +113,7 @@ func (l *lab) says(t *testing.T, texts ...string) {
 }
 
 // end switches the machine off, and leaves what a failed test needs.
-func (l *lab) end(t *testing.T) {
+func (l *rig) end(t *testing.T) {
 	var errs []error
 	if t.Failed() {
 		dir := filepath.Join(*artefacts, t.Name())
@@ -137,7 +138,7 @@ func (l *lab) end(t *testing.T) {
 
 // step does a step, and tells how long it took, and how much of that the
 // machine ran: on a busy machine that says more.
-func (l *lab) step(t *testing.T, what string, do func()) {
+func (l *rig) step(t *testing.T, what string, do func()) {
 	t.Helper()
 	begin, ran := time.Now(), l.ran()
 	do()
@@ -149,7 +150,7 @@ func (l *lab) step(t *testing.T, what string, do func()) {
 }
 
 // ran is how much time of processors the machine has used. 0: it is off.
-func (l *lab) ran() time.Duration {
+func (l *rig) ran() time.Duration {
 	if l.machine == nil {
 		return 0
 	}
@@ -167,27 +168,7 @@ func (l *lab) ran() time.Duration {
 }
 
 // status waits until the node's status is as it should be; wrong says what is not.
-func (l *lab) status(t *testing.T, wrong func(node.Status) error) node.Status {
+func (l *rig) status(t *testing.T, wrong func(node.Status) error) node.Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client := l.op.client()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		s, err := client.Status(ctx)
-		if err == nil {
-			err = wrong(s)
-		}
-		if err == nil {
-			return s
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("in %v: %v", patience, err)
-		case <-l.machine.Done():
-			t.Fatal("the machine has ended")
-		case <-tick.C:
-		}
-	}
+	return lab.Status(t, nodeName, l.op.client(), l.machine, wrong)
 }
