@@ -24,7 +24,7 @@ story: build ## the same, in a scratch directory, and end
 story-nodes: build ## the same on a database of three processes, one of them killed before each step
 	$(GO) run ./tests/story --nodes 3
 
-qemu-test: debian ## boot nodes and a whole provider as virtual machines, and break them (20 to 40 minutes)
+qemu-test: debian ## boot nodes and a whole provider as virtual machines, and break them (20 minutes)
 	$(GO) test -count=1 -p 1 -timeout 30m -v ./tests/qemu ./tests/boot ./tests/uefi ./tests/node ./tests/faults ./tests/local ./tests/cluster -qemu
 
 qemu-short: debian
