@@ -26,8 +26,8 @@
 //
 // It has no listener. It follows the changes of its database, at the start and
 // after each change, and is told the requests that wait and the size of the
-// pool. Signing is done at once; keys are made beside it, one at a time,
-// because RSA keys are slow to make and the machine has other work. When the
+// pool. Signing is done at once; the pool is filled beside it, one entry at a
+// time, because the machine has other work. When the
 // database is away it tries again with growing pauses, for ever.
 //
 // Entries of the pool live as long as their certificates; a client should get

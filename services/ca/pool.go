@@ -2,11 +2,10 @@ package ca
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -66,9 +65,13 @@ func (s *Server) fillOne(ctx context.Context, a *authority) (full bool, err erro
 // newEntry makes a key and a certificate that tell nothing about who will use
 // them.
 func (s *Server) newEntry(a *authority) (record.Certificate, error) {
-	key, err := rsa.GenerateKey(rand.Reader, rsaBits)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return record.Certificate{}, fmt.Errorf("making a key: %w", err)
+	}
+	text, err := certs.EncodeKey(key)
+	if err != nil {
+		return record.Certificate{}, fmt.Errorf("encoding a key: %w", err)
 	}
 	tmpl, err := certs.VPNClient(s.cfg.Prefix, rand.Reader, s.vpnLife, time.Now())
 	if err != nil {
@@ -81,7 +84,7 @@ func (s *Server) newEntry(a *authority) (record.Certificate, error) {
 	return record.Certificate{
 		ID:         newID(),
 		Type:       "Certificate",
-		Key:        string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})),
+		Key:        string(text),
 		Cert:       cert,
 		ValidUntil: tmpl.NotAfter,
 	}, nil
