@@ -12,6 +12,9 @@ func (r *recorder) nodes() error {
 func (m measured) nodeFigures() []figure {
 	get := func(name, unit string) float64 { return m["BenchmarkNodes/"+name][unit] }
 	return []figure{
+		{what: "release", value: get("release", "MB"), unit: "MB", most: 80},
+		{what: "release as it is sent", value: get("release", "sent-MB"), unit: "MB", most: 35, remark: "zstd"},
+		{what: "release and disk image are built", value: get("release", "build-s"), unit: "s", most: 40, remark: "a second time"},
 		{what: "five nodes, from launch to all healthy", value: get("five", "healthy-s"), unit: "s", most: 60, remark: "formatted and deployed before"},
 		{what: "  to all agents", value: get("five", "agents-s"), unit: "s"},
 		{what: "unchanged documents for five nodes", value: get("five", "unchanged-s"), unit: "s", most: 2},

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"os"
 	"testing"
 	"time"
 
 	"leap.example/image/deploy"
 	"leap.example/image/provider"
+	"leap.example/image/release"
+	"leap.example/image/uki"
 	"leap.example/tests/lab"
 )
 
@@ -15,6 +18,17 @@ const idle = 30 * time.Second
 // BenchmarkNodes measures what is promised of nodes. It is for a machine that does
 // nothing else (make bench-nodes).
 func BenchmarkNodes(b *testing.B) {
+	b.Run("release", func(b *testing.B) {
+		_, err := lab.Release(b.Context()) // What it is made of is in caches then.
+		check(b, err)
+		var r *release.Release
+		b.ReportMetric(took(func() { r = kept(b) }), "build-s")
+		for unit, file := range map[string]string{"MB": r.UKI(), "sent-MB": r.UKI() + ".zst"} {
+			about, err := os.Stat(file)
+			check(b, err)
+			b.ReportMetric(float64(about.Size())/1e6, unit)
+		}
+	})
 	b.Run("five", func(b *testing.B) {
 		l, _ := newFive(b, "")
 		born(b, l)
@@ -31,6 +45,17 @@ func BenchmarkNodes(b *testing.B) {
 		s := l.Healthy("one")
 		b.ReportMetric(float64(s.Memory.Size-s.Memory.Available)/1e6, "used-MB")
 	})
+}
+
+// kept builds a release as "leap image build" does, with a disk image.
+func kept(b *testing.B) *release.Release {
+	b.Helper()
+	of := lab.Of("0.0.1")
+	built, err := uki.Make(b.Context(), of)
+	check(b, err)
+	r, err := release.Keep(b.Context(), b.TempDir(), built, release.Options{Version: of.Release.Version, Built: of.Release.Built, Disk: true})
+	check(b, err)
+	return r
 }
 
 // newOne makes a node alone, and has it take its first document.
