@@ -6,11 +6,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -170,6 +172,31 @@ func TestStale(t *testing.T) {
 	if err := e.sync(); problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("a database that is always ahead: %v", err)
 	}
+}
+
+// TestSlowDatabase: one that answers late that it is not available is no reason to
+// end the stream of a client that waits, whichever protocol it speaks.
+func TestSlowDatabase(t *testing.T) {
+	s := start(t, func(_ *soledad.Config, st *soledad.Stores) {
+		open := st.Open
+		st.Open = func(user string) soledad.UserDB { return late{open(user)} }
+	})
+	s.srv.SetPatience(50 * time.Millisecond)
+	body, _ := push(3, 1)
+	for name, client := range map[string]*http.Client{"HTTP/2": s.http, "HTTP/1.1": s.plain} {
+		a, err := s.try(client, "POST", path, strings.NewReader(body), putType)
+		if err != nil || a.status != http.StatusServiceUnavailable {
+			t.Errorf("over %s: %+v, %v", name, a, err)
+		}
+	}
+}
+
+// late is a database that answers late.
+type late struct{ soledad.UserDB }
+
+func (late) Append(context.Context, []u1db.Document, []string) ([]u1db.Change, error) {
+	<-time.After(250 * time.Millisecond)
+	return nil, problem.Unavailable.Errorf("no leader")
 }
 
 // stale is a database that is always ahead.

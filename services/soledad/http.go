@@ -60,7 +60,8 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 		c := &call{Request: r, target: parsePath(r.URL.Path), w: w}
 		// 64 KiB is also what the reader of a stream takes as it is.
 		c.body = bufio.NewReaderSize(&body{r: http.MaxBytesReader(rw, r.Body, s.cfg.MaxSync), w: w}, 64<<10)
-		w.extend()
+		w.deadline(time.Time{}) // None is left of a request before it.
+		defer w.extend()        // For what is sent and read once this returns.
 		if err := s.serve(c, methods); err != nil {
 			s.fail(c, err)
 		}

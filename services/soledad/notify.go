@@ -34,7 +34,6 @@ func (s *Server) notify(stop context.Context, c *call) error {
 	}
 	defer free()
 	d := time.Duration(wait) * time.Second
-	c.w.deadline(time.Now().Add(d + s.patience))
 	ctx, cancel := context.WithTimeout(c.Context(), d)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()

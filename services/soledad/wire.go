@@ -14,8 +14,10 @@ import (
 // taking.
 var errClient = errors.New("the client broke off")
 
-// A response is a connection's answering side. Every write extends the time
-// that the client has for the next one, up to the end of the whole request.
+// A response is a connection's answering side. The client has some time for each
+// read and write, up to the end of the whole request. None runs while the server
+// itself is waited for: over HTTP/2 one that has run out ends the stream, and with
+// it the answer that the database is not available.
 type response struct {
 	http.ResponseWriter
 	rc       *http.ResponseController
@@ -38,6 +40,7 @@ func (w *response) Write(p []byte) (int, error) {
 	w.started = true
 	w.extend()
 	n, err := w.ResponseWriter.Write(p)
+	w.deadline(time.Time{})
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errClient, err)
 	}
@@ -71,6 +74,7 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	b.w.extend()
 	n, err := b.r.Read(p)
+	b.w.deadline(time.Time{})
 	switch {
 	case err == nil || err == io.EOF:
 		return n, err
