@@ -15,7 +15,7 @@ import (
 
 // lateAfter is the attempt after which the sender is told that mail is late:
 // by the table about two hours after it was taken.
-const lateAfter = 5
+const lateAfter = 7
 
 // attempt tries once to do what row says, and records what came of it. Until it
 // has, the row is due as soon as nobody has leased it: see lease.go.

@@ -69,8 +69,10 @@ type settings struct {
 	life, attempt, poll, patience time.Duration
 }
 
-// pauses are those between attempts unless Config says otherwise.
-var pauses = []string{"7m30s", "15m", "30m", "1h", "2h", "4h", "8h", "16h"}
+// pauses are those between attempts unless Config says otherwise. The first are
+// short: what most often is not there is the provider's own database, for the
+// seconds of an election.
+var pauses = []string{"20s", "90s", "7m30s", "15m", "30m", "1h", "2h", "4h", "8h", "16h"}
 
 // Validate reports what is missing or wrong.
 func (c Config) Validate() error {

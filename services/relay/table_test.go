@@ -32,7 +32,7 @@ func TestTable(t *testing.T) {
 	c := &courier{Server: &Server{cfg: s}}
 	now := time.Now()
 	total := time.Duration(0)
-	for i, want := range []string{"7m30s", "15m", "30m", "1h", "2h", "4h", "8h", "16h", "16h"} {
+	for i, want := range []string{"20s", "90s", "7m30s", "15m", "30m", "1h", "2h", "4h", "8h", "16h", "16h"} {
 		d, err := time.ParseDuration(want)
 		if err != nil {
 			t.Fatal(err)
