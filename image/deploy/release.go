@@ -47,7 +47,7 @@ func OpenRelease(path string) (Release, error) {
 
 // give writes a release beside the one that runs on the node, to be tried at its
 // next start.
-func (c *Client) give(ctx context.Context, r Release, again bool) (node.Armed, error) {
+func (c *Client) give(ctx context.Context, r Release, o Updating) (node.Armed, error) {
 	var armed node.Armed
 	f, err := os.Open(r.path)
 	if err != nil {
@@ -55,16 +55,42 @@ func (c *Client) give(ctx context.Context, r Release, again bool) (node.Armed, e
 	}
 	defer f.Close() // Only read.
 	q := url.Values{"version": {r.Version}, "sha256": {r.sha256}}
-	if again {
+	if o.Again {
 		q.Set("again", "1")
 	}
-	body, err := c.send(ctx, http.MethodPut, node.PathRelease, q, f, r.Size)
+	var content io.Reader = f
+	if o.Sent != nil {
+		content = &counted{f, 0, func(n int64) { o.Sent(n, r.Size) }}
+	}
+	body, err := c.send(ctx, http.MethodPut, node.PathRelease, q, content, r.Size)
 	if err != nil {
 		return armed, err
 	}
 	defer body.Close() // Only read.
 	err = json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&armed)
 	return armed, err
+}
+
+// counted tells how much of something has been read.
+type counted struct {
+	r    io.Reader
+	n    int64
+	told func(n int64)
+}
+
+// Read implements [io.Reader].
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	c.told(c.n)
+	return n, err
+}
+
+// Updating is how a node is given a release.
+type Updating struct {
+	Again bool                    // Also if it has found this release bad before.
+	Told  func(string)            // Hears of the steps.
+	Sent  func(done, total int64) // Hears how much of it was sent, bytes. May be nil.
 }
 
 // startsFor is how long all starts of a release may take, beyond its trial.
@@ -75,20 +101,19 @@ var ErrBadRelease = errors.New("the release was tried and given up")
 
 // Update gives a node a release, restarts it, and returns once the node has
 // found the release good, or [ErrBadRelease] with the reason once it has given it
-// up and is back. A node that runs it already is left alone. again has the node
-// take one that it has found bad before. told hears of the steps.
-func (c *Client) Update(ctx context.Context, r Release, again bool, told func(string)) error {
+// up and is back. A node that runs it already is left alone.
+func (c *Client) Update(ctx context.Context, r Release, o Updating) error {
 	s, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
 	if s.Release != r.Version {
-		told(fmt.Sprintf("sending release %s, %d MB", r.Version, r.Size/1e6))
-		armed, err := c.give(ctx, r, again)
+		o.Told(fmt.Sprintf("sending release %s, %d MB", r.Version, r.Size/1e6))
+		armed, err := c.give(ctx, r, o)
 		if err != nil {
 			return err
 		}
-		told(fmt.Sprintf("restarting; the release has to be good within %v", time.Duration(armed.Within)))
+		o.Told(fmt.Sprintf("restarting; the release has to be good within %v", time.Duration(armed.Within)))
 		if err := c.Reboot(ctx); err != nil {
 			return err
 		}
@@ -96,7 +121,7 @@ func (c *Client) Update(ctx context.Context, r Release, again bool, told func(st
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(armed.Within)+startsFor)
 		defer cancel()
 	}
-	return c.follow(ctx, s.Booted, told, func(s node.Status) bool { return s.Release == r.Version }, func(s node.Status) error {
+	return c.follow(ctx, s.Booted, o.Told, func(s node.Status) bool { return s.Release == r.Version }, func(s node.Status) error {
 		i := slices.IndexFunc(s.Image.Bad, func(b node.BadRelease) bool { return b.Version == r.Version })
 		if i < 0 {
 			return nil

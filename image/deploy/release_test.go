@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"leap.example/appliance/efi"
@@ -43,24 +44,30 @@ func TestUpdate(t *testing.T) {
 	var said []string
 	told := func(s string) { said = append(said, s) }
 	good, size := release(t, "1.1.0")
+	var went atomic.Int64
+	sent := func(done, total int64) {
+		if went.Store(done); total != int64(size) {
+			t.Errorf("%d of %d bytes are sent", done, total)
+		}
+	}
 	for range 2 { // The second time it runs already.
-		check(t, c.Update(t.Context(), good, false, told))
-		if got := agent.Taken(); got != size {
-			t.Errorf("%d bytes were sent, of %d", got, size)
+		check(t, c.Update(t.Context(), good, deploy.Updating{Told: told, Sent: sent}))
+		if got := agent.Taken(); got != size || went.Load() != int64(size) {
+			t.Errorf("%d bytes were sent, of %d; told of %d", got, size, went.Load())
 		}
 	}
 	if last := said[len(said)-1]; last != "release 1.1.0 is good" {
 		t.Errorf("it says %q", said)
 	}
 	bad, more := release(t, "1.2.0")
-	if err := c.Update(t.Context(), bad, false, told); !errors.Is(err, deploy.ErrBadRelease) || !strings.HasSuffix(err.Error(), ": no queue") {
+	if err := c.Update(t.Context(), bad, deploy.Updating{Told: told}); !errors.Is(err, deploy.ErrBadRelease) || !strings.HasSuffix(err.Error(), ": no queue") {
 		t.Errorf("a bad one: %v", err)
 	}
-	if err := c.Update(t.Context(), bad, false, told); !errors.Is(err, problem.Invalid) || agent.Taken() != size+more {
+	if err := c.Update(t.Context(), bad, deploy.Updating{Told: told}); !errors.Is(err, problem.Invalid) || agent.Taken() != size+more {
 		t.Errorf("the bad one again: %v, and %d bytes were sent", err, agent.Taken())
 	}
 	agent.JudgeReleases(nil)
-	check(t, c.Update(t.Context(), bad, true, told))
+	check(t, c.Update(t.Context(), bad, deploy.Updating{Told: told, Again: true}))
 	check(t, c.Back(t.Context(), told))
 	if s, err := c.Status(t.Context()); err != nil || s.Release != "1.1.0" {
 		t.Errorf("it runs %s, %v", s.Release, err)

@@ -145,7 +145,7 @@ func runs(version string) func(node.Status) error {
 // update gives the node a release and waits for its verdict.
 func (l *rig) update(t *testing.T, b *uki.Build) error {
 	t.Helper()
-	return l.op.client().Update(t.Context(), l.file(t, b), false, telling(t))
+	return l.op.client().Update(t.Context(), l.file(t, b), deploy.Updating{Told: telling(t)})
 }
 
 // bad gives the node a release that it has to give up for that reason.

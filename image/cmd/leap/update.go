@@ -68,7 +68,13 @@ func (a *app) update(ctx context.Context, r deploy.Release, words []string, u up
 			if u.back {
 				err = clients[k].Back(ctx, told)
 			} else {
-				err = clients[k].Update(ctx, r, u.again, told)
+				bar := a.bar(ctx, "sending to "+n.Name)
+				err = clients[k].Update(ctx, r, deploy.Updating{Again: u.again, Told: told, Sent: func(done, total int64) {
+					if bar.at(done, total); done == total {
+						bar.end()
+					}
+				}})
+				bar.end()
 			}
 			if err != nil {
 				failed, one.Outcome, one.Error = n.Name, deploy.Failed, err.Error()
