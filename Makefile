@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes qemu-test qemu-short test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes generate debian clean
+.PHONY: help build run story story-nodes qemu-test test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -24,15 +24,11 @@ story: build ## the same, in a scratch directory, and end
 story-nodes: build ## the same on a database of three processes, one of them killed before each step
 	$(GO) run ./tests/story --nodes 3
 
-qemu-test: debian ## boot nodes and a whole provider as virtual machines, and break them (20 minutes)
-	$(GO) test -count=1 -p 1 -timeout 30m -v ./tests/qemu ./tests/boot ./tests/uefi ./tests/node ./tests/faults ./tests/local ./tests/cluster -qemu
+# The five nodes take as long as all others: they go first, and the others beside them.
+qemu-test: debian build ## boot nodes and a whole provider as virtual machines, and break them
+	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/node ./tests/local ./tests/boot ./tests/qemu -qemu
 
-qemu-short: debian
-	$(GO) test -count=1 -timeout 10m -v ./tests/boot -qemu
-
-test: debian unit fuzz-short qemu-short ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing, nodes that boot
-	$(MAKE) story
-	$(MAKE) story-nodes
+test: debian unit fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing, nodes that boot
 
 unit: ## go vet and go test over all packages
 	$(GO) vet ./...

@@ -40,9 +40,8 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir()}
 	var err error
-	if l.hypervisor, err = vm.Open(t.Context(), vm.Options{}); err != nil {
-		t.Skip(err)
-	}
+	l.hypervisor, err = vm.Open(t.Context(), vm.Options{})
+	check(t, err)
 	l.build, err = uki.Make(t.Context(), uki.Options{
 		Release: efi.Release{Version: "0.0.1", OldestSchema: node.OldestSchema, NewestSchema: node.Schema, LeastRAM: 256, Built: time.Unix(1_750_000_000, 0).UTC()},
 		Source:  "../..", Services: slices.Concat([]string{"agent"}, node.Services()),

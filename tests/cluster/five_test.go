@@ -130,20 +130,16 @@ func TestLife(t *testing.T) {
 	allowed = publicPorts(l)
 	db := newDatabase(t, l, l.Connect(member, key))
 	makeInvite(t, l, db)
-	s, alive := newStory(t, l, db)
-	if alive {
-		live(t, l, s.Begin(), map[string]func(){
-			"alice sends bob a mail with an attachment": func() { powerless(t, l, "db2") },
-			"bob's second device has the account":       func() { powered(t, l, db, "db2") },
-			"bob's flag and archive move appear on it":  func() { parted(l, "db3") },
-			"alice changes her password":                func() { led(t, l, db, "db3") },
-			"the provider holds no word of it":          func() { healed(t, l, db, "db3") },
-		})
-	}
+	s := newStory(t, l, db)
+	live(t, l, s.Begin(), map[string]func(){
+		"alice sends bob a mail with an attachment": func() { powerless(t, l, "db2") },
+		"bob's second device has the account":       func() { powered(t, l, db, "db2") },
+		"bob's flag and archive move appear on it":  func() { parted(l, "db3") },
+		"alice changes her password":                func() { led(t, l, db, "db3") },
+		"the provider holds no word of it":          func() { healed(t, l, db, "db3") },
+	})
 	operate(t, l, s)
-	if alive {
-		live(t, l, append(s.Again(), s.Leave()...), nil)
-	}
+	live(t, l, append(s.Again(), s.Leave()...), nil)
 	l.Step("all nodes are healthy at the end", func() { healthyAll(t, l) })
 	l.Step("what leap test looks at is good", func() { tested(t, l) })
 	l.Step("no word is on a disk but one that was put there", func() {

@@ -5,11 +5,14 @@ package cluster
 
 import (
 	"flag"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"leap.example/appliance/netcfg/nettest"
 )
 
 var (
@@ -17,7 +20,20 @@ var (
 	artefacts = flag.String("artefacts", filepath.Join(os.TempDir(), "leap-qemu"), "where a test that fails leaves consoles, logs and captures")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has who may not listen below port 1024, where people look for a
+// provider, do so in a network of his own.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *qemu && !below1024() {
+		os.Exit(nettest.Main(m))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func below1024() bool {
+	l, err := net.Listen("tcp", mxDoor)
+	return err == nil && l.Close() == nil
+}
 
 func check(t testing.TB, err error) {
 	t.Helper()

@@ -24,9 +24,8 @@ const (
 	askWait = 20 * time.Second // For one answer of the database.
 )
 
-// newStory puts two people on the stage, which the nodes are. They cannot live if
-// there are no doors for them.
-func newStory(t *testing.T, l *lab.Lab, db play.Database) (s *play.Story, alive bool) {
+// newStory puts two people on the stage, which the nodes are.
+func newStory(t *testing.T, l *lab.Lab, db play.Database) *play.Story {
 	t.Helper()
 	resolver := l.Doors()
 	i, _ := l.Op.Open()
@@ -35,7 +34,7 @@ func newStory(t *testing.T, l *lab.Lab, db play.Database) (s *play.Story, alive 
 	tr := &http.Transport{DialContext: l.Dial, TLSClientConfig: l.Op.Web()}
 	t.Cleanup(tr.CloseIdleConnections)
 	ctx, cancel := context.WithCancel(t.Context())
-	s = &play.Story{
+	s := &play.Story{
 		Ctx: ctx, Dir: filepath.Join(l.Dir, "people"), Leapc: l.Leapc(), Slow: slow,
 		At: play.Stage{
 			Domain: domain, Bootstrap: domain, Fingerprint: about.CACertFingerprint, Resolver: resolver, Invite: invite,
@@ -54,7 +53,7 @@ func newStory(t *testing.T, l *lab.Lab, db play.Database) (s *play.Story, alive 
 		}
 		s.End()
 	})
-	return s, resolver != ""
+	return s
 }
 
 // live does steps of a story, and before each what is to be done then.

@@ -67,9 +67,6 @@ func hypervisor(t *testing.T) *vm.Hypervisor {
 		t.Skip("a machine is booted with -qemu only")
 	}
 	h, err := vm.Open(t.Context(), vm.Options{})
-	if errors.Is(err, vm.ErrMissing) {
-		t.Skip(err)
-	}
 	check(t, err)
 	return h
 }

@@ -13,7 +13,6 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/image/disk"
 	"leap.example/qemu/cluster"
-	"leap.example/qemu/vm"
 )
 
 // A Lab is the cluster of an operator. Whatever goes wrong fails the test.
@@ -38,12 +37,9 @@ type Options struct {
 }
 
 // New builds the release and a disk image, and makes the machines of an
-// instance's nodes. It skips the test without QEMU.
+// instance's nodes.
 func New(t testing.TB, dir string, op *Operator, o Options) *Lab {
 	t.Helper()
-	if _, err := vm.Open(t.Context(), vm.Options{Accel: vm.TCG}); errors.Is(err, vm.ErrMissing) {
-		t.Skip(err)
-	}
 	l := &Lab{Op: op, Dir: dir, t: t}
 	i, _ := op.Open()
 	config, err := cluster.Of(i, "", op.Secrets())
