@@ -11,9 +11,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"leap.example/appliance/efi"
+	"leap.example/appliance/node"
 	"leap.example/qemu/vm"
 	"leap.example/qemu/vnet"
 )
@@ -27,6 +29,10 @@ type Cluster struct {
 	addrs      []netip.Prefix // The lab's own.
 	nodes      []*Node
 	base       vm.Config // What all machines have.
+
+	doorsOnce sync.Once
+	doors     *vnet.Doors
+	doorsErr  error
 }
 
 // Open makes the LAN and the disks of nodes that have none yet. No machine is
@@ -181,6 +187,29 @@ func (c *Cluster) Addrs() []netip.Prefix { return c.addrs }
 // Dial connects to a member of the LAN, as [vnet.Host.DialContext] does.
 func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return c.lab.DialContext(ctx, network, address)
+}
+
+// doorNet is where nodes are on this machine's loopback.
+var doorNet = netip.MustParseAddr("127.77.0.0")
+
+// Doors returns what brings ports of nodes to this machine; no door is open before
+// it is asked for.
+func (c *Cluster) Doors() (*vnet.Doors, error) {
+	c.doorsOnce.Do(func() { c.doors, c.doorsErr = c.lab.Doors(doorNet, netip.AddrPortFrom(c.addrs[0].Addr(), 53)) })
+	return c.doors, c.doorsErr
+}
+
+// PublicPorts are the TCP ports of a document's services for everybody.
+func PublicPorts(d node.Document) (list []uint16) {
+	for _, s := range d.Services {
+		for _, p := range s.Listeners {
+			if p.Protocol == "tcp" && p.From == "public" {
+				list = append(list, p.Port)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // Nodes returns all nodes, in the order of the Config.

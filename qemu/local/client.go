@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -60,8 +61,8 @@ func (c *Client) open(ctx context.Context) (net.Conn, error) {
 }
 
 // ask sends a request, and returns the answer if it is good.
-func (c *Client) ask(ctx context.Context, method, path string, names []string) ([]byte, error) {
-	u := url.URL{Scheme: "http", Host: "lab", Path: path, RawQuery: url.Values{"node": names}.Encode()}
+func (c *Client) ask(ctx context.Context, method, path string, v url.Values) ([]byte, error) {
+	u := url.URL{Scheme: "http", Host: "lab", Path: path, RawQuery: v.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, err
@@ -92,14 +93,27 @@ func (c *Client) Lab(ctx context.Context) (lab Lab, err error) {
 // Start switches nodes on, all if none is named, and waits until their agents
 // listen.
 func (c *Client) Start(ctx context.Context, names ...string) error {
-	_, err := c.ask(ctx, http.MethodPost, "/start", names)
+	_, err := c.ask(ctx, http.MethodPost, "/start", url.Values{"node": names})
 	return err
 }
 
 // Stop switches nodes off, all if none is named: those that do not stop in time
 // lose their power.
 func (c *Client) Stop(ctx context.Context, names ...string) error {
-	_, err := c.ask(ctx, http.MethodPost, "/stop", names)
+	_, err := c.ask(ctx, http.MethodPost, "/stop", url.Values{"node": names})
+	return err
+}
+
+// Open opens doors on this machine's loopback to addresses of the LAN, as far as
+// this user may: [Client.Lab] tells.
+func (c *Client) Open(ctx context.Context, at []netip.AddrPort) error {
+	v := url.Values{}
+	for _, a := range at {
+		v.Add("at", a.String())
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	_, err := c.ask(ctx, http.MethodPost, "/doors", v)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,8 @@ func open(t *testing.T, dir string) *cluster.Cluster {
 	check(t, disk.Write(t.Context(), image, disk.Options{UKI: release, BootLoader: efitest.Program(".text", "boot loader"), Perm: gpt.LeastPerm}, nil))
 	at := netip.MustParseAddr("10.77.0.11")
 	c, err := cluster.Open(t.Context(), cluster.Config{
-		Dir: dir, Release: release, Image: image, QEMU: vm.Options{Program: os.Args[0], Accel: vm.TCG},
+		Names: map[string][]netip.Addr{"one.demo.example": {at}},
+		Dir:   dir, Release: release, Image: image, QEMU: vm.Options{Program: os.Args[0], Accel: vm.TCG},
 		Nodes: []cluster.NodeConfig{{Name: "one", Address: netip.PrefixFrom(at, 24), AgentPort: agentPort, Identity: make([]byte, 512)}},
 	})
 	check(t, err)
@@ -142,6 +144,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	check(t, conn.Close())
+	doors(t, ctx, client)
 	if _, err := client.Dial(ctx, "tcp", "10.77.0.11:1"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a port where nobody listens: %v", err)
 	}
@@ -161,6 +164,38 @@ func TestLife(t *testing.T) {
 	check(t, open.Close())
 	if _, _, err := local.Find(t.Context(), dir); !errors.Is(err, local.ErrOff) || c.Node("one").On() {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// doors opens doors, also one where somebody else listens.
+func doors(t *testing.T, ctx context.Context, client *local.Client) {
+	t.Helper()
+	taken, err := net.Listen("tcp", "127.77.0.11:4498")
+	check(t, err)
+	defer func() { check(t, taken.Close()) }()
+	at := netip.MustParseAddr("10.77.0.11")
+	for range 2 {
+		check(t, client.Open(ctx, []netip.AddrPort{netip.AddrPortFrom(at, agentPort), netip.AddrPortFrom(at, 4498)}))
+	}
+	lab, err := client.Lab(ctx)
+	check(t, err)
+	m := lab.Nodes[0]
+	if m.Here != "127.77.0.11" || !slices.Equal(m.Doors, []uint16{agentPort}) || !strings.Contains(m.Shut, "in use") || lab.Resolver == "" {
+		t.Fatalf("%+v, resolver %q", m, lab.Resolver)
+	}
+	conn, err := net.Dial("tcp", net.JoinHostPort(m.Here, "4499"))
+	check(t, err)
+	_, err = conn.Write([]byte("hello"))
+	check(t, err)
+	var echo [5]byte
+	_, err = io.ReadFull(conn, echo[:])
+	check(t, errors.Join(err, conn.Close()))
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", lab.Resolver)
+	}}
+	found, err := r.LookupNetIP(ctx, "ip4", "one.demo.example.")
+	if err != nil || !slices.Equal(found, []netip.Addr{netip.MustParseAddr(m.Here)}) {
+		t.Errorf("its name is at %v, %v", found, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,10 @@ type Lab struct {
 	Release string    `json:"release"`
 	Accel   string    `json:"accel"`
 	Since   time.Time `json:"since"`
-	Nodes   []Machine `json:"nodes"`
+	// Resolver is a name server at loopback, host:port, for programs of this
+	// machine: it says where nodes are here.
+	Resolver string    `json:"resolver,omitempty"`
+	Nodes    []Machine `json:"nodes"`
 }
 
 // A Machine is one node of it.
@@ -41,6 +45,11 @@ type Machine struct {
 	On      bool   `json:"on"`
 	PID     int    `json:"pid,omitempty"`
 	Console string `json:"console"` // File with what its latest start wrote.
+	// Here is where it is for programs of this machine, and Doors are the TCP ports
+	// that are open there. Shut is why others are not.
+	Here  string   `json:"here,omitempty"`
+	Doors []uint16 `json:"doors,omitempty"`
+	Shut  string   `json:"shut,omitempty"`
 }
 
 // file is where, in the directory of the cluster, a Lab without its nodes is kept.
@@ -78,7 +87,7 @@ func Serve(ctx context.Context, dir, release string, c *cluster.Cluster) (err er
 	defer end()
 	accel, why := c.Accel()
 	s := &server{
-		cluster: c, dir: dir, end: end,
+		cluster: c, dir: dir, end: end, here: map[netip.Addr]Machine{},
 		lab: Lab{PID: os.Getpid(), Socket: filepath.Join(private, "lab"), Release: release, Accel: accel + " (" + why + ")", Since: time.Now().UTC()},
 	}
 	ln, err := net.Listen("unix", s.lab.Socket)
@@ -103,6 +112,9 @@ type server struct {
 	lab     Lab
 	end     func()
 	tunnels sync.WaitGroup
+
+	mu   sync.Mutex
+	here map[netip.Addr]Machine // What is told of doors.
 }
 
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
@@ -113,6 +125,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	})
 	mux.HandleFunc("POST /start", s.do(func(r *http.Request) error { return s.cluster.Start(r.Context(), r.URL.Query()["node"]...) }))
 	mux.HandleFunc("POST /stop", s.do(func(r *http.Request) error { return s.stop(r.Context(), r.URL.Query()["node"]) }))
+	mux.HandleFunc("POST /doors", s.do(func(r *http.Request) error { return s.open(r.URL.Query()["at"]) }))
 	mux.HandleFunc("POST /end", s.do(func(*http.Request) error { s.end(); return nil }))
 	hs := &http.Server{
 		BaseContext: func(net.Listener) context.Context { return ctx }, ReadHeaderTimeout: 5 * time.Second,
@@ -151,15 +164,46 @@ func (s *server) do(f func(*http.Request) error) http.HandlerFunc {
 
 // now is how the machines are.
 func (s *server) now() Lab {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	lab := s.lab
 	for _, n := range s.cluster.Nodes() {
 		one := Machine{Name: n.Name(), Address: n.Addr().String(), Console: n.Console()}
 		if n.On() {
 			one.On, one.PID = true, n.Machine().PID()
 		}
+		door := s.here[n.Addr()]
+		one.Here, one.Doors, one.Shut = door.Here, door.Doors, door.Shut
 		lab.Nodes = append(lab.Nodes, one)
 	}
 	return lab
+}
+
+// open opens doors to addresses with ports of the LAN. One that cannot be opened
+// is no error: it is told with the machine.
+func (s *server) open(at []string) error {
+	doors, err := s.cluster.Doors()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lab.Resolver = doors.Resolver()
+	for _, text := range at {
+		to, err := netip.ParseAddrPort(text)
+		if err != nil || !to.Addr().Is4() {
+			return fmt.Errorf("%q is no IPv4 address with a port", text)
+		}
+		m := s.here[to.Addr()]
+		m.Here = doors.At(to.Addr()).String()
+		if err := doors.Open(to); err != nil {
+			m.Shut = err.Error()
+		} else if !slices.Contains(m.Doors, to.Port()) {
+			m.Doors = append(m.Doors, to.Port())
+		}
+		s.here[to.Addr()] = m
+	}
+	return nil
 }
 
 // stop presses the power buttons of nodes, of all if none is named, and cuts the

@@ -6,9 +6,13 @@ package local
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +151,7 @@ func TestFirstHour(t *testing.T) {
 	if len(lab.Nodes) != 1 || !lab.Nodes[0].On || lab.Nodes[0].Address != "10.5.5.2" {
 		t.Fatalf("%+v", lab)
 	}
+	o.visited(t, lab)
 	o.tested(t, "--account")
 	var results []struct{ Outcome string }
 	o.read(t, &results, "deploy")
@@ -176,6 +181,36 @@ func TestFirstHour(t *testing.T) {
 	o.must(t, "local", "rm", "--yes")
 	if _, err := os.Stat(filepath.Join(o.dir, ".leap", "local", "web1.disk")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the disk is still there: %v", err)
+	}
+}
+
+// visited has a browser of this machine look at the front page, by the name that
+// the lab's name server knows.
+func (o *operator) visited(t *testing.T, lab local.Lab) {
+	t.Helper()
+	one := lab.Nodes[0]
+	if one.Shut != "" { // Not everybody may listen there.
+		if slices.Contains(one.Doors, 443) || !slices.Contains(one.Doors, 4430) {
+			t.Errorf("%+v", one)
+		}
+		return
+	}
+	roots := x509.NewCertPool()
+	text, err := os.ReadFile(filepath.Join(o.dir, "files", "ca", "ca.crt"))
+	if check(t, err); !roots.AppendCertsFromPEM(text) {
+		t.Fatal("ca.crt holds no certificate")
+	}
+	d := &net.Dialer{Timeout: patience, Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", lab.Resolver)
+	}}}
+	browser := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: d.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	page, err := browser.Get("https://demo.example./")
+	check(t, err)
+	if check(t, page.Body.Close()); page.StatusCode != http.StatusOK {
+		t.Errorf("the front page answers %s", page.Status)
+	}
+	if text := o.must(t, "local", "ls"); !strings.Contains(text, "--resolver "+lab.Resolver) || !strings.Contains(text, one.Here) {
+		t.Errorf("nobody is told how to get there:\n%s", text)
 	}
 }
 

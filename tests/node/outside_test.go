@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"leap.example/qemu/cluster"
 	"leap.example/tests/lab"
 )
 
@@ -45,8 +46,8 @@ func scan(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	targets, _ := l.Op.Targets(nodeName)
 	want := map[int]bool{int(targets[0].Document.Agent.Port): true}
-	for _, p := range lab.PublicPorts(targets[0].Document) {
-		want[p] = true
+	for _, p := range cluster.PublicPorts(targets[0].Document) {
+		want[int(p)] = true
 	}
 	ports, open := make(chan int), make(chan int)
 	var wg sync.WaitGroup

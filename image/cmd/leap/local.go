@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"leap.example/image/compile"
 	"leap.example/image/provider"
 	"leap.example/qemu/local"
 )
@@ -123,27 +124,45 @@ func (a *app) localList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(lab, func() { a.tellLab(lab) })
+			return a.print(lab, func() { a.tellLab(i, lab) })
 		},
 	}
 }
 
-func (a *app) tellLab(lab local.Lab) {
+func (a *app) tellLab(i *provider.Instance, lab local.Lab) {
 	if lab.PID == 0 {
 		a.sayf("no machines are running: leap local start")
 		return
 	}
-	rows := [][]string{{"NODE", "ADDRESS", "POWER", "CONSOLE"}}
+	rows := [][]string{{"NODE", "ADDRESS", "HERE", "POWER", "CONSOLE"}}
 	for _, m := range lab.Nodes {
 		power := "off"
+		if m.Shut != "" {
+			a.warnf("not all ports of %s can be reached from this machine: %s", m.Name, m.Shut)
+		}
 		if m.On {
 			power = "on"
 		}
-		rows = append(rows, []string{m.Name, m.Address, power, m.Console})
+		rows = append(rows, []string{m.Name, m.Address, or(m.Here, "-"), power, m.Console})
 	}
 	a.table(rows)
+	if lab.Resolver != "" && len(i.In(localEnv, "webapp")) > 0 {
+		a.tellDoors(i, lab)
+	}
 	accel, _, _ := strings.Cut(lab.Accel, " ") // Why it is that one is long, and in --json.
 	a.sayf("release %s, %s, since %s, process %s", lab.Release, accel, lab.Since.Local().Format(time.DateTime), strconv.Itoa(lab.PID))
+}
+
+// tellDoors says how programs of this machine get to a provider whose web node
+// runs here.
+func (a *app) tellDoors(i *provider.Instance, lab local.Lab) {
+	about, err := compile.Bootstrap(i, localEnv)
+	web := slices.IndexFunc(lab.Nodes, func(m local.Machine) bool { return slices.Contains(m.Doors, compile.PortWeb) })
+	if err != nil || web < 0 {
+		return // There is no way to say.
+	}
+	a.sayf("in a browser:  https://%s/ (its certificate is of the provider's own CA)", lab.Nodes[web].Here)
+	a.sayf("as a user:     leapc provider add %s --resolver %s --ca-fingerprint '%s'", about.Domain, lab.Resolver, about.CACertFingerprint)
 }
 
 func (a *app) localConsole() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,11 +80,29 @@ func (a *app) startLocal(ctx context.Context, words []string, s starting) error 
 		if err := a.furnish(ctx, names(nodes)); err != nil {
 			return err
 		}
+		if err := a.openDoors(ctx, c, nodes); err != nil {
+			return err
+		}
 	}
 	if lab, err = c.Lab(ctx); err != nil {
 		return err
 	}
-	return a.print(lab, func() { a.tellLab(lab) })
+	return a.print(lab, func() { a.tellLab(i, lab) })
+}
+
+// openDoors brings what nodes offer everybody to loopback, as far as it may.
+func (a *app) openDoors(ctx context.Context, c *local.Client, nodes []*provider.Node) error {
+	_, _, out, err := a.compiled(true)
+	if err != nil {
+		return err
+	}
+	var at []netip.AddrPort
+	for _, n := range nodes {
+		for _, port := range cluster.PublicPorts(out.Documents[n.Name]) {
+			at = append(at, netip.AddrPortFrom(n.IPAddress, port))
+		}
+	}
+	return c.Open(ctx, at)
 }
 
 // furnish meets nodes, deploys them, and waits until they are healthy: those that
