@@ -73,8 +73,11 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	if err != nil {
 		return node.Generation{}, err
 	}
+	if err := a.keep(ctx); a.owing().State != "" {
+		return node.Generation{}, problem.Unavailable.Errorf("first the verdict before has to be kept: %w", err)
+	}
 	before, state := a.now()
-	if state.State == node.StateGood && d.Digest() == state.Digest {
+	if state.State == node.StateGood && state.Reason == "" && d.Digest() == state.Digest {
 		told(node.Event{Text: "nothing to do: the node is what this document says"})
 		return state, a.startStopped(ctx, d, told)
 	}
@@ -82,7 +85,9 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 		return node.Generation{}, err
 	}
 	trial := node.Generation{Number: d.Generation, Digest: d.Digest(), State: node.StateTrial}
-	err = errors.Join(a.gens.add(b.Document, trial), a.gens.setCurrent(trial.Number))
+	if err = a.gens.add(b.Document, trial); err == nil { // Only what is whole becomes current.
+		err = a.gens.setCurrent(trial.Number)
+	}
 	if err != nil {
 		return node.Generation{}, problem.Unavailable.Errorf("the document cannot be kept: %w", err)
 	}
@@ -95,6 +100,7 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	kept := a.conclude(ctx, trial, err)
 	a.setTrouble(kept)
 	if kept != nil {
+		a.retry()
 		return node.Generation{}, problem.Internal.Errorf("%w", kept)
 	}
 	_, verdict, readErr := a.gens.read(trial.Number)

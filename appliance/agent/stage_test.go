@@ -230,6 +230,17 @@ func (s *supervisor) Reboot(context.Context) error {
 	return nil
 }
 
+// heal has services be well that are started from now on, and ends all others.
+func (s *supervisor) heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ill = ""
+	for name, r := range s.run {
+		r.stop()
+		delete(s.run, name)
+	}
+}
+
 // restarts is how often the machine was to be restarted.
 func (s *supervisor) restarts() int {
 	s.mu.Lock()
@@ -260,6 +271,7 @@ type world struct {
 	mu       sync.Mutex
 	networks []node.Network // As they were applied.
 
+	release      string
 	boot         node.Boot
 	own          bool // Files are the services' users'.
 	clockUnknown atomic.Bool
@@ -273,7 +285,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), nodes: newAuthority(t), operators: newAuthority(t)}
-	w.boot.Perm = true
+	w.boot.Perm, w.release = true, "1.2.0"
 	run, err := os.MkdirTemp("", "run")
 	check(t, err)
 	w.run = run
@@ -300,7 +312,7 @@ func (w *world) start() {
 	keys, err := keystore.Open(filepath.Join(w.dir, "keys"))
 	check(w.t, err)
 	a := agent.New(agent.Config{
-		Identity: w.id, Release: "1.2.0", Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
+		Identity: w.id, Release: w.release, Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
 		Boot: w.boot, Own: w.own, Releases: w.releases,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },

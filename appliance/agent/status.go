@@ -24,7 +24,7 @@ const settled = time.Minute
 // Status returns how the node is.
 func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	d, state := a.now()
-	highest, good, err := a.gens.summary(^uint64(0))
+	highest, good, err := a.gens.summary(unlimited)
 	if err != nil {
 		return node.Status{}, err
 	}
@@ -36,6 +36,9 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	}
 	if s.Bad, err = a.gens.refused(good); err != nil {
 		return node.Status{}, err
+	}
+	if v := a.owing(); v.State == node.StateBad {
+		s.Bad = v
 	}
 	key, err := a.keys.Ensure(meshKey, a.parts.MeshKey)
 	if err != nil {

@@ -168,7 +168,7 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 
 // same reports whether the node is what a document says.
 func same(s node.Status, d node.Document) bool {
-	return s.Current.State == node.StateGood && s.Current.Digest == d.Digest()
+	return s.Current.State == node.StateGood && s.Current.Reason == "" && s.Current.Digest == d.Digest()
 }
 
 // stopped reports whether a service of the node does not run. Such a node is
