@@ -61,7 +61,7 @@ func (a *Agent) busy() error {
 // that the node is what it was before again. told hears of each step. It goes on
 // if the connection that asked for it breaks: ctx is the agent's.
 func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event)) (node.Generation, error) {
-	free, err := a.take(ctx)
+	free, err := a.change(ctx)
 	if err != nil {
 		return node.Generation{}, err
 	}

@@ -31,13 +31,24 @@ func (a *Agent) take(ctx context.Context) (free func(), err error) {
 	}
 }
 
+// change is take for what would spoil the verdict on a release on trial, or be
+// taken for its fault.
+func (a *Agent) change(ctx context.Context) (free func(), err error) {
+	free, err = a.take(ctx)
+	if err == nil && a.imageNow().State == node.StateTrial {
+		free()
+		return nil, a.busy()
+	}
+	return free, err
+}
+
 // receive writes a release beside the one that runs, to be tried at the next
 // start. again forgives that it was found bad before.
 func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content io.Reader) (node.Armed, error) {
 	if a.cfg.Releases == nil {
 		return node.Armed{}, errDirect
 	}
-	free, err := a.take(ctx)
+	free, err := a.change(ctx)
 	if err != nil {
 		return node.Armed{}, err
 	}

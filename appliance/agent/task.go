@@ -72,7 +72,7 @@ func (a *Agent) serveRestart(life context.Context, w http.ResponseWriter, r *htt
 	if err := a.here(service); err != nil {
 		return err
 	}
-	free, err := a.take(r.Context())
+	free, err := a.change(r.Context())
 	if err != nil {
 		return err
 	}

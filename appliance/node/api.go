@@ -58,11 +58,13 @@ type Status struct {
 type Image struct {
 	// Loader is the boot loader that has chosen it. Empty: there was none, so that
 	// nothing is on trial, and no other release can be given to this machine.
-	Loader string       `json:"loader,omitempty"`
-	State  string       `json:"state,omitempty"` // [StateTrial] or [StateGood]; empty without a boot loader.
-	Left   int          `json:"left,omitempty"`  // Starts that are left to one on trial.
-	Kept   []Release    `json:"kept,omitempty"`  // All on the disk, newest first.
-	Bad    []BadRelease `json:"bad,omitempty"`   // Those that failed, newest first. They are not tried again.
+	Loader string `json:"loader,omitempty"`
+	// State is [StateTrial], [StateGood], or [StateBad] of one that was given up
+	// and runs, since there is no other. Empty without a boot loader.
+	State string       `json:"state,omitempty"`
+	Left  int          `json:"left,omitempty"` // Starts that are left to one on trial.
+	Kept  []Release    `json:"kept,omitempty"` // All on the disk, newest first.
+	Bad   []BadRelease `json:"bad,omitempty"`  // Those that failed, newest first. They are not tried again.
 }
 
 // A Release is one on the disk.
@@ -89,7 +91,7 @@ type Generation struct {
 	Number uint64 `json:"number"`
 	Digest string `json:"digest"`           // [Document.Digest].
 	State  string `json:"state"`            // [StateTrial], [StateGood] or [StateBad].
-	Reason string `json:"reason,omitempty"` // Why it is bad.
+	Reason string `json:"reason,omitempty"` // Why it is bad; of a good one that is applied, why no newer one is.
 }
 
 // States of a generation.
