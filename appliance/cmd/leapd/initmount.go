@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -91,6 +92,8 @@ func quietly(f func() error) (said []string, err error) {
 		for in := bufio.NewScanner(from); in.Scan(); {
 			all = append(all, in.Text())
 		}
+		// A line that is too long ends the scanner; who writes it must go on.
+		_, _ = io.Copy(io.Discard, from)
 		read <- all
 	}()
 	if err = unix.Dup3(int(to.Fd()), stderr, 0); err == nil {
