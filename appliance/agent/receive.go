@@ -72,8 +72,9 @@ func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content
 }
 
 // inDate reports whether the operator's certificate is in date by the clock of
-// this machine, even if nobody has confirmed that: what a release can do is more
-// than what anything else can that an operator asks for.
+// this machine, even if nobody has confirmed that. It is asked of what needs
+// nothing but the certificate, and does more than look or restart: a release may
+// be any program, and a task may let people in.
 func inDate(r *http.Request) error {
 	c := r.TLS.PeerCertificates[0] // TLS has verified it, perhaps but for its dates.
 	if now := time.Now(); now.Before(c.NotBefore) || now.After(c.NotAfter) {

@@ -205,6 +205,12 @@ func TestReleaseClock(t *testing.T) {
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("going back: %s", resp.Status)
 	}
+	resp, err = w.ask(late, http.MethodPost, node.PathTask+"mx/invite", nil)
+	check(t, err)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a task: %s", resp.Status)
+	}
 	if _, err := w.put(w.deployer(), "version=1.3.0", good); err != nil {
 		t.Error(err)
 	}

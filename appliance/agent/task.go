@@ -31,6 +31,9 @@ func (a *Agent) here(service string) error {
 // serveTask has a service do something for an operator, by the socket that only
 // root and the service can reach. Which tasks there are is the service's business.
 func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
+	if err := inDate(r); err != nil {
+		return err
+	}
 	service, task := r.PathValue("service"), r.PathValue("task")
 	if err := a.here(service); err != nil {
 		return err
