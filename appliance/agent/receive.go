@@ -55,11 +55,7 @@ func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content
 	defer free()
 	d, _ := a.now()
 	armed := node.Armed{Version: t.Version, Within: node.Duration(within(d))}
-	if again {
-		if err := a.cfg.Releases.Forgive(t.Version); err != nil {
-			return armed, problem.Invalid.Errorf("%w", err)
-		}
-	}
+	t.Again = again
 	err = a.cfg.Releases.Write(ctx, t, time.Duration(armed.Within), content)
 	switch {
 	case errors.Is(err, slots.ErrSpace):

@@ -98,10 +98,10 @@ func (s *Slots) remember(version, reason string) error {
 	return s.record(badPrefix+version+".json", node.BadRelease{Version: version, Reason: reason, Since: time.Now().UTC()})
 }
 
-// Forgive forgets that a release was found bad: it may be written again.
-func (s *Slots) Forgive(version string) error {
-	if err := efi.CheckVersion(version); err != nil || s.Dir == "" {
-		return err
+// forgive forgets that a release was found bad, if it was.
+func (s *Slots) forgive(version string) error {
+	if s.Dir == "" {
+		return nil
 	}
 	err := os.Remove(filepath.Join(s.Dir, badPrefix+version+".json"))
 	if errors.Is(err, fs.ErrNotExist) {

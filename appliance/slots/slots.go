@@ -44,6 +44,7 @@ type Target struct {
 	Version string
 	Size    int64  // Bytes.
 	SHA256  string // Hex.
+	Again   bool   // Also if it was found bad before: that is forgotten once it is whole.
 }
 
 // Errors of [Slots.Write], wrapped.
@@ -89,7 +90,7 @@ func (s *Slots) Bless(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.Forgive(s.Running)
+	return s.forgive(s.Running)
 }
 
 // Condemn makes the running release bad and keeps the reason: it is not started

@@ -30,7 +30,7 @@ func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, conte
 	if efi.Compare(t.Version, s.Running) <= 0 {
 		return fmt.Errorf("%w: %s after %s", ErrOlder, t.Version, s.Running)
 	}
-	if err := s.allowed(t.Version); err != nil {
+	if err := s.allowed(t.Version); err != nil && !(t.Again && errors.Is(err, ErrBad)) {
 		return err
 	}
 	if t.Size <= 0 || t.Size > maxRelease {
@@ -51,7 +51,11 @@ func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, conte
 		if err != nil {
 			return errors.Join(err, os.Remove(path))
 		}
-		if err := s.record(trialFile, trial{t.Version, node.Duration(within)}); err != nil {
+		err = s.record(trialFile, trial{t.Version, node.Duration(within)})
+		if err == nil {
+			err = s.forgive(t.Version)
+		}
+		if err != nil {
 			return errors.Join(err, os.Remove(path))
 		}
 		e := Entry{Version: t.Version, Counted: true, Left: tries}
