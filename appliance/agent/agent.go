@@ -35,7 +35,9 @@ type Parts struct {
 	// Clock tells the clock its servers, and waits until the time is known, no
 	// longer than wait.
 	Clock      func(ctx context.Context, t node.Time, wait time.Duration) error
-	ClockKnown func() bool
+	ClockState func() node.Clock
+	// ClockSet asks the servers now, and sets the clock.
+	ClockSet   func(context.Context) error
 	Supervisor Supervisor
 	// Check builds a service's configuration without running it.
 	Check func(service string, config []byte) error

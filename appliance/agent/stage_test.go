@@ -275,6 +275,7 @@ type world struct {
 	boot         node.Boot
 	own          bool // Files are the services' users'.
 	clockUnknown atomic.Bool
+	told         atomic.Bool  // The clock was set for an operator.
 	releases     *slots.Slots // Nil: the machine was started without a boot loader.
 	ill          string       // Of the supervisor.
 
@@ -325,10 +326,20 @@ func (w *world) start() {
 			}
 			return nil
 		},
-		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
-		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
-		ClockKnown: func() bool { return !w.clockUnknown.Load() }, NetworkTrouble: func() []string { return nil },
-		Supervisor: w.sup,
+		Mesh:  func(context.Context, *node.Mesh, []byte) error { return nil },
+		Clock: func(context.Context, node.Time, time.Duration) error { return nil },
+		ClockState: func() node.Clock {
+			return node.Clock{Now: time.Now(), Known: !w.clockUnknown.Load(), Told: w.told.Load()}
+		},
+		ClockSet: func(context.Context) error {
+			if w.clockUnknown.Load() {
+				return errors.New("no time server answers")
+			}
+			w.told.Store(true)
+			return nil
+		},
+		NetworkTrouble: func() []string { return nil },
+		Supervisor:     w.sup,
 		Check: func(_ string, config []byte) error {
 			if bytes.Contains(config, []byte("nonsense")) {
 				return errors.New("nonsense in the configuration")

@@ -28,9 +28,10 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	if err != nil {
 		return node.Status{}, err
 	}
+	now := a.parts.ClockState()
 	s := node.Status{
 		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release, Image: a.imageNow(),
-		Booted: a.cfg.Boot.Started, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
+		Booted: a.cfg.Boot.Started, Now: now.Now, ClockKnown: now.Known, ClockTold: now.Told,
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
 		Services: map[string]node.ServiceStatus{}, Certificates: a.certificates(d),
 	}

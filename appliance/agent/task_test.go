@@ -117,6 +117,29 @@ func TestRestartOnTrial(t *testing.T) {
 	}
 }
 
+// TestTime asks what a node knows of the time, and has it ask anew.
+func TestTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.clockUnknown.Store(true)
+	for _, test := range []struct{ role, method, want string }{
+		{node.RoleRead, http.MethodGet, `"known":false,"told":false`},
+		{node.RoleRead, http.MethodPost, "403"},
+		{node.RoleDeploy, http.MethodPost, `503 {"type":"unavailable","detail":"the clock is as it was: no time server answers"}`},
+	} {
+		if got := w.answer(test.role, test.method, node.PathTime, nil); !strings.Contains(got, test.want) {
+			t.Errorf("%s as %s: %q, not %q", test.method, test.role, got, test.want)
+		}
+	}
+	w.clockUnknown.Store(false)
+	if got := w.answer(node.RoleDeploy, http.MethodPost, node.PathTime, nil); !strings.Contains(got, `"known":true,"told":true`) {
+		t.Errorf("got %q", got)
+	}
+	if s := w.status(); !s.ClockKnown || !s.ClockTold {
+		t.Errorf("it says %+v", s)
+	}
+}
+
 // TestChecks has a node look at itself: one of its peers answers, the other does
 // not, and nothing of what listens is what its document says.
 func TestChecks(t *testing.T) {

@@ -15,7 +15,8 @@ const (
 	PathStatus  = "/v1/status"  // GET: [Status].
 	PathApply   = "/v1/apply"   // POST [Bundle]: lines of [Event]; the last one has a verdict.
 	PathLogs    = "/v1/logs"    // GET ?service=&follow=1&lines=: lines of [LogLine].
-	PathMetrics = "/v1/metrics" // GET: of all services, in Prometheus' format.
+	PathMetrics = "/v1/metrics" // GET: of the node, in Prometheus' format, and of its services how they run; their own are not here.
+	PathTime    = "/v1/time"    // GET: [Clock]. POST: asks the time servers and sets the clock at once, then [Clock].
 	PathReboot  = "/v1/reboot"  // POST: answers, then restarts the machine.
 	PathChecks  = "/v1/checks"  // GET: a list of [Check].
 	PathTask    = "/v1/task/"   // POST SERVICE/TASK: what the service makes of it, JSON both ways.
@@ -37,7 +38,8 @@ type Status struct {
 	Image      Image      `json:"image"`
 	Booted     time.Time  `json:"booted"`
 	Now        time.Time  `json:"now"`         // By the node's clock.
-	ClockKnown bool       `json:"clock_known"` // It was set by a time server.
+	ClockKnown bool       `json:"clock_known"` // See [Clock].
+	ClockTold  bool       `json:"clock_told"`  // The same.
 	Current    Generation `json:"current,omitzero"`
 	Good       uint64     `json:"good"`              // Newest generation that was good. 0: none.
 	Bad        Generation `json:"bad,omitzero"`      // Newest that was taken back, with the reason, if nothing good came after it.
@@ -52,6 +54,17 @@ type Status struct {
 	Memory   Memory                   `json:"memory"`
 	Trouble  []string                 `json:"trouble,omitempty"` // What needs an operator.
 	Services map[string]ServiceStatus `json:"services,omitempty"`
+}
+
+// A Clock is what a node knows of the time.
+type Clock struct {
+	Now     time.Time `json:"now"`
+	Known   bool      `json:"known"`             // By time servers, or, where there are none, by the machine's own clock.
+	Told    bool      `json:"told"`              // By time servers, since the start.
+	Servers []string  `json:"servers,omitempty"` // Who is asked.
+	Offset  Duration  `json:"offset"`            // How wrong the clock was when they agreed last: what was added.
+	Asked   time.Time `json:"asked,omitzero"`    // When that was.
+	Error   string    `json:"error,omitempty"`   // Why they could not tell the time when they were asked last.
 }
 
 // An Image is how the release that runs came to run, and what others there are.

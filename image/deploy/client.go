@@ -141,6 +141,26 @@ func (c *Client) Checks(ctx context.Context) (list []node.Check, err error) {
 	return list, nil
 }
 
+// Clock returns what the node knows of the time. With set it asks its time
+// servers first, and sets its clock.
+func (c *Client) Clock(ctx context.Context, set bool) (now node.Clock, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statusFor)
+	defer cancel()
+	method := http.MethodGet
+	if set {
+		method = http.MethodPost
+	}
+	body, err := c.do(ctx, method, node.PathTime, nil, nil)
+	if err != nil {
+		return now, err
+	}
+	defer body.Close() // Only read.
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&now); err != nil {
+		return now, fmt.Errorf("what the agent says of the time: %w", err)
+	}
+	return now, nil
+}
+
 // Task has a service of the node do something, and decodes its answer into answer.
 func (c *Client) Task(ctx context.Context, service, task string, request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, taskFor)
