@@ -141,6 +141,11 @@ func loopback() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFADDR, ifr)
 }
 
+// runRoom bounds what services can put into memory beside their own, below
+// their directories in /run: their sockets lie there, and what the agent gives
+// them, which is one document's files and secrets.
+const runRoom = "size=64m,nr_inodes=16k"
+
 // remount takes from what is mounted what nobody needs: programs, devices,
 // other users' processes. Only root writes to what others can see.
 func remount() error {
@@ -153,7 +158,7 @@ func remount() error {
 		missing bool // It may be.
 	}{
 		{"/tmp", safe, "mode=0755", 0o755, false},
-		{"/run", safe, "mode=0755", 0o755, false},
+		{"/run", safe, "mode=0755," + runRoom, 0o755, false},
 		{"/proc", safe, "hidepid=invisible", 0, false},
 		{"/sys", safe, "", 0, false},
 		{"/dev", unix.MS_NOSUID | unix.MS_NOEXEC, "", 0, false},
