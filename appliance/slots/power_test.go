@@ -40,6 +40,13 @@ type wreck struct {
 	esp, perm tree
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func read(t *testing.T, dir string) tree {
 	t.Helper()
 	all := tree{}
@@ -51,21 +58,15 @@ func read(t *testing.T, dir string) tree {
 		all[strings.TrimPrefix(path, dir+"/")] = string(text)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return all
 }
 
 func (all tree) write(t *testing.T, dir string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(dir, entries), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Join(dir, entries), 0o700))
 	for name, text := range all {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 }
 
@@ -166,9 +167,7 @@ func (p *power) forget(path string) error {
 func starts(t *testing.T, dir string) Entry {
 	t.Helper()
 	all, err := list(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	k := slices.IndexFunc(all, func(e Entry) bool { return e.State() != Bad })
 	if k < 0 {
 		return Entry{}
@@ -251,12 +250,10 @@ func TestPowerCut(t *testing.T) {
 			p.durable.write(t, p.esp)
 			s := at(p.esp, p.perm, test.running)
 			s.disk = p
-			if err := test.do(s); err != nil {
-				t.Fatal(err)
-			}
+			must(t, test.do(s))
 			p.cut("the end")
 			if len(p.left) < 4 {
-				t.Fatalf("the power was cut only %d times", len(p.left))
+				t.Fatalf("the power left only %d disks", len(p.left))
 			}
 			for _, w := range p.left {
 				esp, perm := t.TempDir(), t.TempDir()
@@ -274,9 +271,7 @@ func TestPowerCut(t *testing.T) {
 				}
 				next := at(esp, perm, test.running)
 				known, err := next.Known()
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				has := func(version string) bool {
 					all, err := list(esp)
 					return err != nil || slices.ContainsFunc(all, func(e Entry) bool { return e.Version == version })
@@ -290,8 +285,8 @@ func TestPowerCut(t *testing.T) {
 				if err := test.do(next); err != nil {
 					t.Errorf("%s: again: %v", w.when, err)
 				}
-				if runs = starts(t, esp).Version; !slices.Contains(test.start, runs) {
-					t.Errorf("%s: again, and %q starts", w.when, runs)
+				if v := starts(t, esp).Version; !slices.Contains(test.start, v) {
+					t.Errorf("%s: again, and %q starts", w.when, v)
 				}
 			}
 			if got := slices.Sorted(maps.Keys(read(t, filepath.Join(p.esp, entries)))); !slices.Equal(got, test.after) {
