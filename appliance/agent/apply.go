@@ -61,7 +61,7 @@ func (a *Agent) busy() error {
 // that the node is what it was before again. told hears of each step. It goes on
 // if the connection that asked for it breaks: ctx is the agent's.
 func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event)) (node.Generation, error) {
-	free, err := a.take(ctx)
+	free, err := a.change(ctx)
 	if err != nil {
 		return node.Generation{}, err
 	}
@@ -73,16 +73,21 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	if err != nil {
 		return node.Generation{}, err
 	}
+	if err := a.keep(ctx); a.owing().State != "" {
+		return node.Generation{}, problem.Unavailable.Errorf("first the verdict before has to be kept: %w", err)
+	}
 	before, state := a.now()
-	if state.State == node.StateGood && d.Digest() == state.Digest {
+	if state.State == node.StateGood && state.Reason == "" && d.Digest() == state.Digest {
 		told(node.Event{Text: "nothing to do: the node is what this document says"})
-		return state, nil
+		return state, a.startStopped(ctx, d, told)
 	}
 	if err := a.accept(d, b); err != nil {
 		return node.Generation{}, err
 	}
 	trial := node.Generation{Number: d.Generation, Digest: d.Digest(), State: node.StateTrial}
-	err = errors.Join(a.gens.add(b.Document, trial), a.gens.setCurrent(trial.Number))
+	if err = a.gens.add(b.Document, trial); err == nil { // Only what is whole becomes current.
+		err = a.gens.setCurrent(trial.Number)
+	}
 	if err != nil {
 		return node.Generation{}, problem.Unavailable.Errorf("the document cannot be kept: %w", err)
 	}
@@ -95,10 +100,28 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	kept := a.conclude(ctx, trial, err)
 	a.setTrouble(kept)
 	if kept != nil {
+		a.retry()
 		return node.Generation{}, problem.Internal.Errorf("%w", kept)
 	}
 	_, verdict, readErr := a.gens.read(trial.Number)
 	return verdict, readErr
+}
+
+// startStopped starts the services of d that have ended for good: who deploys
+// what is there already may have mended what they need.
+func (a *Agent) startStopped(ctx context.Context, d node.Document, told func(node.Event)) error {
+	processes, err := a.parts.Supervisor.List(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
+		if !processes[name].Running {
+			told(node.Event{Text: "starting " + name + ", which had ended"})
+			errs = append(errs, a.parts.Supervisor.Start(ctx, name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // accept checks all of a document that can be checked without applying it, and

@@ -12,6 +12,12 @@
 // to read. What a crash or a power cut leaves behind is a whole generation on
 // trial, which is judged at the next start.
 //
+// The node comes first, the disk second: going back is done before it is
+// written, and a verdict that cannot be written is tried again until it is. A
+// current generation that cannot be applied, because it is damaged or this
+// release is too old for it, stays current, but the node is what the newest good
+// one says that can be: at the least it has the network of its identity.
+//
 // # Applying
 //
 // Firewall, addresses, mesh, then services, each to the state that the document

@@ -108,13 +108,28 @@ func (g generations) summary(limit uint64) (highest, good uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, n := range all {
-		highest = n // Also of what a crash left: its number may be known to somebody.
-		if _, s, err := g.read(n); err == nil && s.State == node.StateGood && n < limit {
-			good = n
-		}
+	if len(all) > 0 {
+		highest = all[len(all)-1] // Also of what a crash left: its number may be known to somebody.
 	}
-	return highest, good, nil
+	newest, err := g.good(limit)
+	if err == nil && len(newest) > 0 {
+		good = newest[0]
+	}
+	return highest, good, err
+}
+
+// good returns the good generations below limit, the newest first. What cannot
+// be read is none.
+func (g generations) good(limit uint64) ([]uint64, error) {
+	all, err := g.numbers()
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(all)
+	return slices.DeleteFunc(all, func(n uint64) bool {
+		_, s, err := g.read(n)
+		return n >= limit || err != nil || s.State != node.StateGood
+	}), nil
 }
 
 // refused returns the newest generation above a number that is bad. The zero
@@ -139,7 +154,7 @@ func (g generations) prune(current uint64) (secrets map[string]bool, err error) 
 	if err != nil {
 		return nil, err
 	}
-	_, good, err := g.summary(^uint64(0))
+	_, good, err := g.summary(unlimited)
 	if err != nil {
 		return nil, err
 	}
@@ -156,15 +171,12 @@ func (g generations) prune(current uint64) (secrets map[string]bool, err error) 
 			continue
 		}
 		signed, _, err := g.read(n)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		if _, disk := errors.AsType[*fs.PathError](err); disk && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		var d node.Document
-		if err := json.Unmarshal(signed.Text, &d); err != nil {
-			return nil, err
+		if err != nil || json.Unmarshal(signed.Text, &d) != nil {
+			continue // Damaged, or what a crash left: it is never applied again.
 		}
 		for _, digest := range d.Secrets {
 			secrets[digest] = true

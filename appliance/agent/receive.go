@@ -31,24 +31,31 @@ func (a *Agent) take(ctx context.Context) (free func(), err error) {
 	}
 }
 
+// change is take for what would spoil the verdict on a release on trial, or be
+// taken for its fault.
+func (a *Agent) change(ctx context.Context) (free func(), err error) {
+	free, err = a.take(ctx)
+	if err == nil && a.imageNow().State == node.StateTrial {
+		free()
+		return nil, a.busy()
+	}
+	return free, err
+}
+
 // receive writes a release beside the one that runs, to be tried at the next
 // start. again forgives that it was found bad before.
 func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content io.Reader) (node.Armed, error) {
 	if a.cfg.Releases == nil {
 		return node.Armed{}, errDirect
 	}
-	free, err := a.take(ctx)
+	free, err := a.change(ctx)
 	if err != nil {
 		return node.Armed{}, err
 	}
 	defer free()
 	d, _ := a.now()
 	armed := node.Armed{Version: t.Version, Within: node.Duration(within(d))}
-	if again {
-		if err := a.cfg.Releases.Forgive(t.Version); err != nil {
-			return armed, problem.Invalid.Errorf("%w", err)
-		}
-	}
+	t.Again = again
 	err = a.cfg.Releases.Write(ctx, t, time.Duration(armed.Within), content)
 	switch {
 	case errors.Is(err, slots.ErrSpace):
@@ -61,8 +68,9 @@ func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content
 }
 
 // inDate reports whether the operator's certificate is in date by the clock of
-// this machine, even if nobody has confirmed that: what a release can do is more
-// than what anything else can that an operator asks for.
+// this machine, even if nobody has confirmed that. It is asked of what needs
+// nothing but the certificate, and does more than look or restart: a release may
+// be any program, and a task may let people in.
 func inDate(r *http.Request) error {
 	c := r.TLS.PeerCertificates[0] // TLS has verified it, perhaps but for its dates.
 	if now := time.Now(); now.Before(c.NotBefore) || now.After(c.NotAfter) {

@@ -16,6 +16,10 @@ import (
 // start to the agent's word.
 const startSlack = 30 * time.Second
 
+// glanceFor is how long a bad release that stays is given to be healthy after
+// all, each time that it is looked at.
+const glanceFor = time.Second
+
 // startedImage is what init has found out about the release that runs.
 func startedImage(b node.Boot) node.Image {
 	i := node.Image{Loader: b.Loader}
@@ -57,15 +61,16 @@ func (a *Agent) look(ctx context.Context) error {
 }
 
 // release judges the release that runs, if it is on trial, and tidies up if it
-// is good. applied is what came of applying the current generation, and is
+// is good. A bad one that stays, since there is no other, is judged again and
+// again: it may be good once it has another document. applied is what came of applying the current generation, and is
 // returned if nothing else went wrong; running is how long that has taken.
 func (a *Agent) release(ctx context.Context, applied error, running time.Duration) error {
 	if a.cfg.Releases == nil || ctx.Err() != nil {
 		return applied
 	}
-	if a.imageNow().State == node.StateTrial {
+	if state := a.imageNow().State; state == node.StateTrial || state == node.StateBad {
 		d, _ := a.now()
-		if applied != nil && running < d.Gate.Ready.Or(readyFor) {
+		if state == node.StateTrial && applied != nil && running < d.Gate.Ready.Or(readyFor) {
 			return applied // It is tried again.
 		}
 		if err := a.try(ctx, d, applied); err != nil {
@@ -86,14 +91,17 @@ func (a *Agent) release(ctx context.Context, applied error, running time.Duratio
 // blesses it or gives it up. The verdict that it is bad is no error, unless
 // there is nothing to go back to.
 func (a *Agent) try(ctx context.Context, d node.Document, applied error) error {
-	err := applied
+	err, ready := applied, d.Gate.Ready.Or(readyFor)
+	if a.imageNow().State == node.StateBad { // It has had its time, and documents shall get through.
+		ready = min(ready, glanceFor)
+	}
 	switch {
 	case err != nil:
 	case !a.cfg.Boot.Perm:
 		err = errors.New("the writable partition cannot be used")
 	default:
 		err = health.Gate{
-			Ready: d.Gate.Ready.Or(readyFor), Watch: d.Gate.Watch.Or(watchFor),
+			Ready: ready, Watch: d.Gate.Watch.Or(watchFor),
 			Probe: func(ctx context.Context) map[string]health.Report { return a.probe(ctx, d) },
 			Told:  func(s string) { a.log.InfoContext(ctx, "the release is on trial", "state", s) },
 		}.Wait(ctx)
@@ -120,6 +128,9 @@ func (a *Agent) giveUp(ctx context.Context, reason string) error {
 	a.log.WarnContext(ctx, "the release is bad", "release", a.cfg.Release, "reason", reason)
 	err := a.cfg.Releases.Condemn(ctx, reason)
 	if errors.Is(err, slots.ErrOnly) {
+		a.mu.Lock()
+		a.image.State, a.image.Left = node.StateBad, 0
+		a.mu.Unlock()
 		return fmt.Errorf("release %s is bad: %s; %w", a.cfg.Release, reason, err)
 	}
 	if err != nil { // The boot loader will give it up after some starts.

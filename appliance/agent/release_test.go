@@ -72,6 +72,7 @@ func (w *world) put(cert *tls.Certificate, query string, content []byte) (string
 }
 
 func TestTrialGood(t *testing.T) {
+	t.Parallel()
 	w := newBooted(t, "leap_1.0.0.efi", "leap_1.1.0.efi", "leap_1.2.0+2-1.efi")
 	w.boot.Trial = &node.Trial{Left: 2, Done: 1, Within: node.Duration(time.Hour)}
 	w.start()
@@ -86,6 +87,7 @@ func TestTrialGood(t *testing.T) {
 }
 
 func TestTrialBad(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		ill  string
 		perm bool
@@ -95,12 +97,13 @@ func TestTrialBad(t *testing.T) {
 		"perm": {"", false, "the writable partition cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newBooted(t, "leap_1.1.0.efi", "leap_1.2.0+2-1.efi")
 			w.boot.Trial = &node.Trial{Left: 2, Done: 1}
 			w.ill, w.boot.Perm = test.ill, test.perm
 			w.start()
 			if test.ill != "" {
-				if _, _, err := w.apply(w.bundle(w.document(2, nil), nil)); err != nil && !strings.Contains(err.Error(), "release 1.2.0 is on trial") {
+				if _, _, err := w.apply(w.bundle(w.document(2, nil), nil)); err == nil || !strings.Contains(err.Error(), "release 1.2.0 is on trial") {
 					t.Errorf("a document meanwhile: %v", err)
 				}
 			}
@@ -117,6 +120,7 @@ func TestTrialBad(t *testing.T) {
 // TestTrialOnly has a release on trial that is bad, and no other one: the node
 // stays with it and says so.
 func TestTrialOnly(t *testing.T) {
+	t.Parallel()
 	w := newBooted(t, "leap_1.2.0+0-4.efi")
 	w.boot.Trial, w.ill = &node.Trial{Done: 4}, "no queue"
 	w.start()
@@ -125,6 +129,10 @@ func TestTrialOnly(t *testing.T) {
 			strings.Contains(strings.Join(s.Trouble, " "), slots.ErrOnly.Error())
 	})
 	w.files("leap_1.2.0+0-4.efi")
+	w.sup.heal()
+	w.good(w.document(2, map[string]part{"mx": {}, "dns": {}}), nil) // It would stay bad for ever.
+	w.eventually("it is good after all", func(s node.Status) bool { return s.Image.State == node.StateGood && len(s.Trouble) == 0 })
+	w.files("leap_1.2.0.efi")
 	if w.sup.restarts() > 0 {
 		t.Error("the machine is to be restarted")
 	}
@@ -132,6 +140,7 @@ func TestTrialOnly(t *testing.T) {
 
 // TestRelease gives a node releases, and has it go back.
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	w := newBooted(t, "leap_1.1.0.efi", "leap_1.2.0.efi", "leap_1.3.0+0-3.efi")
 	w.start()
 	w.eventually("it has looked", func(s node.Status) bool { return s.Image.State == node.StateGood && len(s.Image.Kept) == 2 })
@@ -181,6 +190,7 @@ func TestRelease(t *testing.T) {
 // TestReleaseClock has somebody come whose certificate has expired, while the
 // node does not know the time.
 func TestReleaseClock(t *testing.T) {
+	t.Parallel()
 	w := newBooted(t, "leap_1.1.0.efi", "leap_1.2.0.efi")
 	w.clockUnknown.Store(true)
 	w.start()
@@ -195,6 +205,12 @@ func TestReleaseClock(t *testing.T) {
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("going back: %s", resp.Status)
 	}
+	resp, err = w.ask(late, http.MethodPost, node.PathTask+"mx/invite", nil)
+	check(t, err)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a task: %s", resp.Status)
+	}
 	if _, err := w.put(w.deployer(), "version=1.3.0", good); err != nil {
 		t.Error(err)
 	}
@@ -203,6 +219,7 @@ func TestReleaseClock(t *testing.T) {
 
 // TestDirect has a machine that was started without its boot loader.
 func TestDirect(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if s := w.status(); s.Image.Loader != "" || s.Image.State != "" {
 		t.Errorf("it says %+v", s.Image)

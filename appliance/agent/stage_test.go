@@ -129,6 +129,7 @@ type running struct {
 	since time.Time
 	part
 	asked int
+	over  bool // It has ended for good, and is not started again by itself.
 }
 
 type service struct{ part }
@@ -145,7 +146,7 @@ func (s service) Check(context.Context) error {
 func (s *supervisor) Start(_ context.Context, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run[name] != nil {
+	if r := s.run[name]; r != nil && !r.over {
 		return nil
 	}
 	text, err := os.ReadFile(filepath.Join(s.dir, name, "config.json"))
@@ -168,7 +169,7 @@ func (s *supervisor) Start(_ context.Context, name string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); g.Run(ctx) }()
-	s.run[name] = &running{stop: func() { cancel(); <-done }, since: time.Now(), part: cfg.Part}
+	s.run[name] = &running{stop: sync.OnceFunc(func() { cancel(); <-done }), since: time.Now(), part: cfg.Part}
 	s.starts = append(s.starts, name)
 	return nil
 }
@@ -183,6 +184,18 @@ func (s *supervisor) Stop(_ context.Context, name string) error {
 	return nil
 }
 
+// end has a service end for good.
+func (s *supervisor) end(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run[name].stop()
+	s.run[name].over = true
+}
+
+func (s *supervisor) Restart(ctx context.Context, name string) error {
+	return errors.Join(s.Stop(ctx, name), s.Start(ctx, name))
+}
+
 func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,6 +203,9 @@ func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error
 	for name, r := range s.run {
 		r.asked++
 		one := node.ServiceStatus{Running: true, PID: 1, Since: r.since}
+		if r.over {
+			one = node.ServiceStatus{Error: "status 125"}
+		}
 		if r.Crash {
 			one.Restarts, one.Error = r.asked, "status 2"
 		}
@@ -212,6 +228,17 @@ func (s *supervisor) Reboot(context.Context) error {
 	defer s.mu.Unlock()
 	s.ends++
 	return nil
+}
+
+// heal has services be well that are started from now on, and ends all others.
+func (s *supervisor) heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ill = ""
+	for name, r := range s.run {
+		r.stop()
+		delete(s.run, name)
+	}
 }
 
 // restarts is how often the machine was to be restarted.
@@ -244,9 +271,11 @@ type world struct {
 	mu       sync.Mutex
 	networks []node.Network // As they were applied.
 
+	release      string
 	boot         node.Boot
 	own          bool // Files are the services' users'.
 	clockUnknown atomic.Bool
+	told         atomic.Bool  // The clock was set for an operator.
 	releases     *slots.Slots // Nil: the machine was started without a boot loader.
 	ill          string       // Of the supervisor.
 
@@ -257,7 +286,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), nodes: newAuthority(t), operators: newAuthority(t)}
-	w.boot.Perm = true
+	w.boot.Perm, w.release = true, "1.2.0"
 	run, err := os.MkdirTemp("", "run")
 	check(t, err)
 	w.run = run
@@ -284,7 +313,7 @@ func (w *world) start() {
 	keys, err := keystore.Open(filepath.Join(w.dir, "keys"))
 	check(w.t, err)
 	a := agent.New(agent.Config{
-		Identity: w.id, Release: "1.2.0", Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
+		Identity: w.id, Release: w.release, Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
 		Boot: w.boot, Own: w.own, Releases: w.releases,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
@@ -297,10 +326,20 @@ func (w *world) start() {
 			}
 			return nil
 		},
-		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
-		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
-		ClockKnown: func() bool { return !w.clockUnknown.Load() }, NetworkTrouble: func() []string { return nil },
-		Supervisor: w.sup,
+		Mesh:  func(context.Context, *node.Mesh, []byte) error { return nil },
+		Clock: func(context.Context, node.Time, time.Duration) error { return nil },
+		ClockState: func() node.Clock {
+			return node.Clock{Now: time.Now(), Known: !w.clockUnknown.Load(), Told: w.told.Load()}
+		},
+		ClockSet: func(context.Context) error {
+			if w.clockUnknown.Load() {
+				return errors.New("no time server answers")
+			}
+			w.told.Store(true)
+			return nil
+		},
+		NetworkTrouble: func() []string { return nil },
+		Supervisor:     w.sup,
 		Check: func(_ string, config []byte) error {
 			if bytes.Contains(config, []byte("nonsense")) {
 				return errors.New("nonsense in the configuration")

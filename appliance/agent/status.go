@@ -24,18 +24,22 @@ const settled = time.Minute
 // Status returns how the node is.
 func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	d, state := a.now()
-	highest, good, err := a.gens.summary(^uint64(0))
+	highest, good, err := a.gens.summary(unlimited)
 	if err != nil {
 		return node.Status{}, err
 	}
+	now := a.parts.ClockState()
 	s := node.Status{
 		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release, Image: a.imageNow(),
-		Booted: a.cfg.Boot.Started, Now: time.Now(), ClockKnown: a.parts.ClockKnown(),
+		Booted: a.cfg.Boot.Started, Now: now.Now, ClockKnown: now.Known, ClockTold: now.Told,
 		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
 		Services: map[string]node.ServiceStatus{}, Certificates: a.certificates(d),
 	}
 	if s.Bad, err = a.gens.refused(good); err != nil {
 		return node.Status{}, err
+	}
+	if v := a.owing(); v.State == node.StateBad {
+		s.Bad = v
 	}
 	key, err := a.keys.Ensure(meshKey, a.parts.MeshKey)
 	if err != nil {

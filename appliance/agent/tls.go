@@ -34,7 +34,7 @@ func (a *Agent) handshake() (*tls.Config, error) {
 		// whose authority is gone.
 		SessionTicketsDisabled: true,
 	}
-	if !a.parts.ClockKnown() {
+	if !a.parts.ClockState().Known {
 		c.ClientAuth = tls.RequireAnyClientCert
 		c.VerifyConnection = func(s tls.ConnectionState) error { return timeless(s.PeerCertificates, operators) }
 	}

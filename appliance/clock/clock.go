@@ -40,17 +40,29 @@ type Clock struct {
 	machine machine
 	changed chan struct{} // The servers.
 	known   chan struct{} // Closed: the time is known.
+	asking  chan struct{} // Holds one value during a round.
 
 	mu      sync.Mutex // Guards all below.
 	servers []string
 	err     error // Of the last round.
+	last    State // All but Known, Servers and Err.
+}
+
+// A State is what a clock knows of the time.
+type State struct {
+	Known   bool          // By time servers, or, where there are none, by the machine's own clock.
+	Told    bool          // By time servers, since the start.
+	Servers []string      // Who is asked.
+	Offset  time.Duration // How wrong the clock was when they were asked last and agreed: to add.
+	Asked   time.Time     // When that was, by the clock as it was set then.
+	Err     error         // Of the last time that they were asked.
 }
 
 // New is the clock as it is, with no servers.
 func New(cfg Config) *Clock { return newClock(cfg, linux{}) }
 
 func newClock(cfg Config, m machine) *Clock {
-	return &Clock{cfg: cfg, machine: m, changed: make(chan struct{}, 1), known: make(chan struct{})}
+	return &Clock{cfg: cfg, machine: m, changed: make(chan struct{}, 1), known: make(chan struct{}), asking: make(chan struct{}, 1)}
 }
 
 // SetServers says whom to ask: hosts or host:port, of which the first eight
@@ -107,6 +119,30 @@ func (c *Clock) Err() error {
 	return c.err
 }
 
+// State returns what is known of the time.
+func (c *Clock) State() State {
+	servers := c.whom()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.last
+	s.Known, s.Servers, s.Err = c.Known(), slices.Clone(servers), c.err
+	return s
+}
+
+// Set asks the servers now, and sets the clock by them at once, if it is not
+// nearly right.
+func (c *Clock) Set(ctx context.Context) error {
+	servers := c.whom()
+	if len(servers) == 0 {
+		return ErrSilent
+	}
+	err := c.round(ctx, servers, true)
+	if ctx.Err() == nil {
+		c.note(err)
+	}
+	return err
+}
+
 // Run keeps the clock until ctx is done; then it returns nil. To be called once.
 func (c *Clock) Run(ctx context.Context) error {
 	begin := time.Now()
@@ -116,7 +152,7 @@ func (c *Clock) Run(ctx context.Context) error {
 		servers := c.ask()
 		var err error
 		if len(servers) > 0 {
-			err = c.round(ctx, servers)
+			err = c.round(ctx, servers, false)
 		} else if err = c.believe(time.Since(begin)); err == nil {
 			wait = longestPause // Somebody may be offered.
 		}
@@ -144,11 +180,18 @@ func (c *Clock) Run(ctx context.Context) error {
 // ask is whom to ask now.
 func (c *Clock) ask() []string {
 	c.mu.Lock()
-	servers := c.servers
 	select {
 	case <-c.changed: // It is heeded herewith.
 	default:
 	}
+	c.mu.Unlock()
+	return c.whom()
+}
+
+// whom is who is asked.
+func (c *Clock) whom() []string {
+	c.mu.Lock()
+	servers := c.servers
 	c.mu.Unlock()
 	if len(servers) == 0 && c.cfg.Offered != nil {
 		servers = c.cfg.Offered()
@@ -179,13 +222,21 @@ func (c *Clock) believe(running time.Duration) error {
 	return nil
 }
 
-// round asks all servers and sets or slews the clock.
-func (c *Clock) round(ctx context.Context, servers []string) error {
+// round asks all servers and sets or slews the clock. With now it is set as it is
+// at first.
+func (c *Clock) round(ctx context.Context, servers []string, now bool) error {
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	offset, err := c.learn(ctx, servers)
 	if err != nil {
 		return err
 	}
-	if c.Known() && offset.Abs() > stepLater {
+	now = now || !c.Known()
+	if !now && offset.Abs() > stepLater {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -195,20 +246,21 @@ func (c *Clock) round(ctx context.Context, servers []string) error {
 			return err
 		}
 	}
-	limit := stepAbove
-	if c.Known() {
-		limit = stepLater
+	limit := stepLater
+	if now {
+		limit = stepAbove
 	}
 	if offset.Abs() > limit {
 		c.cfg.Log.Warn("the clock is set", "offset", offset)
 		if err := c.machine.step(offset); err != nil {
 			return fmt.Errorf("setting the clock: %w", err)
 		}
-		return nil
-	}
-	if err := c.machine.slew(offset); err != nil {
+	} else if err := c.machine.slew(offset); err != nil {
 		return fmt.Errorf("adjusting the clock: %w", err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = State{Told: true, Offset: offset, Asked: c.machine.now()}
 	return nil
 }
 

@@ -150,6 +150,41 @@ func TestStepsThenSlews(t *testing.T) {
 	})
 }
 
+// TestSet has somebody ask for the time at once, and looks at what a clock knows.
+func TestSet(t *testing.T) {
+	f := &fake{off: -2 * time.Hour}
+	life(t, f, nil, func(t *testing.T, c *Clock) {
+		if err := c.Set(t.Context()); !errors.Is(err, ErrSilent) {
+			t.Errorf("without servers: %v", err)
+		}
+		if err := c.Wait(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.State(); !s.Known || s.Told || !s.Asked.IsZero() {
+			t.Errorf("its own clock is %+v", s)
+		}
+		c.SetServers([]string{"a"})
+		time.Sleep(2 * again)
+		synctest.Wait()
+		if s := c.State(); !s.Told || s.Asked.IsZero() || !slices.Equal(s.Servers, []string{"a"}) || s.Err != nil {
+			t.Errorf("it was told %+v", s)
+		}
+		f.done()
+		f.set(func() { f.off = 500 * time.Millisecond }) // Nobody would set it for that.
+		if err := c.Set(t.Context()); err != nil {
+			t.Error(err)
+		}
+		must(t, f, "step -500ms")
+		if s := c.State(); s.Offset != -500*time.Millisecond {
+			t.Errorf("it was %+v", s)
+		}
+		f.set(func() { f.dead = map[string]bool{"a": true} })
+		if err := c.Set(t.Context()); !errors.Is(err, ErrSilent) || !errors.Is(c.State().Err, ErrSilent) {
+			t.Errorf("nobody answers: %v, %+v", err, c.State())
+		}
+	})
+}
+
 func TestPassingErrorIsNotFollowed(t *testing.T) {
 	f := &fake{}
 	life(t, f, nil, func(t *testing.T, c *Clock) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"leap.example/appliance/durable"
 	"leap.example/appliance/node"
@@ -23,14 +24,17 @@ const maxSecret = 1 << 20
 
 // A Store is the secrets under one directory. It may be used at once by several
 // goroutines of one process; the agent is the only one.
-type Store struct{ dir string }
+type Store struct {
+	dir    string
+	making sync.Mutex // Held while a key is made.
+}
 
 // Open returns the store at dir, making the directory if it is missing.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &Store{dir}, os.Chmod(dir, 0o700) // Whatever it was before.
+	return &Store{dir: dir}, os.Chmod(dir, 0o700) // Whatever it was before.
 }
 
 // path returns the file of a secret.
@@ -64,8 +68,10 @@ func (s *Store) Put(name string, value []byte) error {
 }
 
 // Ensure returns a secret, and makes it if it is missing: a key that never
-// leaves the node.
+// leaves the node. All who ask for it get the same.
 func (s *Store) Ensure(name string, generate func() ([]byte, error)) ([]byte, error) {
+	s.making.Lock()
+	defer s.making.Unlock()
 	value, err := s.Get(name)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return value, err

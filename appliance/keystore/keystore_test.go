@@ -1,11 +1,13 @@
 package keystore_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"leap.example/appliance/keystore"
@@ -74,5 +76,30 @@ func TestBadNames(t *testing.T) {
 	}
 	if err := s.Put("large", make([]byte, 1<<20+1)); err == nil {
 		t.Error("a secret that is too large was taken")
+	}
+}
+
+// TestEnsureOnce has several ask for a key at once that is not there yet.
+func TestEnsureOnce(t *testing.T) {
+	for range 20 {
+		s, err := keystore.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [4]string
+		var wg sync.WaitGroup
+		for k := range got {
+			wg.Go(func() {
+				v, err := s.Ensure("mesh.key", func() ([]byte, error) { return []byte(rand.Text()), nil })
+				if err != nil {
+					t.Error(err)
+				}
+				got[k] = string(v)
+			})
+		}
+		wg.Wait()
+		if kept, err := s.Get("mesh.key"); err != nil || got != [4]string{string(kept), string(kept), string(kept), string(kept)} {
+			t.Fatalf("they got %q, and kept is %q, %v", got, kept, err)
+		}
 	}
 }

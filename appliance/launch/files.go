@@ -44,15 +44,11 @@ func files(l Limits) error {
 			return err
 		}
 	}
-	var net landlock.AccessNetSet
-	if l.Ports != nil {
-		net = ll.AccessNetBindTCP
-		// Go finds out by port 0, which is any free one, whether there is IPv6.
-		for _, port := range append([]uint16{0}, l.Ports...) {
-			rules = append(rules, landlock.BindTCP(port))
-		}
+	// Go finds out by port 0, which is any free one, whether there is IPv6.
+	for _, port := range append([]uint16{0}, l.Ports...) {
+		rules = append(rules, landlock.BindTCP(port))
 	}
-	cfg, err := landlock.NewConfig(landlock.AccessFSSet(all), net, landlock.ScopedSet(ll.ScopeSignal|ll.ScopeAbstractUnixSocket))
+	cfg, err := landlock.NewConfig(landlock.AccessFSSet(all), landlock.AccessNetSet(ll.AccessNetBindTCP), landlock.ScopedSet(ll.ScopeSignal|ll.ScopeAbstractUnixSocket))
 	if err != nil {
 		return err
 	}

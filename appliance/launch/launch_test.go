@@ -47,6 +47,14 @@ type place struct {
 	Net                     bool
 }
 
+// ports are those that it may offer.
+func (p place) ports() []uint16 {
+	if p.Port == 0 {
+		return nil
+	}
+	return []uint16{p.Port}
+}
+
 func errno(r, _ uintptr, e syscall.Errno) error {
 	if e != 0 {
 		return e
@@ -62,7 +70,7 @@ func confined(arg string) int {
 	}
 	err := launch.Confine(launch.Limits{
 		Read: []string{p.Own, "/etc", "/proc/self", "/nonexistent"}, Write: []string{p.State, "/dev/null"},
-		Ports: []uint16{p.Port}, Memory: 64 << 20, Net: p.Net,
+		Ports: p.ports(), Memory: 64 << 20, Net: p.Net,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -163,7 +171,7 @@ func both(port uint16) error {
 	if _, err := os.Stat("/proc/self/net/if_inet6"); err != nil {
 		return nil
 	}
-	c, err := net.Dial("tcp", fmt.Sprint("[::1]:", port))
+	c, err := net.Dial("tcp", fmt.Sprint("[::1]:", ln.Addr().(*net.TCPAddr).Port))
 	if err != nil {
 		return err
 	}
@@ -230,13 +238,15 @@ func TestConfine(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
+		port uint16
 		sys  *syscall.SysProcAttr
 		net  bool
 		caps string
 	}{
-		{"the same user", nil, false, "0 0 0 <nil>"},
-		{"a service's user", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1004, Gid: 1004}}, false, "0 0 0 <nil>"},
-		{"a gateway", &syscall.SysProcAttr{
+		{"the same user", p.Port, nil, false, "0 0 0 <nil>"},
+		{"one that offers nothing", 0, nil, false, "0 0 0 <nil>"},
+		{"a service's user", p.Port, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1004, Gid: 1004}}, false, "0 0 0 <nil>"},
+		{"a gateway", p.Port, &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: 1004, Gid: 1004}, AmbientCaps: []uintptr{unix.CAP_NET_ADMIN},
 		}, true, "4096 0 4096 <nil>"},
 	} {
@@ -244,7 +254,7 @@ func TestConfine(t *testing.T) {
 			if tt.sys != nil && os.Geteuid() != 0 {
 				t.Skip("becoming another user needs root")
 			}
-			p.Net = tt.net
+			p.Net, p.Port = tt.net, tt.port
 			arg, err := json.Marshal(p)
 			if err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 type Limits struct {
 	Read  []string // Files, and directories with all below. What is missing is left out.
 	Write []string // The same for reading and writing. All must be there.
-	Ports []uint16 // TCP ports that it may offer, beside those that the kernel chooses. Nil: any.
+	Ports []uint16 // TCP ports that it may offer, beside those that the kernel chooses.
 	// Memory is what the heap aims to stay below, in bytes. 0: a quarter of the
 	// machine's.
 	Memory int64

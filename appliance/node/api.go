@@ -15,10 +15,14 @@ const (
 	PathStatus  = "/v1/status"  // GET: [Status].
 	PathApply   = "/v1/apply"   // POST [Bundle]: lines of [Event]; the last one has a verdict.
 	PathLogs    = "/v1/logs"    // GET ?service=&follow=1&lines=: lines of [LogLine].
-	PathMetrics = "/v1/metrics" // GET: of all services, in Prometheus' format.
+	PathMetrics = "/v1/metrics" // GET: of the node, in Prometheus' format, and of its services how they run; their own are not here.
+	PathTime    = "/v1/time"    // GET: [Clock]. POST: asks the time servers and sets the clock at once, then [Clock].
 	PathReboot  = "/v1/reboot"  // POST: answers, then restarts the machine.
 	PathChecks  = "/v1/checks"  // GET: a list of [Check].
 	PathTask    = "/v1/task/"   // POST SERVICE/TASK: what the service makes of it, JSON both ways.
+	// POST SERVICE: stops the service and starts it, also one that has ended for
+	// good. What was known of its earlier ends is forgotten.
+	PathRestart = "/v1/restart/"
 	// PUT ?version=&sha256=&again=: a release, whose length the request names. It
 	// is on the disk, to be tried at the next start, when the answer comes: [Armed].
 	// With again=1 also one that was found bad before.
@@ -34,7 +38,8 @@ type Status struct {
 	Image      Image      `json:"image"`
 	Booted     time.Time  `json:"booted"`
 	Now        time.Time  `json:"now"`         // By the node's clock.
-	ClockKnown bool       `json:"clock_known"` // It was set by a time server.
+	ClockKnown bool       `json:"clock_known"` // See [Clock].
+	ClockTold  bool       `json:"clock_told"`  // The same.
 	Current    Generation `json:"current,omitzero"`
 	Good       uint64     `json:"good"`              // Newest generation that was good. 0: none.
 	Bad        Generation `json:"bad,omitzero"`      // Newest that was taken back, with the reason, if nothing good came after it.
@@ -51,15 +56,28 @@ type Status struct {
 	Services map[string]ServiceStatus `json:"services,omitempty"`
 }
 
+// A Clock is what a node knows of the time.
+type Clock struct {
+	Now     time.Time `json:"now"`
+	Known   bool      `json:"known"`             // By time servers, or, where there are none, by the machine's own clock.
+	Told    bool      `json:"told"`              // By time servers, since the start.
+	Servers []string  `json:"servers,omitempty"` // Who is asked.
+	Offset  Duration  `json:"offset"`            // How wrong the clock was when they agreed last: what was added.
+	Asked   time.Time `json:"asked,omitzero"`    // When that was.
+	Error   string    `json:"error,omitempty"`   // Why they could not tell the time when they were asked last.
+}
+
 // An Image is how the release that runs came to run, and what others there are.
 type Image struct {
 	// Loader is the boot loader that has chosen it. Empty: there was none, so that
 	// nothing is on trial, and no other release can be given to this machine.
-	Loader string       `json:"loader,omitempty"`
-	State  string       `json:"state,omitempty"` // [StateTrial] or [StateGood]; empty without a boot loader.
-	Left   int          `json:"left,omitempty"`  // Starts that are left to one on trial.
-	Kept   []Release    `json:"kept,omitempty"`  // All on the disk, newest first.
-	Bad    []BadRelease `json:"bad,omitempty"`   // Those that failed, newest first. They are not tried again.
+	Loader string `json:"loader,omitempty"`
+	// State is [StateTrial], [StateGood], or [StateBad] of one that was given up
+	// and runs, since there is no other. Empty without a boot loader.
+	State string       `json:"state,omitempty"`
+	Left  int          `json:"left,omitempty"` // Starts that are left to one on trial.
+	Kept  []Release    `json:"kept,omitempty"` // All on the disk, newest first.
+	Bad   []BadRelease `json:"bad,omitempty"`  // Those that failed, newest first. They are not tried again.
 }
 
 // A Release is one on the disk.
@@ -86,7 +104,7 @@ type Generation struct {
 	Number uint64 `json:"number"`
 	Digest string `json:"digest"`           // [Document.Digest].
 	State  string `json:"state"`            // [StateTrial], [StateGood] or [StateBad].
-	Reason string `json:"reason,omitempty"` // Why it is bad.
+	Reason string `json:"reason,omitempty"` // Why it is bad; of a good one that is applied, why no newer one is.
 }
 
 // States of a generation.

@@ -25,12 +25,12 @@ type Trial struct {
 // agent writes it, init starts the process with it.
 type Launch struct {
 	Memory int64    `json:"memory,omitempty"` // Bytes that its heap aims to stay below. 0: a share of the machine's.
-	Ports  []uint16 `json:"ports"`            // TCP ports that it may offer. Null: any.
+	Ports  []uint16 `json:"ports"`            // TCP ports that it may offer. None: those that the kernel chooses.
 	Net    bool     `json:"net,omitempty"`    // It manages network devices.
 }
 
-// Launch is how s is launched. One that listens on TCP beyond loopback offers no
-// other ports; where others listen on loopback, the document does not say.
+// Launch is how s is launched. It offers the ports of its listeners, and on no
+// address another one.
 func (s Service) Launch() Launch {
 	l := Launch{Memory: s.Memory, Net: s.Net}
 	for _, on := range s.Listeners {

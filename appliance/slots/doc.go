@@ -18,7 +18,7 @@
 // firmware ([ReadLoader]).
 //
 // Beside the ESP, on the writable partition, is kept why a release was given up:
-// its file goes, and the same one is not taken again unless it is forgiven.
+// its file goes, and the same one is not taken again unless that is asked for.
 //
 // # What a power cut does
 //

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"leap.example/appliance/durable"
 	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
 )
@@ -44,7 +43,7 @@ func (s *Slots) record(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(filepath.Join(s.Dir, name), text, 0o600)
+	return s.files().keep(filepath.Join(s.Dir, name), text)
 }
 
 // Within says how long a release that is on trial may take, from its start,
@@ -98,16 +97,16 @@ func (s *Slots) remember(version, reason string) error {
 	return s.record(badPrefix+version+".json", node.BadRelease{Version: version, Reason: reason, Since: time.Now().UTC()})
 }
 
-// Forgive forgets that a release was found bad: it may be written again.
-func (s *Slots) Forgive(version string) error {
-	if err := efi.CheckVersion(version); err != nil || s.Dir == "" {
-		return err
+// forgive forgets that a release was found bad, if it was.
+func (s *Slots) forgive(version string) error {
+	if s.Dir == "" {
+		return nil
 	}
-	err := os.Remove(filepath.Join(s.Dir, badPrefix+version+".json"))
+	err := s.files().forget(filepath.Join(s.Dir, badPrefix+version+".json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, durable.SyncDir(s.Dir))
+	return err
 }
 
 // allowed reports with [ErrBad] why a release is not to be tried.

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"leap.example/appliance/durable"
 	"leap.example/appliance/efi"
 )
 
@@ -37,6 +36,8 @@ type Slots struct {
 	Certificate *x509.Certificate
 	// Running is the version that runs: it is never removed.
 	Running string
+
+	disk files // Nil: that of the node.
 }
 
 // A Target is a release that is to be written.
@@ -44,6 +45,7 @@ type Target struct {
 	Version string
 	Size    int64  // Bytes.
 	SHA256  string // Hex.
+	Again   bool   // Also if it was found bad before: that is forgotten once it is there.
 }
 
 // Errors of [Slots.Write], wrapped.
@@ -89,7 +91,7 @@ func (s *Slots) Bless(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.Forgive(s.Running)
+	return s.forgive(s.Running)
 }
 
 // Condemn makes the running release bad and keeps the reason: it is not started
@@ -126,7 +128,7 @@ func (s *Slots) change(ctx context.Context, version string, f func(Entry) Entry)
 		if to.name() == all[i].file {
 			return nil
 		}
-		return rename(filepath.Join(dir, entries, all[i].file), filepath.Join(dir, entries, to.name()))
+		return s.rename(filepath.Join(dir, entries, all[i].file), filepath.Join(dir, entries, to.name()))
 	})
 }
 
@@ -137,7 +139,7 @@ func (s *Slots) change(ctx context.Context, version string, f func(Entry) Entry)
 // has to be on the disk first.
 func (s *Slots) Settle(ctx context.Context) error {
 	return s.ESP(ctx, func(dir string) error {
-		if err := os.Remove(filepath.Join(dir, temporary)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.files().remove(filepath.Join(dir, temporary)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		all, err := list(dir)
@@ -157,21 +159,10 @@ func (s *Slots) Settle(ctx context.Context) error {
 					return err
 				}
 			}
-			if err := remove(dir, e); err != nil {
+			if err := s.remove(dir, e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-func remove(dir string, e Entry) error {
-	return errors.Join(os.Remove(filepath.Join(dir, entries, e.file)), durable.SyncDir(filepath.Join(dir, entries)))
-}
-
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
 }

@@ -30,7 +30,7 @@ func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, conte
 	if efi.Compare(t.Version, s.Running) <= 0 {
 		return fmt.Errorf("%w: %s after %s", ErrOlder, t.Version, s.Running)
 	}
-	if err := s.allowed(t.Version); err != nil {
+	if err := s.allowed(t.Version); err != nil && !(t.Again && errors.Is(err, ErrBad)) {
 		return err
 	}
 	if t.Size <= 0 || t.Size > maxRelease {
@@ -38,24 +38,27 @@ func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, conte
 	}
 	return s.ESP(ctx, func(dir string) error {
 		path := filepath.Join(dir, temporary)
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.files().remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if err := s.makeRoom(dir, t); err != nil {
 			return err
 		}
-		err := write(ctx, path, t, content)
+		err := s.write(ctx, path, t, content)
 		if err == nil {
 			err = s.check(path, t)
 		}
 		if err != nil {
-			return errors.Join(err, os.Remove(path))
+			return errors.Join(err, s.files().remove(path))
 		}
 		if err := s.record(trialFile, trial{t.Version, node.Duration(within)}); err != nil {
-			return errors.Join(err, os.Remove(path))
+			return errors.Join(err, s.files().remove(path))
 		}
 		e := Entry{Version: t.Version, Counted: true, Left: tries}
-		return rename(path, filepath.Join(dir, entries, e.name()))
+		if err := s.rename(path, filepath.Join(dir, entries, e.name())); err != nil {
+			return err
+		}
+		return s.forgive(t.Version) // Not before: it would be forgotten by a power cut.
 	})
 }
 
@@ -82,7 +85,7 @@ func (s *Slots) makeRoom(dir string, t Target) error {
 			return err
 		}
 		if e.Version == t.Version || (!fits && (surplus || e.State() == Bad)) {
-			if err := remove(dir, e); err != nil {
+			if err := s.remove(dir, e); err != nil {
 				return err
 			}
 		}
@@ -102,8 +105,8 @@ func room(dir string, size int64) (bool, error) {
 }
 
 // write writes the temporary file.
-func write(ctx context.Context, path string, t Target, content io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (s *Slots) write(ctx context.Context, path string, t Target, content io.Reader) error {
+	f, err := s.files().create(path)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package volume
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 
@@ -24,6 +26,10 @@ const (
 	groupSize   = 128 << 20
 	groupInodes = groupSize / (32 << 10)
 	leastGroup  = 16 << 20 // A last one that is smaller is left out.
+
+	// Left to root, so that the agent can keep a verdict, and init its logs, when
+	// services have filled the rest: some documents with their secrets.
+	reserved = (16 << 20) / (4 << 10) // Blocks.
 )
 
 // What is on a partition.
@@ -76,10 +82,31 @@ func format(part *os.File) error {
 		return fmt.Errorf("formatting perm: %w", err)
 	}
 	_ = fs // Closing it would close the partition.
-	if err := part.Sync(); err != nil {
+	if err := errors.Join(reserve(part), part.Sync()); err != nil {
 		return fmt.Errorf("formatting perm: %w", err)
 	}
 	return writeSync(part, make([]byte, markSize))
+}
+
+// reserve writes into the superblock how many blocks only root may use. The
+// library divides before it multiplies, and comes to none. The copies of the
+// superblock are for repairs, and stay as they are.
+func reserve(part *os.File) error {
+	const (
+		size, count, features, checksum = 1024, 0x08, 0x64, 0x3fc // ext4, Documentation/filesystems/ext4/super.rst.
+		metadataChecksums               = 0x400
+	)
+	sb := make([]byte, size)
+	if _, err := part.ReadAt(sb, superblock); err != nil {
+		return err
+	}
+	binary.LittleEndian.PutUint32(sb[count:], reserved)
+	if binary.LittleEndian.Uint32(sb[features:])&metadataChecksums != 0 {
+		sum := crc32.Checksum(sb[:checksum], crc32.MakeTable(crc32.Castagnoli))
+		binary.LittleEndian.PutUint32(sb[checksum:], ^sum) // Without the last step of the usual sum.
+	}
+	_, err := part.WriteAt(sb, superblock)
+	return err
 }
 
 // erase makes a partition blank.

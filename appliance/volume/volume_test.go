@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -104,6 +105,19 @@ func fsck(t *testing.T, path string) {
 	}
 }
 
+// left fails unless 16 MiB of a file system are left to root, as others read it.
+func left(t *testing.T, path string) {
+	t.Helper()
+	program, err := exec.LookPath("dumpe2fs")
+	if err != nil {
+		t.Log("dumpe2fs is not installed")
+		return
+	}
+	if out, err := exec.Command(program, "-h", path).Output(); err != nil || !regexp.MustCompile(`(?m)^Reserved block count: +4096$`).Match(out) {
+		t.Errorf("dumpe2fs: %v: %s", err, out)
+	}
+}
+
 func TestFirstBoot(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -123,6 +137,7 @@ func TestFirstBoot(t *testing.T) {
 				t.Fatalf("formatted %v, %v", formatted, err)
 			}
 			fsck(t, d.Partition(gpt.Perm))
+			left(t, d.Partition(gpt.Perm))
 			if got := fmt.Sprint(f.resized); got != tt.resized {
 				t.Errorf("resized %s, want %s", got, tt.resized)
 			}

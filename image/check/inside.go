@@ -78,6 +78,8 @@ func (c *checker) clock(s node.Status) {
 		c.add("clock", node.CheckFail, fmt.Sprintf("it is off by %v", off.Round(time.Second)), servers)
 	case !s.ClockKnown:
 		c.add("clock", node.CheckWarn, "no time server has told it the time", servers)
+	case !s.ClockTold:
+		c.good("clock", "by the machine's own clock: there is no time server")
 	default:
 		c.good("clock", "told by a time server")
 	}

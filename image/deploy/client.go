@@ -141,6 +141,26 @@ func (c *Client) Checks(ctx context.Context) (list []node.Check, err error) {
 	return list, nil
 }
 
+// Clock returns what the node knows of the time. With set it asks its time
+// servers first, and sets its clock.
+func (c *Client) Clock(ctx context.Context, set bool) (now node.Clock, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statusFor)
+	defer cancel()
+	method := http.MethodGet
+	if set {
+		method = http.MethodPost
+	}
+	body, err := c.do(ctx, method, node.PathTime, nil, nil)
+	if err != nil {
+		return now, err
+	}
+	defer body.Close() // Only read.
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&now); err != nil {
+		return now, fmt.Errorf("what the agent says of the time: %w", err)
+	}
+	return now, nil
+}
+
 // Task has a service of the node do something, and decodes its answer into answer.
 func (c *Client) Task(ctx context.Context, service, task string, request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, taskFor)
@@ -154,6 +174,18 @@ func (c *Client) Task(ctx context.Context, service, task string, request, answer
 		return fmt.Errorf("the answer of %s: %w", service, err)
 	}
 	return nil
+}
+
+// Restart stops a service of the node and starts it, also one that has ended for
+// good. It may be a while until it is healthy.
+func (c *Client) Restart(ctx context.Context, service string) error {
+	ctx, cancel := context.WithTimeout(ctx, taskFor)
+	defer cancel()
+	body, err := c.do(ctx, http.MethodPost, node.PathRestart+service, nil, nil)
+	if err != nil {
+		return err
+	}
+	return body.Close()
 }
 
 // Reboot restarts the machine.

@@ -22,6 +22,7 @@ type nothing struct{}
 func (nothing) List(context.Context) (map[string]node.ServiceStatus, error) { return nil, nil }
 func (nothing) Start(context.Context, string) error                         { return nil }
 func (nothing) Stop(context.Context, string) error                          { return nil }
+func (nothing) Restart(context.Context, string) error                       { return nil }
 func (nothing) Reboot(context.Context) error                                { return nil }
 
 func (nothing) Logs(_ context.Context, _ string, _ int, _ bool, f func(node.LogLine) error) error {
@@ -46,7 +47,7 @@ func TestRealAgent(t *testing.T) {
 		},
 		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
 		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
-		ClockKnown: func() bool { return true }, NetworkTrouble: func() []string { return nil },
+		ClockState: func() node.Clock { return node.Clock{Known: true} }, ClockSet: func(context.Context) error { return nil }, NetworkTrouble: func() []string { return nil },
 		Supervisor: nothing{},
 		Check:      func(string, []byte) error { return nil },
 		MeshKey:    func() ([]byte, error) { return []byte("private"), nil },
@@ -78,6 +79,11 @@ func TestRealAgent(t *testing.T) {
 	s, err := target.Client.Status(t.Context())
 	if err != nil || s.Current.Number != 2 || s.Highest != 3 || len(s.Secrets) < 2 || s.MeshKey != "public" {
 		t.Errorf("status %+v, %v", s, err)
+	}
+	for _, set := range []bool{false, true} {
+		if now, err := target.Client.Clock(t.Context(), set); err != nil || !now.Known {
+			t.Errorf("its clock is %+v, %v", now, err)
+		}
 	}
 	lines := 0
 	check(t, target.Client.Logs(t.Context(), "", 10, false, func(node.LogLine) error { lines++; return nil }))

@@ -149,7 +149,8 @@ func parts(network *netcfg.Net, c *clock.Clock, log *slog.Logger) agent.Parts {
 			c.SetServers(t.Servers)
 			return c.Wait(ctx, wait)
 		},
-		ClockKnown: c.Known,
+		ClockState: func() node.Clock { return clockState(c.State()) },
+		ClockSet:   c.Set,
 		Supervisor: supervise.NewClient(node.ControlSocket),
 		Check:      checkService,
 		MeshKey: func() ([]byte, error) {
@@ -161,6 +162,15 @@ func parts(network *netcfg.Net, c *clock.Clock, log *slog.Logger) agent.Parts {
 			return key.Public(), err
 		},
 	}
+}
+
+// clockState is s as the agent tells it.
+func clockState(s clock.State) node.Clock {
+	c := node.Clock{Now: time.Now(), Known: s.Known, Told: s.Told, Servers: s.Servers, Offset: node.Duration(s.Offset), Asked: s.Asked}
+	if s.Err != nil {
+		c.Error = s.Err.Error()
+	}
+	return c
 }
 
 // checkService builds a service as "leapd run" would, and does not run it.

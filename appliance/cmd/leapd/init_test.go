@@ -42,6 +42,7 @@ func TestQuietly(t *testing.T) {
 	said, err := quietly(func() error {
 		fmt.Fprintln(os.Stderr, "one")
 		fmt.Fprintln(os.Stderr, strings.Repeat("x", 1000))
+		fmt.Fprintln(os.Stderr, strings.Repeat("y", 1<<20)) // More than a pipe holds, and than is read of a line.
 		return errors.New("failed")
 	})
 	if len(said) != 2 || said[0] != "one" || err == nil || err.Error() != "failed" {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -91,6 +92,8 @@ func quietly(f func() error) (said []string, err error) {
 		for in := bufio.NewScanner(from); in.Scan(); {
 			all = append(all, in.Text())
 		}
+		// A line that is too long ends the scanner; who writes it must go on.
+		_, _ = io.Copy(io.Discard, from)
 		read <- all
 	}()
 	if err = unix.Dup3(int(to.Fd()), stderr, 0); err == nil {
@@ -138,6 +141,11 @@ func loopback() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFADDR, ifr)
 }
 
+// runRoom bounds what services can put into memory beside their own, below
+// their directories in /run: their sockets lie there, and what the agent gives
+// them, which is one document's files and secrets.
+const runRoom = "size=64m,nr_inodes=16k"
+
 // remount takes from what is mounted what nobody needs: programs, devices,
 // other users' processes. Only root writes to what others can see.
 func remount() error {
@@ -150,7 +158,7 @@ func remount() error {
 		missing bool // It may be.
 	}{
 		{"/tmp", safe, "mode=0755", 0o755, false},
-		{"/run", safe, "mode=0755", 0o755, false},
+		{"/run", safe, "mode=0755," + runRoom, 0o755, false},
 		{"/proc", safe, "hidepid=invisible", 0, false},
 		{"/sys", safe, "", 0, false},
 		{"/dev", unix.MS_NOSUID | unix.MS_NOEXEC, "", 0, false},

@@ -137,7 +137,7 @@ configuration); 143 stopped because it was asked to.`,
 	cmd.Flags().StringVar(&config, "config", "", "configuration `file` (default /run/leap/SERVICE/config.json)")
 	cmd.Flags().BoolVar(&confine, "confine", false, "take from this process all that the service does not need on a node")
 	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "`bytes` that the heap aims to stay below (default a share of the machine's)")
-	cmd.Flags().UintSliceVar(&ports, "port", nil, "TCP `port` that it may offer (default any)")
+	cmd.Flags().UintSliceVar(&ports, "port", nil, "TCP `port` that it may offer when confined (default none)")
 	cmd.Flags().BoolVar(&limits.Net, "net", false, "it manages network devices")
 	return cmd
 }

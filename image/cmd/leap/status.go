@@ -120,6 +120,8 @@ func releaseText(s node.Status) string {
 		return s.Release + " (no boot loader)"
 	case s.Image.State == node.StateTrial:
 		return s.Release + " (trial)"
+	case s.Image.State == node.StateBad:
+		return s.Release + " (bad, and the only one)"
 	}
 	return s.Release
 }
