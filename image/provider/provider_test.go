@@ -336,6 +336,50 @@ func TestAuthorities(t *testing.T) {
 	}
 }
 
+// TestLost takes away keys that others rely on: none is made anew in their place.
+func TestLost(t *testing.T) {
+	lose := func(i *provider.Instance, name string) {
+		t.Helper()
+		if err := os.Remove(filepath.Join(i.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i, _, v := made(t)
+	lose(i, "secrets/signer.key.age")
+	if made, err := i.MakeAuthorities(v, now()); err != nil || !slices.Equal(made, []string{"signer.key"}) {
+		t.Errorf("before there is a node: made %v, %v", made, err)
+	}
+	lose(i, "secrets/client_ca.key.age")
+	if made, err := i.MakeAuthorities(v, now()); !errors.Is(err, provider.ErrLost) || len(made) > 0 || !strings.Contains(err.Error(), "remove files/ca/client_ca.crt") {
+		t.Errorf("of what is certified: made %v, %v", made, err)
+	}
+	i, _, v = made(t)
+	i, err := i.AddNode(v, "db1", []string{"services:couchdb", "ip_address:192.0.2.1"}, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, i, "compiled/db1.json", "{}")
+	for _, name := range []string{"secrets/signer.key.age", "secrets/node_ca.key.age", "files/ca/node_ca.crt"} {
+		lose(i, name)
+		i = open(t, i.Dir)
+		if made, err := i.MakeAuthorities(v, now()); !errors.Is(err, provider.ErrLost) || len(made) > 0 || !strings.Contains(err.Error(), "secrets/signer.key.age is lost") {
+			t.Errorf("without %s: made %v, %v", name, made, err)
+		}
+	}
+	i, _, v = made(t)
+	if i, err = i.AddNode(v, "db1", []string{"services:couchdb", "ip_address:192.0.2.1"}, now()); err != nil {
+		t.Fatal(err)
+	}
+	lose(i, "secrets/node.db1.agent.key.age")
+	if _, err := i.UpdateCerts(v, i.Nodes, false, now()); !errors.Is(err, provider.ErrLost) || !strings.Contains(err.Error(), "leap node identity db1 --reinstall") {
+		t.Errorf("without the agent's key: %v", err)
+	}
+	lose(i, "secrets/ca.key.age")
+	if _, err := i.RenewAuthorities(v, true, now()); !errors.Is(err, provider.ErrLost) {
+		t.Errorf("without the authority's key: %v", err)
+	}
+}
+
 func TestNodes(t *testing.T) {
 	i, _, v := made(t)
 	i, err := i.AddNode(v, "db1", []string{"services:couchdb,soledad", "ip_address:192.0.2.1", "location.name:Amsterdam"}, now())
