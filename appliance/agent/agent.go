@@ -19,6 +19,7 @@ type Supervisor interface {
 	List(ctx context.Context) (map[string]node.ServiceStatus, error) // Of all that were started. Healthy is not its business.
 	Start(ctx context.Context, service string) error                 // What runs already stays as it is.
 	Stop(ctx context.Context, service string) error                  // Returns when it has ended.
+	Restart(ctx context.Context, service string) error               // Also what has ended for good.
 	// Logs gives the last lines of a service, or of all if it is empty, to f,
 	// and goes on with new ones until ctx ends if follow is set.
 	Logs(ctx context.Context, service string, lines int, follow bool, f func(node.LogLine) error) error

@@ -76,7 +76,7 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	before, state := a.now()
 	if state.State == node.StateGood && d.Digest() == state.Digest {
 		told(node.Event{Text: "nothing to do: the node is what this document says"})
-		return state, nil
+		return state, a.startStopped(ctx, d, told)
 	}
 	if err := a.accept(d, b); err != nil {
 		return node.Generation{}, err
@@ -99,6 +99,23 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	}
 	_, verdict, readErr := a.gens.read(trial.Number)
 	return verdict, readErr
+}
+
+// startStopped starts the services of d that have ended for good: who deploys
+// what is there already may have mended what they need.
+func (a *Agent) startStopped(ctx context.Context, d node.Document, told func(node.Event)) error {
+	processes, err := a.parts.Supervisor.List(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
+		if !processes[name].Running {
+			told(node.Event{Text: "starting " + name + ", which had ended"})
+			errs = append(errs, a.parts.Supervisor.Start(ctx, name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // accept checks all of a document that can be checked without applying it, and

@@ -64,6 +64,7 @@ func (a *Agent) routes(life context.Context) http.Handler {
 	mux.HandleFunc("POST "+node.PathReboot, a.handle(deploy, a.serveReboot))
 	mux.HandleFunc("GET "+node.PathChecks, a.handle(read, a.serveChecks))
 	mux.HandleFunc("POST "+node.PathTask+"{service}/{task}", a.handle(deploy, a.serveTask))
+	mux.HandleFunc("POST "+node.PathRestart+"{service}", a.handle(deploy, func(w http.ResponseWriter, r *http.Request) error { return a.serveRestart(life, w, r) }))
 	mux.HandleFunc("PUT "+node.PathRelease, a.handle(deploy, a.serveRelease))
 	mux.HandleFunc("POST "+node.PathBack, a.handle(deploy, func(w http.ResponseWriter, r *http.Request) error { return a.serveBack(life, w, r) }))
 	mux.HandleFunc("/", a.handle(read, func(http.ResponseWriter, *http.Request) error {

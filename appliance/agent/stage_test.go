@@ -129,6 +129,7 @@ type running struct {
 	since time.Time
 	part
 	asked int
+	over  bool // It has ended for good, and is not started again by itself.
 }
 
 type service struct{ part }
@@ -145,7 +146,7 @@ func (s service) Check(context.Context) error {
 func (s *supervisor) Start(_ context.Context, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run[name] != nil {
+	if r := s.run[name]; r != nil && !r.over {
 		return nil
 	}
 	text, err := os.ReadFile(filepath.Join(s.dir, name, "config.json"))
@@ -168,7 +169,7 @@ func (s *supervisor) Start(_ context.Context, name string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); g.Run(ctx) }()
-	s.run[name] = &running{stop: func() { cancel(); <-done }, since: time.Now(), part: cfg.Part}
+	s.run[name] = &running{stop: sync.OnceFunc(func() { cancel(); <-done }), since: time.Now(), part: cfg.Part}
 	s.starts = append(s.starts, name)
 	return nil
 }
@@ -183,6 +184,18 @@ func (s *supervisor) Stop(_ context.Context, name string) error {
 	return nil
 }
 
+// end has a service end for good.
+func (s *supervisor) end(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run[name].stop()
+	s.run[name].over = true
+}
+
+func (s *supervisor) Restart(ctx context.Context, name string) error {
+	return errors.Join(s.Stop(ctx, name), s.Start(ctx, name))
+}
+
 func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,6 +203,9 @@ func (s *supervisor) List(context.Context) (map[string]node.ServiceStatus, error
 	for name, r := range s.run {
 		r.asked++
 		one := node.ServiceStatus{Running: true, PID: 1, Since: r.since}
+		if r.over {
+			one = node.ServiceStatus{Error: "status 125"}
+		}
 		if r.Crash {
 			one.Restarts, one.Error = r.asked, "status 2"
 		}

@@ -19,13 +19,21 @@ const (
 	maxAnswer = 1 << 20
 )
 
+// here reports whether a service runs on this node, as its document says.
+func (a *Agent) here(service string) error {
+	d, _ := a.now()
+	if _, ok := d.Services[service]; !ok {
+		return problem.NotExist.Errorf("%s does not run on %s", service, a.cfg.Identity.Node)
+	}
+	return nil
+}
+
 // serveTask has a service do something for an operator, by the socket that only
 // root and the service can reach. Which tasks there are is the service's business.
 func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
 	service, task := r.PathValue("service"), r.PathValue("task")
-	d, _ := a.now()
-	if _, ok := d.Services[service]; !ok {
-		return problem.NotExist.Errorf("%s does not run on %s", service, a.cfg.Identity.Node)
+	if err := a.here(service); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), taskFor)
 	defer cancel()
@@ -55,4 +63,24 @@ func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/json")
 	_, err = w.Write(body)
 	return err
+}
+
+// serveRestart restarts a service. While a document or a release is judged it
+// does not, since that would spoil the verdict.
+func (a *Agent) serveRestart(life context.Context, w http.ResponseWriter, r *http.Request) error {
+	service := r.PathValue("service")
+	if err := a.here(service); err != nil {
+		return err
+	}
+	free, err := a.take(r.Context())
+	if err != nil {
+		return err
+	}
+	defer free()
+	a.log.InfoContext(r.Context(), "an operator restarts a service", "service", service)
+	if err := a.parts.Supervisor.Restart(life, service); err != nil {
+		return problem.Unavailable.Errorf("%s: %w", service, err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

@@ -61,6 +61,62 @@ func TestTask(t *testing.T) {
 	}
 }
 
+// TestRestart has operators restart services: one that runs, and one that has
+// ended for good.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.good(w.document(1, map[string]part{"mx": {}, "dns": {}}), nil)
+	w.sup.end("dns")
+	if s := w.status(); s.Services["dns"].Running {
+		t.Fatalf("it says %+v", s)
+	}
+	for _, test := range []struct{ role, service, want string }{
+		{node.RoleRead, "mx", "403"},
+		{node.RoleDeploy, "webapp", "404"},
+		{node.RoleDeploy, "..%2fmx", "404"},
+		{node.RoleDeploy, "mx", "204"},
+		{node.RoleDeploy, "dns", "204"},
+	} {
+		if got := w.answer(test.role, http.MethodPost, node.PathRestart+test.service, nil); !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s as %s: %q, not %q", test.service, test.role, got, test.want)
+		}
+	}
+	if got := w.sup.started(); !slices.Equal(got, []string{"mx", "dns"}) {
+		t.Errorf("started %v", got)
+	}
+	w.eventually("both work", func(s node.Status) bool { return s.Services["mx"].Healthy && s.Services["dns"].Healthy })
+}
+
+// TestDeployStopped deploys what is there already, and expects that to start
+// what has ended for good, and nothing else.
+func TestDeployStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.document(1, map[string]part{"mx": {}, "dns": {}})
+	w.good(d, nil)
+	w.sup.end("dns")
+	d.Generation = 2
+	if got := w.good(d, nil); !slices.Equal(got, []string{"dns"}) || w.status().Current.Number != 1 {
+		t.Errorf("started %v", got)
+	}
+}
+
+// TestRestartOnTrial restarts a service while a document is judged.
+func TestRestartOnTrial(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.document(1, map[string]part{"mx": {Ill: "no queue"}})
+	d.Gate.Ready = node.Duration(time.Hour)
+	resp, err := w.ask(w.deployer(), http.MethodPost, node.PathApply, w.bundle(d, nil))
+	check(t, err)
+	defer resp.Body.Close()
+	w.eventually("it is on trial", func(s node.Status) bool { return s.Current.State == node.StateTrial })
+	if got := w.answer(node.RoleDeploy, http.MethodPost, node.PathRestart+"mx", nil); !strings.HasPrefix(got, "503") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestChecks has a node look at itself: one of its peers answers, the other does
 // not, and nothing of what listens is what its document says.
 func TestChecks(t *testing.T) {

@@ -19,6 +19,9 @@ const (
 	PathReboot  = "/v1/reboot"  // POST: answers, then restarts the machine.
 	PathChecks  = "/v1/checks"  // GET: a list of [Check].
 	PathTask    = "/v1/task/"   // POST SERVICE/TASK: what the service makes of it, JSON both ways.
+	// POST SERVICE: stops the service and starts it, also one that has ended for
+	// good. What was known of its earlier ends is forgotten.
+	PathRestart = "/v1/restart/"
 	// PUT ?version=&sha256=&again=: a release, whose length the request names. It
 	// is on the disk, to be tried at the next start, when the answer comes: [Armed].
 	// With again=1 also one that was found bad before.

@@ -156,6 +156,18 @@ func (c *Client) Task(ctx context.Context, service, task string, request, answer
 	return nil
 }
 
+// Restart stops a service of the node and starts it, also one that has ended for
+// good. It may be a while until it is healthy.
+func (c *Client) Restart(ctx context.Context, service string) error {
+	ctx, cancel := context.WithTimeout(ctx, taskFor)
+	defer cancel()
+	body, err := c.do(ctx, http.MethodPost, node.PathRestart+service, nil, nil)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
 // Reboot restarts the machine.
 func (c *Client) Reboot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, statusFor)

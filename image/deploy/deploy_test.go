@@ -148,18 +148,23 @@ func TestPush(t *testing.T) {
 	if r := w.push(deploy.Options{DryRun: true}, target)[0]; r.Outcome != deploy.Unchanged {
 		t.Errorf("dry run: %+v", r)
 	}
-	target.Document.Environment = "test"
+	target.Document.Services = map[string]node.Service{"mx": {}}
 	w.one(target, deploy.Good, 2)
-	if got := w.agents["a"].Pushed(); !slices.Equal(got, []int{2, 0}) {
+	w.agents["a"].End("mx")
+	w.one(target, deploy.Unchanged, 2)
+	if s, err := target.Client.Status(t.Context()); err != nil || !s.Services["mx"].Running {
+		t.Errorf("after the same document it says %+v, %v", s, err)
+	}
+	if got := w.agents["a"].Pushed(); !slices.Equal(got, []int{2, 0, 0}) {
 		t.Errorf("secrets pushed: %v, want both once", got)
 	}
 	w.agents["a"].Judge(func(node.Document) string { return "mx does not get healthy" })
 	target.Document.Environment = "other"
-	if r := w.one(target, deploy.Bad, 3); r.Error != "mx does not get healthy" || r.OK() {
+	if r := w.one(target, deploy.Bad, 4); r.Error != "mx does not get healthy" || r.OK() {
 		t.Errorf("got %+v", r)
 	}
 	w.agents["a"].Judge(nil)
-	w.one(target, deploy.Good, 4) // Above the bad one.
+	w.one(target, deploy.Good, 5) // Above the bad one.
 }
 
 func TestRefused(t *testing.T) {

@@ -116,8 +116,9 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 		return fail(fmt.Errorf("this is %s of %s", s.Node, s.Provider))
 	}
 	r.Generation = s.Current
+	unchanged := same(s, t.Document)
 	switch {
-	case same(s, t.Document):
+	case unchanged && !stopped(s):
 		r.Outcome = Unchanged
 		return r
 	case p.o.DryRun:
@@ -156,6 +157,9 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 		return fail(err)
 	}
 	r.Generation, r.Outcome = verdict, Good
+	if good && unchanged {
+		r.Outcome = Unchanged
+	}
 	if !good {
 		r.Outcome, r.Error = Bad, verdict.Reason
 	}
@@ -165,6 +169,17 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 // same reports whether the node is what a document says.
 func same(s node.Status, d node.Document) bool {
 	return s.Current.State == node.StateGood && s.Current.Digest == d.Digest()
+}
+
+// stopped reports whether a service of the node does not run. Such a node is
+// given what it has, which starts it.
+func stopped(s node.Status) bool {
+	for _, one := range s.Services {
+		if !one.Running {
+			return true
+		}
+	}
+	return false
 }
 
 // bundle is the signed document with the next number, and the secrets that the

@@ -22,6 +22,7 @@ type nothing struct{}
 func (nothing) List(context.Context) (map[string]node.ServiceStatus, error) { return nil, nil }
 func (nothing) Start(context.Context, string) error                         { return nil }
 func (nothing) Stop(context.Context, string) error                          { return nil }
+func (nothing) Restart(context.Context, string) error                       { return nil }
 func (nothing) Reboot(context.Context) error                                { return nil }
 
 func (nothing) Logs(_ context.Context, _ string, _ int, _ bool, f func(node.LogLine) error) error {

@@ -82,6 +82,7 @@ func (a *Agent) Start(address string) error {
 	mux.HandleFunc("GET "+node.PathChecks, a.handle(node.RoleRead, func(w http.ResponseWriter, _ *http.Request) error { return json.NewEncoder(w).Encode(a.Checks) }))
 	mux.HandleFunc("POST "+node.PathTask+"{service}/{task}", a.handle(node.RoleDeploy, a.serveTask))
 	mux.HandleFunc("POST "+node.PathReboot, a.handle(node.RoleDeploy, a.restart))
+	mux.HandleFunc("POST "+node.PathRestart+"{service}", a.handle(node.RoleDeploy, a.serveRestart))
 	mux.HandleFunc("PUT "+node.PathRelease, a.handle(node.RoleDeploy, a.serveRelease))
 	mux.HandleFunc("POST "+node.PathBack, a.handle(node.RoleDeploy, a.serveBack))
 	a.server = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
@@ -179,6 +180,25 @@ func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
 	return json.NewEncoder(w).Encode(answer)
 }
 
+// End has a service end for good.
+func (a *Agent) End(service string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status.Services[service] = node.ServiceStatus{Error: "ended: status 125"}
+}
+
+func (a *Agent) serveRestart(w http.ResponseWriter, r *http.Request) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	service := r.PathValue("service")
+	if _, ok := a.status.Services[service]; !ok {
+		return problem.NotExist.Errorf("%s does not run here", service)
+	}
+	a.status.Services[service] = node.ServiceStatus{Running: true, Healthy: true}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 func (a *Agent) serveApply(w http.ResponseWriter, r *http.Request) error {
 	var b node.Bundle
 	if err := json.NewDecoder(r.Body).Decode(&b); err != nil {
@@ -269,6 +289,9 @@ func (a *Agent) judge(d node.Document) node.Generation {
 		v.State = node.StateBad
 		a.status.Bad = v
 		return v
+	}
+	if v.Digest == a.status.Current.Digest { // Nothing but services that do not run.
+		v = a.status.Current
 	}
 	a.status.Current, a.status.Good, a.status.Bad = v, v.Number, node.Generation{}
 	a.status.Services = map[string]node.ServiceStatus{}
