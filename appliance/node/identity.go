@@ -52,8 +52,16 @@ func Fingerprint(certificate string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return KeyFingerprint(c), nil
+}
+
+// fingerprintKind is how a fingerprint begins.
+const fingerprintKind = "SHA256:"
+
+// KeyFingerprint is [Fingerprint] of a certificate that was read.
+func KeyFingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]), nil
+	return fingerprintKind + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 // ParseIdentity reads the text of an identity strictly.
