@@ -102,7 +102,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 func (a *app) commands() *cobra.Command {
 	root := group(&cobra.Command{Use: "leap", Short: "Keep a LEAP provider", Long: about, SilenceUsage: true, SilenceErrors: true},
 		a.newCommand(), a.userCommand(), a.certCommand(), a.secretCommand(), a.nodeCommand(), a.imageCommand(), a.flashCommand(),
-		a.compileCommand(), a.deployCommand(), a.updateCommand(),
+		a.compileCommand(), a.deployCommand(), a.updateCommand(), a.rebootCommand(),
 		a.inspectCommand(), a.listCommand(), a.infoCommand(), a.envCommand(), a.historyCommand(), a.logsCommand(), a.statusCommand(),
 		a.testCommand(), a.runCommand(), a.localCommand(),
 		a.schemaCommand(), filesTopic())
