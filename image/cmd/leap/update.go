@@ -21,6 +21,7 @@ func (a *app) updateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "update FILE [FILTER]", Short: "Give nodes another release",
 		Long: `Give nodes the release in FILE, a .efi, one node after the other, and restart each.
+It is packed on the way (zstd), and the node compares what comes out with its hash.
 A node takes a release on trial: if its services do not get healthy in time, or if it
 panics three times, the node starts the release before it, and says why. The nodes
 behind it are then left as they are.

@@ -29,6 +29,7 @@ type Agent struct {
 	Identity node.Identity
 	// Contact has documents wait for a new connection, as if they changed the network.
 	Contact bool
+	Plain   bool // It takes no releases that are packed.
 	// Break has the connection break after the first event of a document.
 	Break bool
 	// Silent has the connection say nothing more after the first event, as when
@@ -75,6 +76,9 @@ func (a *Agent) Start(address string) error {
 	a.address, a.served, a.secrets = ln.Addr().String(), make(chan struct{}), map[string]bool{}
 	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey, ClockKnown: true}
 	a.status.Image = node.Image{Loader: "systemd-boot", State: node.StateGood}
+	if !a.Plain {
+		a.status.Image.Unpacks = node.ReleasePacked
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+node.PathStatus, a.handle(node.RoleRead, a.serveStatus))
 	mux.HandleFunc("GET "+node.PathLogs, a.handle(node.RoleRead, a.serveLogs))
