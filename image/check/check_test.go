@@ -40,8 +40,18 @@ func TestInside(t *testing.T) {
 		"agent": "ok", "generation": "ok", "soledad": "ok", "mesh": "db1 does not answer", "certificates": "ok",
 		"clock": "off by", "disk": "it has none", "ports": "port 2323 of soledad does not answer", "soledad.tls": "refused",
 	})
+	// A document that was taken back is told for ever, and warned of while it is the
+	// one that should be.
+	compiled := w.document
 	w.document.LeastImage = "9.0.0"
-	w.want(w.run(nil), map[string]string{"generation": "warn not what is compiled here"})
+	w.agent.Judge(func(node.Document) string { return "no queue" })
+	if r := w.push(w.document); r.OK() {
+		t.Errorf("got %+v", r)
+	}
+	w.want(w.run(nil), map[string]string{"generation": "warn 2 was tried and taken back"})
+	w.document = compiled
+	w.want(w.run(nil), map[string]string{"generation": "ok"})
+	w.document.LeastImage = "9.0.0"
 	w.now = w.now.AddDate(1, 0, -3)
 	w.want(w.run(nil), map[string]string{"certificates": "warn files/nodes/web1/server.crt ends on"})
 	ok(t, w.agent.Close())
