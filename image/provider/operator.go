@@ -171,6 +171,16 @@ func (i *Instance) certify(v *Vault, u *User, key crypto.PublicKey, now time.Tim
 	return err
 }
 
+// Role is what op may do; "" if he is no operator of this provider.
+func (i *Instance) Role(op *Operator) string {
+	for _, u := range i.Users {
+		if u.Name == op.Name {
+			return u.Role
+		}
+	}
+	return ""
+}
+
 // Certificate is what op proves himself with to agents.
 func (i *Instance) Certificate(op *Operator) (tls.Certificate, error) {
 	for _, u := range i.Users {
