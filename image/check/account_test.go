@@ -26,8 +26,10 @@ func TestAccount(t *testing.T) {
 	var open, lost atomic.Bool // Everybody's database is open to everybody; mail that is taken does not arrive.
 	w.ports[compile.PortSoledad] = w.https(w.certificate(), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Header.Get("Authorization") != proof, r.URL.Path != "/user-"+id+"/incoming" && !open.Load():
+		case r.Header.Get("Authorization") != proof:
 			rw.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path != "/user-"+id+"/incoming" && !open.Load():
+			rw.WriteHeader(http.StatusForbidden)
 		case asked.Add(1) == 1: // The database is not there yet.
 			rw.WriteHeader(http.StatusServiceUnavailable)
 		default:

@@ -37,8 +37,8 @@ func (c *checker) storage(ctx context.Context, a *account) {
 		}
 		if err == nil {
 			var status int
-			if status, _, err = site.do(ctx, http.MethodGet, "/user-"+someUser+"/incoming", "", a.keeper()); err == nil && status != http.StatusUnauthorized {
-				err = fmt.Errorf("somebody else's database answers it with status %d instead of %d", status, http.StatusUnauthorized)
+			if status, _, err = site.do(ctx, http.MethodGet, "/user-"+someUser+"/incoming", "", a.keeper()); err == nil && status != http.StatusForbidden && status != http.StatusUnauthorized {
+				err = fmt.Errorf("somebody else's database answers it with status %d instead of %d", status, http.StatusForbidden)
 			}
 		}
 		s.judge("account.soledad", err, "it gives an account its own database, and no other", s.logs("soledad"))
@@ -83,15 +83,18 @@ func (c *checker) post(ctx context.Context, a *account) {
 
 // again repeats what does not go well yet, until it does or ctx ends, and returns the
 // last error. What was refused for good is not repeated.
-func again(ctx context.Context, f func() error) error {
+func again(ctx context.Context, f func() error) (last error) {
 	for {
 		err := f()
 		if refused, told := errors.AsType[*textproto.Error](err); err == nil || told && refused.Code/100 == 5 {
 			return err
 		}
+		if last == nil || ctx.Err() == nil { // What the end of ctx broke off says nothing.
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-time.After(againAfter):
 		}
 	}
