@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"leap.example/appliance/node"
 	"leap.example/image/compile"
 	"leap.example/services/protocol/bonafide"
 	"leap.example/services/protocol/srp"
@@ -47,6 +48,10 @@ func (c *checker) account(ctx context.Context) {
 	}
 	one := &account{site: c.newSite("api."+c.domain(), compile.PortAPI, roots), login: testLogin + token()[:12], password: token(), domain: c.domain()}
 	err = one.signUp(ctx, invite)
+	if errors.Is(err, errBusy) {
+		c.add("account", node.CheckWarn, err.Error(), "wait a few minutes, or leap test --account=false")
+		return
+	}
 	if err == nil {
 		err = one.logIn(ctx)
 	}
@@ -85,6 +90,9 @@ type account struct {
 	token           string // Of the session.
 }
 
+// errBusy is that the provider takes no more of this from here for now.
+var errBusy = errors.New("it was asked too often from this address")
+
 // ask sends a form, and decodes the answer of a call that has to succeed.
 func (a *account) ask(ctx context.Context, method, path string, form []byte, header http.Header, into any) error {
 	if header == nil {
@@ -95,6 +103,8 @@ func (a *account) ask(ctx context.Context, method, path string, form []byte, hea
 	switch {
 	case err != nil:
 		return err
+	case status == http.StatusTooManyRequests:
+		return fmt.Errorf("%s %s: %w", method, path, errBusy)
 	case status/100 != 2:
 		return fmt.Errorf("%s %s answers with status %d: %s", method, path, status, shown(body))
 	case into == nil:

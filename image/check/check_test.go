@@ -72,7 +72,11 @@ func pages(t *testing.T, w *world) *http.ServeMux {
 	mux.HandleFunc("GET /ca.crt", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(w.i.Files["ca/ca.crt"]) })
 	mux.HandleFunc("GET /1/configs.json", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /1/messages.json", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) })
-	mux.HandleFunc("POST /1/users", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /1/users", func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.FormValue("user[invite_code]"), "often") {
+			rw.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
 		http.Error(rw, `{"errors":"no"}`, http.StatusUnprocessableEntity)
 	})
 	return mux
@@ -93,6 +97,7 @@ func TestWeb(t *testing.T) {
 	if invited != "web1" {
 		t.Errorf("an invitation of %q", invited)
 	}
+	w.want(w.run(func(context.Context, *provider.Node) (string, error) { return "often", nil }), map[string]string{"account": "warn asked too often"})
 	w.want(w.run(func(context.Context, *provider.Node) (string, error) { return "", errors.New("none today") }), map[string]string{"account": "none today"})
 
 	// Somebody else's certificate, and pages of another provider.
