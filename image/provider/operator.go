@@ -88,7 +88,7 @@ func (op *Operator) Write(path string) error {
 		return err
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already: keys are not overwritten", path)
+		return fmt.Errorf("%s is there already, and keys are not overwritten: a provider of that domain was made before. If it is gone, move the file away; else keep the new keys elsewhere with --key", path)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

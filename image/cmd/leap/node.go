@@ -187,7 +187,11 @@ func (a *app) nodeRemove() *cobra.Command {
 			if err := a.confirm("Remove the node " + args[0] + " with its keys?"); err != nil {
 				return err
 			}
-			return i.RemoveNode(args[0])
+			if err := i.RemoveNode(args[0]); err != nil {
+				return err
+			}
+			a.sayf("%s is removed, with its keys and certificates; next: leap deploy, so that the others forget it", args[0])
+			return a.print(map[string]string{"removed": args[0]}, func() {})
 		},
 	}
 }
@@ -203,8 +207,11 @@ identity NEW --reinstall"), and loses what it holds.`,
 			if err != nil {
 				return err
 			}
-			_, err = i.MoveNode(v, args[0], args[1], a.now())
-			return err
+			if _, err = i.MoveNode(v, args[0], args[1], a.now()); err != nil {
+				return err
+			}
+			a.sayf("%s is called %s; next: leap node identity %s FILE --reinstall, and leap deploy", args[0], args[1], args[1])
+			return a.print(map[string]string{"name": args[1], "was": args[0]}, func() {})
 		},
 	}
 }
@@ -232,7 +239,7 @@ func (a *app) nodeEnable(on bool) *cobra.Command {
 				}
 				a.sayf("%s is %sd", n.Name, use)
 			}
-			return nil
+			return a.print(map[string][]string{use + "d": names(nodes)}, func() {})
 		},
 	}
 }
