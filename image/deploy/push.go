@@ -165,6 +165,13 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 			verdict, err = p.give(ctx, t, s)
 		}
 	}
+	if unchanged && errors.Is(err, problem.Unavailable) {
+		// It may be about to start its services, as after a start of its own.
+		if s, again := t.Client.Status(ctx); again == nil && same(s, t.Document) {
+			r.Outcome = Unchanged
+			return r
+		}
+	}
 	good := err == nil && verdict.State == node.StateGood
 	if !good && t.Alone {
 		p.mu.Lock()
@@ -189,11 +196,12 @@ func same(s node.Status, d node.Document) bool {
 	return s.Current.State == node.StateGood && s.Current.Digest == d.Digest()
 }
 
-// stopped reports whether a service of the node does not run. Such a node is
-// given what it has, which starts it.
+// stopped reports whether a service of the node has run and does no more. Such a node
+// is given what it has, which starts it. One that has not begun yet the node is about
+// to start.
 func stopped(s node.Status) bool {
 	for _, one := range s.Services {
-		if !one.Running {
+		if !one.Running && !one.Since.IsZero() {
 			return true
 		}
 	}

@@ -56,7 +56,8 @@ type Agent struct {
 	applied []node.Document
 	pushed  []int // Number of secrets in each bundle.
 
-	releases releases
+	releases  releases
+	beginning bool
 }
 
 // Start has the agent listen on a loopback address, host:port. Close ends it.
@@ -188,7 +189,18 @@ func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
 func (a *Agent) End(service string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.status.Services[service] = node.ServiceStatus{Error: "ended: status 125"}
+	a.status.Services[service] = node.ServiceStatus{Error: "ended: status 125", Since: time.Now()}
+}
+
+// Begin has the node be at work since it has just started: its services have not
+// begun, and it takes no documents.
+func (a *Agent) Begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.beginning = true
+	for name := range a.status.Services {
+		a.status.Services[name] = node.ServiceStatus{}
+	}
 }
 
 func (a *Agent) serveRestart(w http.ResponseWriter, r *http.Request) error {
@@ -260,6 +272,9 @@ func (a *Agent) accept(b node.Bundle) (node.Document, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.beginning {
+		return d, problem.Unavailable.Errorf("another document or release is being taken")
+	}
 	if d.Node != a.Identity.Node {
 		return d, problem.Invalid.Errorf("this document is for %s", d.Node)
 	}
