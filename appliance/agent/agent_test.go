@@ -144,8 +144,10 @@ func TestContact(t *testing.T) {
 
 // present has an operator come by new connections, as his tool does when it is
 // told that the network has changed, until the function that it returns is called.
-func (w *world) present() (leave func()) {
-	cert := w.deployer()
+func (w *world) present() (leave func()) { return w.there(w.deployer()) }
+
+// there has one operator reach the node again and again until he leaves.
+func (w *world) there(cert *tls.Certificate) (leave func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

@@ -46,7 +46,7 @@ type connection struct{}
 // contact counts a connection over which an operator is admitted who can mend
 // what is wrong.
 func (a *Agent) contact(r *http.Request) {
-	if !slices.Contains(roles(r), node.RoleDeploy) {
+	if !slices.Contains(a.roles(r), node.RoleDeploy) {
 		return
 	}
 	if known, ok := r.Context().Value(connection{}).(*atomic.Bool); ok && known.CompareAndSwap(false, true) {
@@ -78,7 +78,7 @@ func (a *Agent) routes(life context.Context) http.Handler {
 // handle admits operators with one of the roles, and writes errors.
 func (a *Agent) handle(wanted []string, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := allowed(r, wanted)
+		err := a.allowed(r, wanted)
 		if err == nil {
 			a.contact(r)
 			err = f(w, r)
@@ -101,17 +101,30 @@ func document(err error) problem.Document {
 	return problem.Document{Type: problem.KindOf(err), Detail: err.Error()}
 }
 
-// roles are those of the certificate with which an operator was let in.
-func roles(r *http.Request) []string {
+// roles are those of the operator who asks: what the document says of his key, or,
+// if it names no operators, his certificate. Of somebody whom it does not name there
+// are none.
+func (a *Agent) roles(r *http.Request) []string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return nil
 	}
-	return r.TLS.PeerCertificates[0].Subject.OrganizationalUnit
+	cert := r.TLS.PeerCertificates[0]
+	if d, _ := a.now(); len(d.Agent.Operators) > 0 {
+		role, ok := d.Agent.Operators[node.KeyFingerprint(cert)]
+		if !ok {
+			return nil
+		}
+		return []string{role}
+	}
+	return cert.Subject.OrganizationalUnit
 }
 
-// allowed reports whether the operator's certificate has one of the roles.
-func allowed(r *http.Request, wanted []string) error {
-	has := roles(r)
+// allowed reports whether the operator has one of the roles.
+func (a *Agent) allowed(r *http.Request, wanted []string) error {
+	has := a.roles(r)
+	if len(has) == 0 {
+		return problem.Permission.Errorf("the node knows no operator with the key of this certificate: he was removed, or added after the last deploy to it")
+	}
 	if !slices.ContainsFunc(wanted, func(role string) bool { return slices.Contains(has, role) }) {
 		return problem.Permission.Errorf("this certificate has the role %q, and %s needs %q", has, r.URL.Path, wanted[len(wanted)-1])
 	}

@@ -84,12 +84,14 @@ func (a *Agent) serveRelease(w http.ResponseWriter, r *http.Request) error {
 	if err := inDate(r); err != nil {
 		return err
 	}
-	if r.ContentLength <= 0 {
-		return problem.Invalid.Errorf("the length of a release is required")
+	content, size, err := unpacked(r, &slowly{r.Body, http.NewResponseController(w)})
+	if err != nil {
+		return err
 	}
+	defer content.Close() // It says nothing.
 	q := r.URL.Query()
-	t := slots.Target{Version: q.Get("version"), SHA256: q.Get("sha256"), Size: r.ContentLength}
-	armed, err := a.receive(r.Context(), t, q.Get("again") == "1", &slowly{r.Body, http.NewResponseController(w)})
+	t := slots.Target{Version: q.Get("version"), SHA256: q.Get("sha256"), Size: size}
+	armed, err := a.receive(r.Context(), t, q.Get("again") == "1", content)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const glanceFor = time.Second
 
 // startedImage is what init has found out about the release that runs.
 func startedImage(b node.Boot) node.Image {
-	i := node.Image{Loader: b.Loader}
+	i := node.Image{Loader: b.Loader, Unpacks: node.ReleasePacked}
 	switch {
 	case b.Loader == "":
 	case b.Trial != nil:

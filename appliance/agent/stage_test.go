@@ -382,8 +382,8 @@ func (w *world) ask(cert *tls.Certificate, method, path string, body any) (*http
 	return w.send(cert, method, path, text)
 }
 
-// send is ask with a body as it is.
-func (w *world) send(cert *tls.Certificate, method, path string, text []byte) (*http.Response, error) {
+// send is ask with a body as it is, and names and values of headers.
+func (w *world) send(cert *tls.Certificate, method, path string, text []byte, header ...string) (*http.Response, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(w.nodes.cert)
 	conf := &tls.Config{RootCAs: roots, ServerName: node.ServerName("mail1", "demo.example")}
@@ -393,6 +393,9 @@ func (w *world) send(cert *tls.Certificate, method, path string, text []byte) (*
 	req, err := http.NewRequestWithContext(w.t.Context(), method, "https://"+w.addr+path, bytes.NewReader(text))
 	if err != nil {
 		return nil, err
+	}
+	for k := 0; k < len(header); k += 2 {
+		req.Header.Set(header[k], header[k+1])
 	}
 	return (&http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}}).Do(req)
 }

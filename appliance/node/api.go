@@ -25,9 +25,17 @@ const (
 	PathRestart = "/v1/restart/"
 	// PUT ?version=&sha256=&again=: a release, whose length the request names. It
 	// is on the disk, to be tried at the next start, when the answer comes: [Armed].
-	// With again=1 also one that was found bad before.
+	// With again=1 also one that was found bad before. It may be packed, if the
+	// request says so (Content-Encoding: [ReleasePacked]) and names its size, size=.
 	PathRelease = "/v1/release"
 	PathBack    = "/v1/back" // POST: gives the release up that runs; answers, then restarts the machine.
+)
+
+// How releases are packed that come packed: with zstd, and a window that a node can
+// bear, bytes.
+const (
+	ReleasePacked = "zstd"
+	ReleaseWindow = 8 << 20
 )
 
 // Status is how a node is.
@@ -78,6 +86,8 @@ type Image struct {
 	Left  int          `json:"left,omitempty"` // Starts that are left to one on trial.
 	Kept  []Release    `json:"kept,omitempty"` // All on the disk, newest first.
 	Bad   []BadRelease `json:"bad,omitempty"`  // Those that failed, newest first. They are not tried again.
+	// Unpacks is [ReleasePacked] if releases may come packed.
+	Unpacks string `json:"unpacks,omitempty"`
 }
 
 // A Release is one on the disk.

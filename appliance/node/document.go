@@ -79,6 +79,11 @@ type Agent struct {
 	// Certificate, PEM, is the agent's own from now on, for the key of the
 	// identity. Empty: the identity's.
 	Certificate string `json:"certificate,omitempty"`
+	// Operators are those who are let in, by the fingerprints of their
+	// certificates' keys ([KeyFingerprint]), with their roles. None, as before the
+	// first document: whoever has a certificate of the authority, with the role in
+	// it.
+	Operators map[string]string `json:"operators,omitempty"`
 }
 
 // Time is where the node learns what time it is.

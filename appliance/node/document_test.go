@@ -76,6 +76,8 @@ func TestBadDocuments(t *testing.T) {
 		{"own mesh address", `"address": "10.99.0.2"`, `"address": "10.99.0.1"`, `/mesh/peers/0/address: an address of the mesh`},
 		{"foreign mesh address", `"address": "10.99.0.2"`, `"address": "10.98.0.2"`, `/mesh/peers/0/address: an address of the mesh`},
 		{"no agent", `"port": 4499, `, ``, `/agent/port: a port is required`},
+		{"nobody deploys", `"port": 4499, `, `"port": 4499, "operators": {"SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU": "read-only"}, `, `/agent/operators: nobody has the role "deploy"`},
+		{"no fingerprint", `"port": 4499, `, `"port": 4499, "operators": {"47DEQpj8": "deploy"}, `, `/agent/operators: fingerprints of keys are required`},
 		{"long wait", `"20s"`, `"25h"`, `/time/wait: between 0 and 24h`},
 		{"no duration", `"20s"`, `"20"`, `missing unit in duration`},
 		{"service", `"mx": {

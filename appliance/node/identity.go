@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // An Identity is what a node knows before it is given a document: who it is,
@@ -29,9 +30,12 @@ type Identity struct {
 	// [ServerName]; Key, PEM, is its key. Required.
 	Certificate string `json:"certificate"`
 	Key         string `json:"key"`
-	// Reinstall allows a node that has an identity of this provider to take
-	// this one instead and to lose everything that it holds.
+	// Reinstall allows a node that has an identity of this provider, or cannot read
+	// its own, to take this one instead and to lose everything that it holds.
 	Reinstall bool `json:"reinstall,omitempty"`
+	// Written is when an identity was made that says to reinstall. A node follows
+	// each once, and none that is older than its own.
+	Written time.Time `json:"written,omitzero"`
 }
 
 // ServerName is the name in the certificate of a node's agent.
@@ -48,8 +52,16 @@ func Fingerprint(certificate string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return KeyFingerprint(c), nil
+}
+
+// fingerprintKind is how a fingerprint begins.
+const fingerprintKind = "SHA256:"
+
+// KeyFingerprint is [Fingerprint] of a certificate that was read.
+func KeyFingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]), nil
+	return fingerprintKind + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 // ParseIdentity reads the text of an identity strictly.

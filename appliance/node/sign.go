@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -74,9 +75,27 @@ func (b Bundle) Missing(d Document, held func(digest string) bool) (missing []st
 	return missing, nil
 }
 
-// SecretDigest is how documents name the value of a secret. Values are keys or
-// random passwords, so that nobody can guess them from it.
+// SecretDigest is how documents name the value of a secret. Whoever reads a document
+// or a status can try values: they are keys or random passwords, of which nobody can
+// try enough. What operators choose themselves has to be like that too ([Guessable]).
 func SecretDigest(value []byte) string {
 	sum := sha256.Sum256(value)
 	return hex.EncodeToString(sum[:])
+}
+
+// What a secret has at least that nobody guesses, if it was made by chance: 20
+// characters of the 64 of base64 are 120 bits.
+const (
+	leastSecret = 20
+	leastKinds  = 8 // Different bytes.
+)
+
+// Guessable reports whether the value of a secret is so short, or so uniform, that it
+// may be found by its digest.
+func Guessable(value []byte) bool {
+	kinds := map[byte]bool{}
+	for _, b := range bytes.TrimSpace(value) {
+		kinds[b] = true
+	}
+	return len(bytes.TrimSpace(value)) < leastSecret || len(kinds) < leastKinds
 }

@@ -128,3 +128,14 @@ func FuzzReadIdentityDisk(f *testing.F) {
 		_, _ = node.ParseIdentity(s.Text) // It must not panic.
 	})
 }
+
+func TestGuessable(t *testing.T) {
+	for value, want := range map[string]bool{
+		"": true, "hunter2": true, strings.Repeat("ab", 40): true, "  short and spaces    ": true,
+		"NXq2b0pV1rLZ8sJ4mC7t": false, "0123456789abcdef0123456789abcdef": false,
+	} {
+		if got := node.Guessable([]byte(value)); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -113,6 +114,18 @@ func (c *checker) agent(a Agent) {
 	}
 	if a.Certificate != "" && !strings.Contains(a.Certificate, "BEGIN CERTIFICATE") {
 		c.failf("/agent/certificate", "a certificate in PEM is required")
+	}
+	deploy := len(a.Operators) == 0
+	for _, print := range slices.Sorted(maps.Keys(a.Operators)) {
+		role := a.Operators[print]
+		sum, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(print, fingerprintKind))
+		if err != nil || len(sum) != sha256.Size || !strings.HasPrefix(print, fingerprintKind) || role != RoleDeploy && role != RoleRead {
+			c.failf("/agent/operators", "fingerprints of keys are required, like %q, with the role %q or %q", fingerprintKind+"…", RoleDeploy, RoleRead)
+		}
+		deploy = deploy || role == RoleDeploy
+	}
+	if !deploy {
+		c.failf("/agent/operators", "nobody has the role %q: the node could never be changed again", RoleDeploy)
 	}
 }
 

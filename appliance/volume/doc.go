@@ -14,7 +14,9 @@
 //
 // A fresh node learns who it is from a small disk (appliance/node), and keeps
 // it on perm. From then on it ignores other identities, except one that its
-// provider signed and that says to reinstall: then perm is formatted anew.
+// provider signed and that says to reinstall: then perm is formatted anew. A perm
+// that is damaged is given up for any identity that says so, since the provider's key
+// was on it: whoever attaches disks to the machine can as well exchange its own.
 // Whoever attaches a disk to a fresh machine owns it.
 //
 // Nothing on perm can be executed, and no devices or set-user-id files work

@@ -24,15 +24,16 @@ type Choice struct {
 }
 
 // Choose decides between the identity that the node has kept, if any, and those
-// that disks offer. The error is [ErrNobody] or says what is wrong with the one
-// that is kept.
-func Choose(kept *node.Signed, offered []node.Signed) (Choice, error) {
+// that disks offer. If perm is broken, whatever was kept there cannot be read: one
+// that says to reinstall is taken with that, and any other without keeping it. The
+// error is [ErrNobody] or says what is wrong with the one that is kept.
+func Choose(kept *node.Signed, offered []node.Signed, broken bool) (Choice, error) {
 	var c Choice
 	if kept == nil {
 		for _, s := range offered {
 			id, err := parse(s, nil)
 			if err == nil {
-				c.Signed, c.Identity = s, id
+				c.Signed, c.Identity, c.Reinstall = s, id, broken && id.Reinstall
 				return c, nil
 			}
 			c.Notes = append(c.Notes, err)
@@ -52,6 +53,8 @@ func Choose(kept *node.Signed, offered []node.Signed) (Choice, error) {
 		switch {
 		case err != nil:
 			c.Notes = append(c.Notes, fmt.Errorf("an identity disk is ignored: %w", err))
+		case id.Reinstall && id.Written.Before(own.Written):
+			c.Notes = append(c.Notes, errors.New("an identity disk is ignored: it says to reinstall, and is older than the identity of this node"))
 		case id.Provider != own.Provider || !id.Reinstall:
 			c.Notes = append(c.Notes, fmt.Errorf("an identity disk is ignored: this node is %s of %s, and the disk does not say to reinstall", own.Node, own.Provider))
 		default:

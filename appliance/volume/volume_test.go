@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"leap.example/appliance/gpt"
 	"leap.example/appliance/node"
@@ -285,23 +286,27 @@ func TestChoose(t *testing.T) {
 		name      string
 		kept      *node.Signed
 		offered   []node.Signed
+		broken    bool
 		want      string // Node's name.
 		reinstall bool
 		notes     int
 		err       string
 	}{
-		{"nothing", nil, nil, "", false, 0, "attach an identity disk"},
-		{"the first one", nil, []node.Signed{first, second}, "one", false, 0, ""},
-		{"the first good one", nil, []node.Signed{damaged, forged, second}, "two", false, 2, ""},
-		{"none that is good", nil, []node.Signed{forged}, "", false, 1, "signature"},
-		{"the kept one", &first, nil, "one", false, 0, ""},
-		{"the same one", &again, []node.Signed{again}, "three", false, 0, ""},
-		{"the kept one, not another", &first, []node.Signed{second, stolen, forged, damaged}, "one", false, 4, ""},
-		{"the one to reinstall", &first, []node.Signed{second, again}, "three", true, 1, ""},
-		{"a kept one that is damaged", &damaged, []node.Signed{again}, "", false, 0, "has kept"},
+		{"nothing", nil, nil, false, "", false, 0, "attach an identity disk"},
+		{"the first one", nil, []node.Signed{first, second}, false, "one", false, 0, ""},
+		{"the first good one", nil, []node.Signed{damaged, forged, second}, false, "two", false, 2, ""},
+		{"none that is good", nil, []node.Signed{forged}, false, "", false, 1, "signature"},
+		{"the kept one", &first, nil, false, "one", false, 0, ""},
+		{"the same one", &again, []node.Signed{again}, false, "three", false, 0, ""},
+		{"the kept one, not another", &first, []node.Signed{second, stolen, forged, damaged}, false, "one", false, 4, ""},
+		{"the one to reinstall", &first, []node.Signed{second, again}, false, "three", true, 1, ""},
+		{"a kept one that is damaged", &damaged, []node.Signed{again}, false, "", false, 0, "has kept"},
+		{"without perm, no word of reinstalling", nil, []node.Signed{first}, true, "one", false, 0, ""},
+		{"without perm, to reinstall", nil, []node.Signed{again}, true, "three", true, 0, ""},
+		{"a blank perm, to reinstall", nil, []node.Signed{again}, false, "three", false, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Choose(tt.kept, tt.offered)
+			c, err := Choose(tt.kept, tt.offered, tt.broken)
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
@@ -309,6 +314,30 @@ func TestChoose(t *testing.T) {
 				t.Errorf("got %s, reinstall %v, notes %v", c.Identity.Node, c.Reinstall, c.Notes)
 			}
 		})
+	}
+}
+
+// TestReinstallAgain: a node follows each identity once, and no older one.
+func TestReinstallAgain(t *testing.T) {
+	ours := newProvider(1)
+	at := func(day int) node.Signed {
+		s := ours.identity(t, "one", true)
+		id, err := node.ParseIdentity(s.Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id.Written = time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)
+		text, err := json.Marshal(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return node.Sign(ours.key, node.ForIdentity, text)
+	}
+	for day, want := range map[int]bool{1: false, 2: false, 3: true} {
+		kept := at(2)
+		if c, err := Choose(&kept, []node.Signed{at(day)}, false); err != nil || c.Reinstall != want {
+			t.Errorf("day %d: reinstall %v, %v", day, c.Reinstall, err)
+		}
 	}
 }
 

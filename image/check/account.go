@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
+	"leap.example/appliance/node"
 	"leap.example/image/compile"
 	"leap.example/services/protocol/bonafide"
 	"leap.example/services/protocol/srp"
@@ -20,8 +22,9 @@ import (
 // those of a monitor.
 const testLogin = "test_user_"
 
-// account makes an account, logs in with it and deletes it, as a user would. The
-// name is free again afterwards.
+// account makes an account, logs in with it, has it fetch from its database and get
+// mail, as far as nodes that do this are looked at too, and deletes it. The name is
+// free again afterwards.
 func (c *checker) account(ctx context.Context) {
 	policy := c.Instance.Provider(c.Node.Environment).EnrollmentPolicy
 	if c.Account == nil || policy == "closed" {
@@ -45,11 +48,31 @@ func (c *checker) account(ctx context.Context) {
 	}
 	one := &account{site: c.newSite("api."+c.domain(), compile.PortAPI, roots), login: testLogin + token()[:12], password: token(), domain: c.domain()}
 	err = one.signUp(ctx, invite)
+	if errors.Is(err, errBusy) {
+		c.add("account", node.CheckWarn, err.Error(), "wait a few minutes, or leap test --account=false")
+		return
+	}
 	if err == nil {
-		err = one.live(ctx)
+		err = one.logIn(ctx)
+	}
+	if err == nil && len(c.others("soledad")) > 0 {
+		used, end := context.WithTimeout(ctx, useFor)
+		c.storage(used, one)
+		if len(c.others("mx")) > 0 {
+			if err = one.publish(used); err == nil {
+				c.post(used, one)
+			}
+		}
+		end()
+	}
+	if one.token != "" { // Whatever has gone wrong before.
+		err = errors.Join(err, one.delete(ctx))
 	}
 	c.judge("account", err, "one was made, logged in and deleted", c.logs("webapp"))
 }
+
+// useFor is how long an account is used.
+const useFor = 45 * time.Second
 
 // token is a random word.
 func token() string {
@@ -64,7 +87,11 @@ type account struct {
 	login, password string
 	domain          string
 	id              string
+	token           string // Of the session.
 }
+
+// errBusy is that the provider takes no more of this from here for now.
+var errBusy = errors.New("it was asked too often from this address")
 
 // ask sends a form, and decodes the answer of a call that has to succeed.
 func (a *account) ask(ctx context.Context, method, path string, form []byte, header http.Header, into any) error {
@@ -76,6 +103,8 @@ func (a *account) ask(ctx context.Context, method, path string, form []byte, hea
 	switch {
 	case err != nil:
 		return err
+	case status == http.StatusTooManyRequests:
+		return fmt.Errorf("%s %s: %w", method, path, errBusy)
 	case status/100 != 2:
 		return fmt.Errorf("%s %s answers with status %d: %s", method, path, status, shown(body))
 	case into == nil:
@@ -108,8 +137,8 @@ func (a *account) signUp(ctx context.Context, invite string) error {
 	return err
 }
 
-// live logs in and deletes the account.
-func (a *account) live(ctx context.Context) error {
+// logIn opens a session.
+func (a *account) logIn(ctx context.Context) error {
 	client, err := srp.NewClient(srp.SRP3072, a.login, a.domain, rand.Reader)
 	if err != nil {
 		return err
@@ -146,8 +175,18 @@ func (a *account) live(ctx context.Context) error {
 	if !strings.EqualFold(in.ID, a.id) {
 		return errors.New("the login has another id than the sign-up")
 	}
-	header := http.Header{"Authorization": {bonafide.TokenHeader(in.Token)}}
-	return a.ask(ctx, http.MethodDelete, "/1/users/"+a.id+"?identities=destroy", nil, header, nil)
+	a.token = in.Token
+	return nil
+}
+
+// header is how the account proves itself to webapp.
+func (a *account) header() http.Header {
+	return http.Header{"Authorization": {bonafide.TokenHeader(a.token)}}
+}
+
+// delete deletes the account.
+func (a *account) delete(ctx context.Context) error {
+	return a.ask(ctx, http.MethodDelete, "/1/users/"+a.id+"?identities=destroy", nil, a.header(), nil)
 }
 
 // A jar keeps the cookies of the one site.

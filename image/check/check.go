@@ -3,8 +3,8 @@
 // from outside, as the world sees it, with the real protocol of each service. What
 // should be is what the provider instance says and what was compiled from it.
 //
-// Nothing is changed by looking, with one exception that is asked for apart: an
-// account that is made, used and deleted again ([Options.Account]).
+// Nothing is changed by looking, with one exception that can be left out: an account
+// that is made, used and deleted again ([Options.Account]).
 //
 // No check blocks another one. Each finding has a text that says what was found,
 // and one that is not good also what to do next.
@@ -63,13 +63,16 @@ type Target struct {
 // Run looks at all targets, and returns what it found, node by node.
 func Run(ctx context.Context, targets []Target, o Options) []Result {
 	each := make([][]Result, len(targets))
+	all := slices.Clone(targets)
+	for k, t := range all {
+		if t.Dial == nil {
+			all[k].Dial = new(net.Dialer).DialContext
+		}
+	}
 	var wg sync.WaitGroup
-	for k, t := range targets {
+	for k, t := range all {
 		wg.Go(func() {
-			c := &checker{Options: o, Target: t, direct: t.Dial == nil}
-			if c.direct {
-				c.Dial = new(net.Dialer).DialContext
-			}
+			c := &checker{Options: o, Target: t, all: all, direct: targets[k].Dial == nil}
 			each[k] = c.run(ctx)
 		})
 	}
@@ -81,6 +84,7 @@ func Run(ctx context.Context, targets []Target, o Options) []Result {
 type checker struct {
 	Options
 	Target
+	all    []Target // That are looked at.
 	direct bool
 
 	list []Result
@@ -93,16 +97,24 @@ func (c *checker) run(ctx context.Context) []Result {
 	}
 	parts := []func(*checker, context.Context){(*checker).certificates, (*checker).ports}
 	for _, s := range services {
-		if c.Node.Has(s.name) && (s.check != nil) {
+		if c.Node.Has(s.name) {
 			parts = append(parts, s.check)
 		}
+	}
+	account := -1
+	if c.Node.Has("webapp") {
+		account, parts = len(parts), append(parts, (*checker).account)
 	}
 	found := make([][]Result, len(parts))
 	var wg sync.WaitGroup
 	for k, f := range parts {
+		within := checkFor
+		if k == account {
+			within += useFor
+		}
 		wg.Go(func() {
-			one := &checker{Options: c.Options, Target: c.Target, direct: c.direct}
-			ctx, cancel := context.WithTimeout(ctx, checkFor)
+			one := &checker{Options: c.Options, Target: c.Target, all: c.all, direct: c.direct}
+			ctx, cancel := context.WithTimeout(ctx, within)
 			defer cancel()
 			f(one, ctx)
 			found[k] = one.list
@@ -119,7 +131,6 @@ var services = []struct {
 }{
 	{"webapp", (*checker).web},
 	{"webapp", (*checker).api},
-	{"webapp", (*checker).account},
 	{"nickserver", (*checker).nickserver},
 	{"soledad", (*checker).soledad},
 	{"mx", (*checker).mx},

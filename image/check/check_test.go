@@ -40,8 +40,18 @@ func TestInside(t *testing.T) {
 		"agent": "ok", "generation": "ok", "soledad": "ok", "mesh": "db1 does not answer", "certificates": "ok",
 		"clock": "off by", "disk": "it has none", "ports": "port 2323 of soledad does not answer", "soledad.tls": "refused",
 	})
+	// A document that was taken back is told for ever, and warned of while it is the
+	// one that should be.
+	compiled := w.document
 	w.document.LeastImage = "9.0.0"
-	w.want(w.run(nil), map[string]string{"generation": "warn not what is compiled here"})
+	w.agent.Judge(func(node.Document) string { return "no queue" })
+	if r := w.push(w.document); r.OK() {
+		t.Errorf("got %+v", r)
+	}
+	w.want(w.run(nil), map[string]string{"generation": "warn 2 was tried and taken back"})
+	w.document = compiled
+	w.want(w.run(nil), map[string]string{"generation": "ok"})
+	w.document.LeastImage = "9.0.0"
 	w.now = w.now.AddDate(1, 0, -3)
 	w.want(w.run(nil), map[string]string{"certificates": "warn files/nodes/web1/server.crt ends on"})
 	ok(t, w.agent.Close())
@@ -62,7 +72,11 @@ func pages(t *testing.T, w *world) *http.ServeMux {
 	mux.HandleFunc("GET /ca.crt", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(w.i.Files["ca/ca.crt"]) })
 	mux.HandleFunc("GET /1/configs.json", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /1/messages.json", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) })
-	mux.HandleFunc("POST /1/users", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /1/users", func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.FormValue("user[invite_code]"), "often") {
+			rw.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
 		http.Error(rw, `{"errors":"no"}`, http.StatusUnprocessableEntity)
 	})
 	return mux
@@ -83,6 +97,7 @@ func TestWeb(t *testing.T) {
 	if invited != "web1" {
 		t.Errorf("an invitation of %q", invited)
 	}
+	w.want(w.run(func(context.Context, *provider.Node) (string, error) { return "often", nil }), map[string]string{"account": "warn asked too often"})
 	w.want(w.run(func(context.Context, *provider.Node) (string, error) { return "", errors.New("none today") }), map[string]string{"account": "none today"})
 
 	// Somebody else's certificate, and pages of another provider.

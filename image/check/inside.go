@@ -63,7 +63,12 @@ func (c *checker) generation(s node.Status) {
 	case c.Document.Digest() != now.Digest:
 		c.add("generation", node.CheckWarn, fmt.Sprintf("%d is good, and not what is compiled here", now.Number), deploy)
 	default:
-		c.good("generation", fmt.Sprintf("%d is good, and what is compiled here", now.Number))
+		text := fmt.Sprintf("%d is good, and what is compiled here", now.Number)
+		if s.Highest > now.Number { // What was wrong with it is over.
+			text += fmt.Sprintf("; %d was tried and taken back", s.Highest)
+		}
+		c.good("generation", text)
+		return
 	}
 	if s.Highest > now.Number {
 		c.add("generation", node.CheckWarn, fmt.Sprintf("%d was tried and taken back", s.Highest), "leap history "+c.Node.Name)

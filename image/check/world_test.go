@@ -90,13 +90,19 @@ func newWorld(t *testing.T, services string) *world {
 	access.Certificate, err = w.i.Certificate(op)
 	ok(t, err)
 	w.client = access.NewClient(w.agent.Address(), w.i.AgentName(w.i.Node("web1")))
-	signer, err := compile.Signer(w.secrets)
-	ok(t, err)
-	if r := deploy.Push(t.Context(), []deploy.Target{{Client: w.client, Document: w.document}}, deploy.Options{Signer: signer, Secrets: w.secrets, Told: func(string, node.Event) {}}); !r[0].OK() {
+	if r := w.push(w.document); !r.OK() {
 		t.Fatalf("%+v", r)
 	}
 	t.Cleanup(w.wg.Wait)
 	return w
+}
+
+// push deploys a document.
+func (w *world) push(d node.Document) deploy.Result {
+	w.t.Helper()
+	signer, err := compile.Signer(w.secrets)
+	ok(w.t, err)
+	return deploy.Push(w.t.Context(), []deploy.Target{{Client: w.client, Document: d}}, deploy.Options{Signer: signer, Secrets: w.secrets, Told: func(string, node.Event) {}})[0]
 }
 
 // dial connects to a port of the node.

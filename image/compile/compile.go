@@ -37,8 +37,11 @@ type Output struct {
 
 // Compile returns the documents of all enabled nodes. secrets are the values of
 // the instance's secrets. The error joins all that is wrong, with file and line.
-func Compile(i *provider.Instance, secrets map[string][]byte) (*Output, error) {
+func Compile(i *provider.Instance, secrets map[string][]byte) (_ *Output, err error) {
 	c := &compiler{i: i, secrets: secrets, out: &Output{Documents: map[string]node.Document{}, Secrets: map[string][]byte{}, Serials: map[string]provider.Serial{}}}
+	if c.operators, err = operators(i); err != nil {
+		return nil, err
+	}
 	for _, env := range i.Environments() {
 		if len(i.In(env, "")) > 0 {
 			c.environment(env)
@@ -50,11 +53,36 @@ func Compile(i *provider.Instance, secrets map[string][]byte) (*Output, error) {
 	return c.out, nil
 }
 
+// ErrNoOperator is that nobody could ever change the nodes again.
+var ErrNoOperator = errors.New("users/ has no operator with the role " + node.RoleDeploy + ": nobody could deploy to the nodes any more")
+
+// operators are the roles of those whom the nodes let in.
+func operators(i *provider.Instance) (map[string]string, error) {
+	roles, deploy := map[string]string{}, false
+	for _, u := range i.Users {
+		print, err := node.Fingerprint(u.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("users/%s.json: %w", u.Name, err)
+		}
+		if _, twice := roles[print]; twice {
+			return nil, fmt.Errorf("users/%s.json: another operator has the same key", u.Name)
+		}
+		roles[print] = u.Role
+		deploy = deploy || u.Role == node.RoleDeploy
+	}
+	if !deploy {
+		return nil, ErrNoOperator
+	}
+	return roles, nil
+}
+
 type compiler struct {
 	i       *provider.Instance
 	secrets map[string][]byte
 	out     *Output
 	errs    []error
+
+	operators map[string]string // Roles by the fingerprint of the key.
 }
 
 func (c *compiler) warnf(format string, args ...any) {
@@ -117,7 +145,7 @@ func (c *compiler) document(n *provider.Node) node.Document {
 		Network: n.Network, Time: n.Time, Gate: n.Gate,
 		Agent: node.Agent{
 			Port: p.Agent.Port, OperatorCA: string(c.i.Files["ca/operator_ca.crt"]),
-			Certificate: string(c.i.Files[provider.NodeFile(n.Name, "agent.crt")]),
+			Certificate: string(c.i.Files[provider.NodeFile(n.Name, "agent.crt")]), Operators: c.operators,
 		},
 		Services: map[string]node.Service{}, Secrets: map[string]string{},
 	}

@@ -3,6 +3,7 @@ package compile_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"maps"
 	"os"
@@ -130,7 +131,7 @@ func TestMakeDemo(t *testing.T) {
 	if err := provider.WriteJSON("testdata", "secrets.json", texts); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{os.RemoveAll(demo), os.RemoveAll(filepath.Join(dir, "secrets")), os.RemoveAll(filepath.Join(dir, "users")), os.CopyFS(demo, os.DirFS(dir)), os.MkdirAll("testdata/golden", 0o755)} {
+	for _, err := range []error{os.RemoveAll(demo), os.RemoveAll(filepath.Join(dir, "secrets")), os.CopyFS(demo, os.DirFS(dir)), os.MkdirAll("testdata/golden", 0o755)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,6 +296,17 @@ func TestBadInstances(t *testing.T) {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestNoOperator: nobody locks himself out.
+func TestNoOperator(t *testing.T) {
+	i := change(t, nil)
+	if err := os.RemoveAll(filepath.Join(i.Dir, "users")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := compile.Compile(open(t, i.Dir), secrets(t)); !errors.Is(err, compile.ErrNoOperator) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNoSigner is that the key which signs documents is missing.
-var ErrNoSigner = errors.New("secrets/signer.key.age is missing: run \"leap cert ca\"")
+var ErrNoSigner = errors.New("secrets/signer.key.age is missing: restore it from a copy of this directory; \"leap cert ca\" makes it if no node relies on it")
 
 // Signer returns the key that signs documents and identities.
 func Signer(secrets map[string][]byte) (ed25519.PrivateKey, error) {

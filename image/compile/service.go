@@ -101,7 +101,8 @@ func (s *serviceCompiler) pair() (cert, key string) {
 
 func (s *serviceCompiler) state(name string) string { return path.Join(node.StateDir(s.name), name) }
 
-// public listens to the world, the mesh included.
+// public listens to the world. From the mesh nobody is let in there (appliance/
+// firewall): nodes talk to each other at ports of their own, or as the world does.
 func (s *serviceCompiler) public(port uint16, protocols ...string) string {
 	for _, p := range protocols {
 		s.out.Listeners = append(s.out.Listeners, node.Listener{Protocol: p, Port: port, From: "public"})

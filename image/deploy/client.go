@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -67,23 +68,24 @@ func (a Access) NewClient(address, name string) *Client {
 // do sends a request and returns the body of a good answer.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (io.ReadCloser, error) {
 	if body == nil {
-		return c.send(ctx, method, path, query, nil, 0)
+		return c.send(ctx, method, path, query, nil, nil, 0)
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
-	return c.send(ctx, method, path, query, bytes.NewReader(text), int64(len(text)))
+	return c.send(ctx, method, path, query, nil, bytes.NewReader(text), int64(len(text)))
 }
 
-// send sends a request with a body of that many bytes.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, sent io.Reader, size int64) (io.ReadCloser, error) {
+// send sends a request with a body of that many bytes; -1: nobody knows how many.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, header http.Header, sent io.Reader, size int64) (io.ReadCloser, error) {
 	u := url.URL{Scheme: "https", Host: c.address, Path: path, RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
 	if err != nil {
 		return nil, err
 	}
-	if req.ContentLength = size; size > maxEager {
+	maps.Copy(req.Header, header)
+	if req.ContentLength = size; size > maxEager || size < 0 {
 		req.Header.Set("Expect", "100-continue") // So that it is not sent only to be refused.
 	}
 	resp, err := c.http.Do(req)

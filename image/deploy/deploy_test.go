@@ -273,6 +273,39 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// TestWaiting: nodes that wait to be alone keep no others from changing.
+func TestWaiting(t *testing.T) {
+	names := []string{"a", "b", "d", "e", "c", "f", "g", "h", "i"}
+	w := newWorld(t, names...)
+	targets := func(env string) (list []deploy.Target) {
+		for _, n := range names {
+			target := w.target(n)
+			target.Alone, target.Document.Environment = n != "c", env
+			list = append(list, target)
+		}
+		return list
+	}
+	w.push(deploy.Options{}, targets("")...)
+	list := targets("test")
+	changed := make(chan struct{})
+	w.agents["c"].Judge(func(node.Document) string { close(changed); return "" })
+	for _, n := range slices.DeleteFunc(names, func(n string) bool { return n == "c" }) {
+		w.agents[n].Judge(func(node.Document) string {
+			select {
+			case <-changed:
+				return ""
+			case <-time.After(10 * time.Second):
+				return "c has to wait"
+			}
+		})
+	}
+	for _, r := range w.push(deploy.Options{AtOnce: 2}, list...) {
+		if r.Outcome != deploy.Good {
+			t.Errorf("got %+v", r)
+		}
+	}
+}
+
 func TestLogs(t *testing.T) {
 	w := newWorld(t, "a")
 	w.agents["a"].Lines = []node.LogLine{{Service: "mx", Text: "one"}, {Service: "dns", Text: "two"}}

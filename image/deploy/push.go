@@ -71,13 +71,11 @@ func Push(ctx context.Context, targets []Target, o Options) []Result {
 	var wg sync.WaitGroup
 	for k, t := range targets {
 		wg.Go(func() {
-			select {
-			case p.slots <- struct{}{}:
-				defer func() { <-p.slots }()
-				results[k] = p.one(ctx, t)
-			case <-ctx.Done():
-				results[k] = Result{Node: t.Document.Node, Outcome: Failed, Error: ctx.Err().Error()}
+			if err := p.enter(ctx); err != nil {
+				results[k] = Result{Node: t.Document.Node, Outcome: Failed, Error: err.Error()}
+				return
 			}
+			results[k] = p.one(ctx, t)
 		})
 	}
 	wg.Wait()
@@ -101,9 +99,22 @@ func (p *pusher) tell(name string, e node.Event) {
 	}
 }
 
-// one deploys to one node.
+// enter takes a slot, and leave gives it back.
+func (p *pusher) enter(ctx context.Context) error {
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *pusher) leave() { <-p.slots }
+
+// one deploys to one node, and leaves the slot that it begins in.
 func (p *pusher) one(ctx context.Context, t Target) Result {
-	r := Result{Node: t.Document.Node}
+	r, leave := Result{Node: t.Document.Node}, p.leave
+	defer func() { leave() }()
 	fail := func(err error) Result {
 		r.Outcome, r.Error = Failed, err.Error()
 		return r
@@ -127,12 +138,19 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 	}
 	// One that has never worked may need the others to begin.
 	if t.Alone && s.Good > 0 {
+		// While it waits for the others of its kind it keeps nobody else waiting.
+		leave()
+		leave = func() {}
 		select {
 		case p.alone <- struct{}{}:
 			defer func() { <-p.alone }()
 		case <-ctx.Done():
 			return fail(ctx.Err())
 		}
+		if err := p.enter(ctx); err != nil {
+			return fail(err)
+		}
+		leave = p.leave
 		p.mu.Lock()
 		stopped := p.stopped
 		p.mu.Unlock()
@@ -145,6 +163,13 @@ func (p *pusher) one(ctx context.Context, t Target) Result {
 	if errors.Is(err, problem.Stale) { // Somebody else was faster.
 		if s, err = t.Client.Status(ctx); err == nil {
 			verdict, err = p.give(ctx, t, s)
+		}
+	}
+	if unchanged && errors.Is(err, problem.Unavailable) {
+		// It may be about to start its services, as after a start of its own.
+		if s, again := t.Client.Status(ctx); again == nil && same(s, t.Document) {
+			r.Outcome = Unchanged
+			return r
 		}
 	}
 	good := err == nil && verdict.State == node.StateGood
@@ -171,11 +196,12 @@ func same(s node.Status, d node.Document) bool {
 	return s.Current.State == node.StateGood && s.Current.Reason == "" && s.Current.Digest == d.Digest()
 }
 
-// stopped reports whether a service of the node does not run. Such a node is
-// given what it has, which starts it.
+// stopped reports whether a service of the node has run and does no more. Such a node
+// is given what it has, which starts it. One that has not begun yet the node is about
+// to start.
 func stopped(s node.Status) bool {
 	for _, one := range s.Services {
-		if !one.Running {
+		if !one.Running && !one.Since.IsZero() {
 			return true
 		}
 	}

@@ -12,7 +12,10 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
@@ -46,8 +49,8 @@ func OpenRelease(path string) (Release, error) {
 }
 
 // give writes a release beside the one that runs on the node, to be tried at its
-// next start.
-func (c *Client) give(ctx context.Context, r Release, o Updating) (node.Armed, error) {
+// next start. It goes packed if the node unpacks it.
+func (c *Client) give(ctx context.Context, r Release, packed bool, o Updating) (node.Armed, error) {
 	var armed node.Armed
 	f, err := os.Open(r.path)
 	if err != nil {
@@ -62,13 +65,50 @@ func (c *Client) give(ctx context.Context, r Release, o Updating) (node.Armed, e
 	if o.Sent != nil {
 		content = &counted{f, 0, func(n int64) { o.Sent(n, r.Size) }}
 	}
-	body, err := c.send(ctx, http.MethodPut, node.PathRelease, q, content, r.Size)
+	size, header := r.Size, http.Header{}
+	if packed {
+		pipe := pack(content)
+		defer pipe.Close() // So that packing ends with this call.
+		q.Set("size", strconv.FormatInt(size, 10))
+		header.Set("Content-Encoding", node.ReleasePacked)
+		content, size = pipe, -1
+	}
+	body, err := c.send(ctx, http.MethodPut, node.PathRelease, q, header, content, size)
 	if err != nil {
 		return armed, err
 	}
 	defer body.Close() // Only read.
 	err = json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&armed)
 	return armed, err
+}
+
+// A packer is what is packed while it is read.
+type packer struct {
+	*io.PipeReader
+	done chan struct{} // Closed when nothing is read any more.
+}
+
+// Close implements [io.Closer]: it waits until the work has ended.
+func (p packer) Close() error {
+	err := p.PipeReader.Close()
+	<-p.done
+	return err
+}
+
+// pack packs what r reads.
+func pack(r io.Reader) packer {
+	from, to := io.Pipe()
+	p := packer{from, make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		e, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(node.ReleaseWindow))
+		if err == nil {
+			_, err = io.Copy(e, r)
+			err = errors.Join(err, e.Close())
+		}
+		to.CloseWithError(err)
+	}()
+	return p
 }
 
 // counted tells how much of something has been read.
@@ -90,7 +130,7 @@ func (c *counted) Read(p []byte) (int, error) {
 type Updating struct {
 	Again bool                    // Also if it has found this release bad before.
 	Told  func(string)            // Hears of the steps.
-	Sent  func(done, total int64) // Hears how much of it was sent, bytes. May be nil.
+	Sent  func(done, total int64) // Hears how much of it was sent, bytes of what is not packed. May be nil.
 }
 
 // startsFor is how long all starts of a release may take, beyond its trial.
@@ -109,7 +149,7 @@ func (c *Client) Update(ctx context.Context, r Release, o Updating) error {
 	}
 	if s.Release != r.Version {
 		o.Told(fmt.Sprintf("sending release %s, %d MB", r.Version, r.Size/1e6))
-		armed, err := c.give(ctx, r, o)
+		armed, err := c.give(ctx, r, s.Image.Unpacks == node.ReleasePacked, o)
 		if err != nil {
 			return err
 		}

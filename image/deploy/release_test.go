@@ -56,6 +56,9 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("%d bytes were sent, of %d; told of %d", got, size, went.Load())
 		}
 	}
+	if came := agent.Came(); came > size/10 {
+		t.Errorf("%d bytes of a release came in %d", size, came)
+	}
 	if last := said[len(said)-1]; last != "release 1.1.0 is good" {
 		t.Errorf("it says %q", said)
 	}
@@ -74,6 +77,21 @@ func TestUpdate(t *testing.T) {
 	}
 	if err := c.Back(t.Context(), told); !errors.Is(err, problem.Invalid) {
 		t.Errorf("back once more: %v", err)
+	}
+}
+
+// TestPlain gives a release to a node that unpacks none.
+func TestPlain(t *testing.T) {
+	w := newWorld(t, "a")
+	agent := w.agents["a"]
+	check(t, agent.Close())
+	agent.Plain = true
+	check(t, agent.Start("127.0.0.1:0"))
+	r, size := release(t, "1.1.0")
+	c := w.access(node.RoleDeploy).NewClient(agent.Address(), node.ServerName("a", "demo.example"))
+	check(t, c.Update(t.Context(), r, deploy.Updating{Told: func(string) {}}))
+	if agent.Taken() != size || agent.Came() != size {
+		t.Errorf("%d bytes came in %d", agent.Taken(), agent.Came())
 	}
 }
 

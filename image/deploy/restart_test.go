@@ -29,3 +29,20 @@ func TestRestart(t *testing.T) {
 		t.Errorf("it says %+v, %v", s, err)
 	}
 }
+
+// TestBeginning: a node that has just started, and starts its services, is what it
+// should be.
+func TestBeginning(t *testing.T) {
+	w := newWorld(t, "a")
+	target := w.target("a")
+	target.Document.Services = map[string]node.Service{"mx": {}, "dns": {}}
+	w.one(target, deploy.Good, 1)
+	w.agents["a"].Begin()
+	w.one(target, deploy.Unchanged, 1)
+	w.agents["a"].End("mx")
+	w.one(target, deploy.Unchanged, 1)
+	target.Document.Environment = "test"
+	if r := w.push(deploy.Options{}, target)[0]; r.Outcome != deploy.Failed {
+		t.Errorf("another document meanwhile: %+v", r)
+	}
+}

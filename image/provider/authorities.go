@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"leap.example/services/protocol/certs"
@@ -31,8 +33,17 @@ const renewAuthority = 365 * 24 * time.Hour
 // pinned is the authority whose certificate clients know by its fingerprint.
 const pinned = "ca"
 
+// ErrLost is that a key is missing which others already rely on. Another one in its
+// place would not be obeyed, or believed.
+var ErrLost = errors.New("is lost, and no other one can take its place: restore it from a copy of this directory")
+
 // MakeAuthorities makes the authorities that are missing, and returns their names.
+// Once there is a node that may rely on them, or a certificate, it makes no other
+// key in the place of one that is missing: [ErrLost].
 func (i *Instance) MakeAuthorities(v *Vault, now time.Time) (made []string, err error) {
+	if err := i.lostAuthorities(v); err != nil {
+		return nil, err
+	}
 	p := i.Provider("")
 	for _, a := range Authorities {
 		file := "ca/" + a.Name + ".crt"
@@ -58,6 +69,40 @@ func (i *Instance) MakeAuthorities(v *Vault, now time.Time) (made []string, err 
 	}
 	more, err := v.Make([]Need{{Name: SignerKey, Kind: Ed25519}}, now)
 	return append(made, more...), err
+}
+
+// lostAuthorities finds keys of authorities, and that of the signer, that are
+// missing and must not be made anew.
+func (i *Instance) lostAuthorities(v *Vault) (errs error) {
+	begun, err := i.begun()
+	if err != nil {
+		return err
+	}
+	const (
+		anew      = "If there is none: "
+		reinstall = `remove files/ca/%s.crt, compiled/ and the public_key in each node's file, run "leap cert ca" and "leap cert update --force", and install all nodes anew ("leap node identity NAME --reinstall")`
+	)
+	for _, a := range Authorities {
+		_, certified := i.Files["ca/"+a.Name+".crt"]
+		if v.has(a.Name+".key") || !certified && !begun {
+			continue
+		}
+		errs = errors.Join(errs, fmt.Errorf("secrets/%s.key%s %w. "+anew+reinstall, a.Name, secretExt, ErrLost, a.Name))
+	}
+	if !v.has(SignerKey) && begun {
+		errs = errors.Join(errs, fmt.Errorf(`secrets/%s%s %w. `+anew+`no node obeys you any more; remove compiled/ and the public_key in each node's file, run "leap cert ca", and flash all nodes anew with new identities`, SignerKey, secretExt, ErrLost))
+	}
+	return errs
+}
+
+// begun reports whether a node may hold something of this instance: one was met,
+// or a document was compiled.
+func (i *Instance) begun() (bool, error) {
+	if slices.ContainsFunc(i.Nodes, func(n *Node) bool { return n.Mesh.PublicKey != "" }) {
+		return true, nil
+	}
+	list, err := filepath.Glob(filepath.Join(i.Dir, "compiled", "*.json"))
+	return len(list) > 0, err
 }
 
 // RenewAuthorities makes the certificates of authorities anew that end within a
@@ -120,6 +165,9 @@ func (i *Instance) authority(v *Vault, name string) (*x509.Certificate, crypto.S
 	cert, err := certs.ParseCert(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("files/ca/%s.crt: %w", name, err)
+	}
+	if !v.has(name + ".key") {
+		return nil, nil, fmt.Errorf("secrets/%s.key%s %w (\"leap cert ca\" says more)", name, secretExt, ErrLost)
 	}
 	key, err := v.key(name + ".key")
 	return cert, key, err

@@ -138,7 +138,7 @@ func Open(dir string) (*Instance, error) {
 
 // build makes typed values of what was read, and checks them.
 func (i *Instance) build() error {
-	errs := i.buildProviders()
+	errs := append(i.buildProviders(), i.files.misplaced()...)
 	for _, name := range slices.Sorted(maps.Keys(i.files)) {
 		switch dir, base := path.Split(name); dir {
 		case "nodes/":

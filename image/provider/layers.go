@@ -59,6 +59,37 @@ func texts(v *value, name string) (list []string, at []*value, err error) {
 	return list, at, nil
 }
 
+// deciding are the members by which the layers of a node are chosen, and where
+// they count.
+var deciding = map[string][]string{"services": {"nodes"}, "tags": {"nodes", "tags"}, "environment": {"nodes", "tags"}}
+
+// misplaced finds members that choose layers and that nobody would read: in a file
+// of another kind, or with a prefix, since there is nothing before them yet that
+// could be added to.
+func (f files) misplaced() (errs []error) {
+	for file, v := range f {
+		dir, _, below := strings.Cut(file, "/")
+		if !below {
+			dir, _, _ = strings.Cut(file, ".")
+		}
+		if !slices.Contains([]string{"common", "services", "tags", "nodes"}, dir) {
+			continue
+		}
+		for _, m := range v.members {
+			prefix, name := split(m.name)
+			where, ok := deciding[name]
+			switch {
+			case !ok:
+			case !slices.Contains(where, dir):
+				errs = append(errs, m.from.at(m.offset, "/"+name, "%s has no effect here: write it into files below %s/", name, strings.Join(where, "/ or ")))
+			case prefix != 0:
+				errs = append(errs, m.from.at(m.offset, "/"+name, "%s takes no prefix, since by it the other files are chosen: write %q with all of it", name, name))
+			}
+		}
+	}
+	return errs
+}
+
 // tags returns all tags of a node in the order in which they are applied: the
 // tags that a tag names come before it.
 func (f files) tags(v *value) ([]string, error) {

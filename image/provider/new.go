@@ -49,7 +49,7 @@ func New(dir string, a Answers, keyFile string, now time.Time) error {
 		return err
 	}
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
-		return fmt.Errorf("%s is not empty", dir)
+		return fmt.Errorf("%s is not empty: if it is your provider already, go on there (cd, leap node add), else choose another directory", dir)
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err

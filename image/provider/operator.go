@@ -88,7 +88,7 @@ func (op *Operator) Write(path string) error {
 		return err
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already: keys are not overwritten", path)
+		return fmt.Errorf("%s is there already, and keys are not overwritten: a provider of that domain was made before. If it is gone, move the file away; else keep the new keys elsewhere with --key", path)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -169,6 +169,16 @@ func (i *Instance) certify(v *Vault, u *User, key crypto.PublicKey, now time.Tim
 	der, err := certs.Create(tmpl, ca, key, signer, rand.Reader)
 	u.Certificate = string(certs.EncodeCert(der))
 	return err
+}
+
+// Role is what op may do; "" if he is no operator of this provider.
+func (i *Instance) Role(op *Operator) string {
+	for _, u := range i.Users {
+		if u.Name == op.Name {
+			return u.Role
+		}
+	}
+	return ""
 }
 
 // Certificate is what op proves himself with to agents.

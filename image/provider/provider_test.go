@@ -128,18 +128,23 @@ func TestBadInstances(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		"unknown member":  {map[string]string{"nodes/a.json": good + ",\n\"ip_adress\": \"192.0.2.9\"}"}, []string{"nodes/a.json:2:1: /ip_adress: there is no such member; is it ip_address?"}},
-		"other's member":  {map[string]string{"nodes/a.json": good + "}", "common.json": "{\n\"mx\": {\n  \"maxsize\": 1}}"}, []string{"common.json:3:3: /mx/maxsize: there is no such member; is it max_size?"}},
-		"wrong type":      {map[string]string{"nodes/a.json": good + ",\n\"relay\": {\"burst\": \"many\"}}"}, []string{"nodes/a.json:2:20: /relay/burst: this is a string, but a number"}},
-		"address":         {map[string]string{"nodes/a.json": "{\n\"ip_address\": \"192.0.2\"}"}, []string{"nodes/a.json:2:15: /ip_address:"}},
-		"no address":      {map[string]string{"nodes/a.json": `{"mesh": {"address": "10.99.0.1"}}`}, []string{"nodes/a.json:1:1: /ip_address: a: an IP address is required"}},
-		"required":        {map[string]string{"nodes/a.json": good + "}", "common.json": "{\n\"least_image\": \"REQUIRED\"}"}, []string{"common.json:2:16: /least_image: this is required"}},
-		"same address":    {map[string]string{"nodes/a.json": good + "}", "nodes/b.json": "{\"mesh\": {\"address\": \"10.99.0.2\"},\n \"ip_address\": \"192.0.2.1\"}"}, []string{"nodes/b.json:2:16: /ip_address: b: 192.0.2.1 is also a's (nodes/a.json:1)"}},
-		"same mesh":       {map[string]string{"nodes/a.json": good + "}", "nodes/b.json": "{\"ip_address\": \"192.0.2.2\",\n\"mesh\": {\n\"address\": \"10.99.0.1\"}}"}, []string{"nodes/b.json:3:12: /mesh/address: b: 10.99.0.1 is also a's (nodes/a.json:1)"}},
-		"foreign mesh":    {map[string]string{"nodes/a.json": `{"ip_address": "192.0.2.1", "mesh": {"address": "10.98.0.1"}}`}, []string{"nodes/a.json:1:49: /mesh/address: a: 10.98.0.1 is no address of the mesh's network"}},
-		"no mesh":         {map[string]string{"nodes/a.json": `{"ip_address": "192.0.2.1"}`}, []string{`write "mesh": {"address": "10.99.0.1"}`}},
-		"unknown service": {map[string]string{"nodes/a.json": good + ",\n\"services\": [\"mx\",\n\"exim\"]}"}, []string{`nodes/a.json:3:1: /services: there is no service "exim"; there are bigcouch`}},
-		"unknown tag":     {map[string]string{"nodes/a.json": good + ",\n\"tags\": \"x\"}"}, []string{`nodes/a.json:2:9: /tags: there is no tag "x": write tags/x.json`}},
+		"unknown member":   {map[string]string{"nodes/a.json": good + ",\n\"ip_adress\": \"192.0.2.9\"}"}, []string{"nodes/a.json:2:1: /ip_adress: there is no such member; is it ip_address?"}},
+		"other's member":   {map[string]string{"nodes/a.json": good + "}", "common.json": "{\n\"mx\": {\n  \"maxsize\": 1}}"}, []string{"common.json:3:3: /mx/maxsize: there is no such member; is it max_size?"}},
+		"wrong type":       {map[string]string{"nodes/a.json": good + ",\n\"relay\": {\"burst\": \"many\"}}"}, []string{"nodes/a.json:2:20: /relay/burst: this is a string, but a number"}},
+		"address":          {map[string]string{"nodes/a.json": "{\n\"ip_address\": \"192.0.2\"}"}, []string{"nodes/a.json:2:15: /ip_address:"}},
+		"no address":       {map[string]string{"nodes/a.json": `{"mesh": {"address": "10.99.0.1"}}`}, []string{"nodes/a.json:1:1: /ip_address: a: an IP address is required"}},
+		"required":         {map[string]string{"nodes/a.json": good + "}", "common.json": "{\n\"least_image\": \"REQUIRED\"}"}, []string{"common.json:2:16: /least_image: this is required"}},
+		"same address":     {map[string]string{"nodes/a.json": good + "}", "nodes/b.json": "{\"mesh\": {\"address\": \"10.99.0.2\"},\n \"ip_address\": \"192.0.2.1\"}"}, []string{"nodes/b.json:2:16: /ip_address: b: 192.0.2.1 is also a's (nodes/a.json:1)"}},
+		"same mesh":        {map[string]string{"nodes/a.json": good + "}", "nodes/b.json": "{\"ip_address\": \"192.0.2.2\",\n\"mesh\": {\n\"address\": \"10.99.0.1\"}}"}, []string{"nodes/b.json:3:12: /mesh/address: b: 10.99.0.1 is also a's (nodes/a.json:1)"}},
+		"foreign mesh":     {map[string]string{"nodes/a.json": `{"ip_address": "192.0.2.1", "mesh": {"address": "10.98.0.1"}}`}, []string{"nodes/a.json:1:49: /mesh/address: a: 10.98.0.1 is no address of the mesh's network"}},
+		"no mesh":          {map[string]string{"nodes/a.json": `{"ip_address": "192.0.2.1"}`}, []string{`write "mesh": {"address": "10.99.0.1"}`}},
+		"unknown service":  {map[string]string{"nodes/a.json": good + ",\n\"services\": [\"mx\",\n\"exim\"]}"}, []string{`nodes/a.json:3:1: /services: there is no service "exim"; there are bigcouch`}},
+		"added tags":       {map[string]string{"nodes/a.json": good + ",\n\"+tags\": [\"x\"]}", "tags/x.json": "{}"}, []string{`nodes/a.json:2:1: /tags: tags takes no prefix`}},
+		"less services":    {map[string]string{"nodes/a.json": good + ", \"services\": [\"mx\", \"dns\"],\n\"-services\": \"mx\"}"}, []string{`nodes/a.json:2:1: /services: services takes no prefix`}},
+		"services of all":  {map[string]string{"nodes/a.json": good + "}", "common.x.json": "{\n\"+services\": [\"mx\"]}"}, []string{`common.x.json:2:1: /services: services has no effect here: write it into files below nodes/`}},
+		"tags of a tag":    {map[string]string{"nodes/a.json": good + "}", "tags/x.json": "{\n\"!tags\": [\"y\"]}"}, []string{`tags/x.json:2:1: /tags: tags takes no prefix`}},
+		"tags of services": {map[string]string{"nodes/a.json": good + "}", "services/mx.json": "{\n\"tags\": [\"y\"]}"}, []string{`services/mx.json:2:1: /tags: tags has no effect here: write it into files below nodes/ or tags/`}},
+		"unknown tag":      {map[string]string{"nodes/a.json": good + ",\n\"tags\": \"x\"}"}, []string{`nodes/a.json:2:9: /tags: there is no tag "x": write tags/x.json`}},
 		"circular tags": {
 			map[string]string{"nodes/a.json": good + `, "tags": "x"}`, "tags/x.json": `{"tags": ["y"]}`, "tags/y.json": "{\n\"tags\": \"x\"}"},
 			[]string{"tags/y.json:2:9: /tags: tags in a circle: x → y → x"},
@@ -328,6 +333,50 @@ func TestAuthorities(t *testing.T) {
 	}
 	if _, err := x509.ParseCertificate(signed.Certificate[0]); err != nil || old == string(i.Files["ca/operator_ca.crt"]) {
 		t.Errorf("it is the same as before, %v", err)
+	}
+}
+
+// TestLost takes away keys that others rely on: none is made anew in their place.
+func TestLost(t *testing.T) {
+	lose := func(i *provider.Instance, name string) {
+		t.Helper()
+		if err := os.Remove(filepath.Join(i.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i, _, v := made(t)
+	lose(i, "secrets/signer.key.age")
+	if made, err := i.MakeAuthorities(v, now()); err != nil || !slices.Equal(made, []string{"signer.key"}) {
+		t.Errorf("before there is a node: made %v, %v", made, err)
+	}
+	lose(i, "secrets/client_ca.key.age")
+	if made, err := i.MakeAuthorities(v, now()); !errors.Is(err, provider.ErrLost) || len(made) > 0 || !strings.Contains(err.Error(), "remove files/ca/client_ca.crt") {
+		t.Errorf("of what is certified: made %v, %v", made, err)
+	}
+	i, _, v = made(t)
+	i, err := i.AddNode(v, "db1", []string{"services:couchdb", "ip_address:192.0.2.1"}, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, i, "compiled/db1.json", "{}")
+	for _, name := range []string{"secrets/signer.key.age", "secrets/node_ca.key.age", "files/ca/node_ca.crt"} {
+		lose(i, name)
+		i = open(t, i.Dir)
+		if made, err := i.MakeAuthorities(v, now()); !errors.Is(err, provider.ErrLost) || len(made) > 0 || !strings.Contains(err.Error(), "secrets/signer.key.age is lost") {
+			t.Errorf("without %s: made %v, %v", name, made, err)
+		}
+	}
+	i, _, v = made(t)
+	if i, err = i.AddNode(v, "db1", []string{"services:couchdb", "ip_address:192.0.2.1"}, now()); err != nil {
+		t.Fatal(err)
+	}
+	lose(i, "secrets/node.db1.agent.key.age")
+	if _, err := i.UpdateCerts(v, i.Nodes, false, now()); !errors.Is(err, provider.ErrLost) || !strings.Contains(err.Error(), "leap node identity db1 --reinstall") {
+		t.Errorf("without the agent's key: %v", err)
+	}
+	lose(i, "secrets/ca.key.age")
+	if _, err := i.RenewAuthorities(v, true, now()); !errors.Is(err, provider.ErrLost) {
+		t.Errorf("without the authority's key: %v", err)
 	}
 }
 

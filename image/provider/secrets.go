@@ -196,10 +196,16 @@ type Need struct {
 	For  string // Of OpenPGP: the host that signs.
 }
 
+// has reports whether there is a secret.
+func (v *Vault) has(name string) bool {
+	_, err := os.Stat(v.path(name))
+	return err == nil
+}
+
 // Make makes what is needed and missing, and returns its names.
 func (v *Vault) Make(needs []Need, now time.Time) (made []string, err error) {
 	for _, n := range needs {
-		if _, err := os.Stat(v.path(n.Name)); err == nil {
+		if v.has(n.Name) {
 			continue
 		}
 		value, err := n.New(now)

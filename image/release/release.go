@@ -2,7 +2,7 @@
 // below a common one, under its version:
 //
 //	leap_VERSION.efi       the release
-//	leap_VERSION.efi.zst   the same, as it is sent
+//	leap_VERSION.efi.zst   the same, packed, for those who fetch it
 //	leap_VERSION.img       a disk that starts it
 //	leap_VERSION.cdx.json  what it consists of, CycloneDX
 //	loader.efi             the boot loader

@@ -85,6 +85,22 @@ func TestBoot(t *testing.T) {
 			t.Error("perm was written to")
 		}
 	})
+	t.Run("damaged perm, reinstalled", func(t *testing.T) {
+		garbage := make([]byte, 1<<20)
+		rand.Read(garbage)
+		overwrite(t, other, gpt.Perm, garbage)
+		r := l.on(t, "anew", other, two)
+		r.says(t, "TROUBLE opening perm: perm is neither blank nor ours", "REINSTALLING", "perm is formatted and mounted", "this is two of example.org", "restarting with the new perm")
+		// The lab ends a machine that restarts.
+		if exit, err := r.Wait(t.Context()); err != nil || exit.Reason != "guest-reset" {
+			t.Errorf("after reinstalling: %v, %v", exit, err)
+		}
+		r = l.on(t, "anew2", other, two)
+		r.says(t, "perm is mounted", "this is two of example.org", "up after")
+		r.silent(t, "TROUBLE")
+		r.silent(t, "REINSTALLING")
+		check(t, r.PowerCut(t.Context()))
+	})
 	t.Run("damaged boot partition", func(t *testing.T) {
 		good := overwrite(t, disk, gpt.ESP, make([]byte, 1<<20))
 		r := l.on(t, "esp", disk)

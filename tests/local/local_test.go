@@ -152,7 +152,7 @@ func TestFirstHour(t *testing.T) {
 		t.Fatalf("%+v", lab)
 	}
 	o.visited(t, lab)
-	o.tested(t, "--account")
+	o.tested(t)
 	var results []struct{ Outcome string }
 	o.read(t, &results, "deploy")
 	if len(results) != 1 || results[0].Outcome != "unchanged" {
@@ -176,7 +176,7 @@ func TestFirstHour(t *testing.T) {
 	if o.booted(t) == before {
 		t.Error("it was not started anew")
 	}
-	o.tested(t)
+	o.tested(t, "--account=false")
 	o.flashed(t)
 	o.must(t, "local", "rm", "--yes")
 	if _, err := os.Stat(filepath.Join(o.dir, ".leap", "local", "web1.disk")); !errors.Is(err, os.ErrNotExist) {
@@ -238,7 +238,7 @@ func (o *operator) tested(t *testing.T, args ...string) {
 			t.Errorf("there is no check %s", want)
 		}
 	}
-	if slices.Contains(args, "--account") != slices.Contains(names, "account") {
+	if account := !slices.Contains(args, "--account=false"); slices.Contains(names, "account") != account || slices.Contains(names, "account.mail") != account {
 		t.Errorf("the checks are %q", names)
 	}
 }

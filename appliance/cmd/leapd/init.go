@@ -36,6 +36,7 @@ const (
 type pid1 struct {
 	console io.Writer
 	boot    node.Boot
+	found   bool // disk is the node's.
 	disk    volume.Disk
 	gokrazy []string // What gokrazy said.
 }
@@ -48,9 +49,9 @@ func runInit(console io.Writer) {
 	p.try("mounting what the kernel offers", mountKernel)
 	p.try("closing standard input", closeStdin)
 	p.try("raising the limit of files", raiseFiles)
-	found := p.try("finding the disk", p.findDisk)
-	sound := found && p.try("checking the boot partition", p.disk.CheckESP)
-	if found {
+	p.found = p.try("finding the disk", p.findDisk)
+	sound := p.found && p.try("checking the boot partition", p.disk.CheckESP)
+	if p.found {
 		p.boot.Perm = p.try("opening perm", p.openPerm)
 	}
 	p.try("asking the boot loader", p.askLoader)

@@ -31,7 +31,7 @@ func (p *pid1) identify(ctx context.Context) error {
 	told := ""
 	for {
 		offered, bad := volume.Here.Identities()
-		c, err := volume.Choose(kept, offered)
+		c, err := volume.Choose(kept, offered, p.found && !p.boot.Perm)
 		if err == nil {
 			for _, note := range append(bad, c.Notes...) {
 				p.trouble(note)
@@ -54,16 +54,29 @@ func (p *pid1) identify(ctx context.Context) error {
 }
 
 // become makes the identity that was chosen the node's.
-func (p *pid1) become(c volume.Choice, kept bool) error {
+func (p *pid1) become(c volume.Choice, kept bool) (err error) {
 	if c.Reinstall {
 		p.say("REINSTALLING: all that was on perm is dropped")
-		err := errors.Join(unix.Unmount(node.Perm, 0), p.disk.Erase())
-		if err != nil {
+		mounted := p.boot.Perm
+		if mounted {
+			if err := unix.Unmount(node.Perm, 0); err != nil {
+				return fmt.Errorf("reinstalling: %w", err)
+			}
+			p.boot.Perm = false
+		}
+		if err := p.disk.Erase(); err != nil {
 			return fmt.Errorf("reinstalling: %w", err)
 		}
 		if p.boot.Perm = p.try("opening perm", p.openPerm); !p.boot.Perm {
 			return errors.New("reinstalling did not succeed")
 		}
+		// What began without perm began as a makeshift.
+		defer func() {
+			if err == nil && !mounted {
+				p.say("restarting with the new perm")
+				p.halt(unix.LINUX_REBOOT_CMD_RESTART)
+			}
+		}()
 	}
 	if p.boot.Perm && (!kept || c.Reinstall) {
 		if err := volume.Keep(node.Perm, c.Signed); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -183,57 +182,6 @@ it shows what would change since the last time.`,
 		a.compileText("zone", "Print the provider's DNS zone, for another name server", a.zoneText),
 		a.compileText("provider.json", "Print what clients fetch before they have an account", bootstrapText), a.compileFirewall())
 	return cmd
-}
-
-// compileText is a command that prints one text for each environment.
-func (a *app) compileText(use, short string, text func(i *provider.Instance, env string) (string, error)) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short, Args: args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			i, err := a.open()
-			if err != nil {
-				return err
-			}
-			for _, env := range i.Environments() {
-				if a.env != "" && env != a.env || len(i.In(env, "")) == 0 {
-					continue
-				}
-				s, err := text(i, env)
-				if err != nil {
-					return err
-				}
-				fmt.Fprint(a.out, s)
-			}
-			return nil
-		},
-	}
-}
-
-func hostsText(i *provider.Instance, env string) (string, error) {
-	return compile.HostsText(i, env), nil
-}
-
-func bootstrapText(i *provider.Instance, env string) (string, error) {
-	p, err := compile.Bootstrap(i, env)
-	if err != nil {
-		return "", err
-	}
-	text, err := json.MarshalIndent(p, "", "  ")
-	return string(text) + "\n", err
-}
-
-// zoneText is a zone with the public halves of the keys that sign mail.
-func (a *app) zoneText(_ *provider.Instance, env string) (string, error) {
-	i, v, err := a.unlock()
-	if err != nil {
-		return "", err
-	}
-	secrets, err := v.All()
-	if err != nil {
-		return "", err
-	}
-	z, err := compile.ZoneOf(i, env, secrets)
-	return compile.ZoneText(z), err
 }
 
 func (a *app) compileFirewall() *cobra.Command {

@@ -26,18 +26,21 @@ nodes alone, on this machine.`,
 			if err != nil {
 				return err
 			}
-			envs := i.Environments()
-			return a.print(envs, func() {
-				rows := [][]string{}
-				for _, e := range envs {
-					mark := ""
-					if e == a.env && e != "" {
-						mark = "pinned"
-					}
-					rows = append(rows, []string{or(e, "(none)"), fmt.Sprintf("%d nodes", len(i.In(e, ""))), mark})
+			type row struct {
+				Environment string `json:"environment"`
+				Nodes       int    `json:"nodes"` // That are enabled.
+				Pinned      bool   `json:"pinned"`
+			}
+			list, rows := []row{}, [][]string{}
+			for _, e := range i.Environments() {
+				one, mark := row{e, len(i.In(e, "")), e == a.env && e != ""}, ""
+				if one.Pinned {
+					mark = "pinned"
 				}
-				a.table(rows)
-			})
+				list = append(list, one)
+				rows = append(rows, []string{or(e, "(none)"), fmt.Sprintf("%d nodes", one.Nodes), mark})
+			}
+			return a.print(list, func() { a.table(rows) })
 		},
 	}, &cobra.Command{
 		Use: "pin ENVIRONMENT", Short: "Have all commands be about one environment", Args: args(cobra.ExactArgs(1)),
@@ -50,7 +53,11 @@ nodes alone, on this machine.`,
 			if !slices.Contains(i.Environments(), args[0]) {
 				return fmt.Errorf("no node is in the environment %q", args[0])
 			}
-			return provider.Write(i.Dir, pinFile, []byte(args[0]+"\n"), 0o644)
+			if err := provider.Write(i.Dir, pinFile, []byte(args[0]+"\n"), 0o644); err != nil {
+				return err
+			}
+			a.sayf("commands are about the environment %s now, on this machine; \"leap env unpin\" ends that", args[0])
+			return a.print(map[string]string{"pinned": args[0]}, func() {})
 		},
 	}, &cobra.Command{
 		Use: "unpin", Short: "Have commands be about all environments again", Args: args(cobra.NoArgs),
@@ -59,10 +66,11 @@ nodes alone, on this machine.`,
 			if err != nil {
 				return err
 			}
-			if err := os.Remove(filepath.Join(dir, filepath.FromSlash(pinFile))); !errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(filepath.Join(dir, filepath.FromSlash(pinFile))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-			return nil
+			a.sayf("commands are about all environments")
+			return a.print(map[string]string{"pinned": ""}, func() {})
 		},
 	})
 }

@@ -71,7 +71,8 @@ func (a *app) destroy(target string) error {
 
 var sizeForm = regexp.MustCompile(`^([1-9][0-9]{0,6})([MGT])$`)
 
-// enlarge makes a file at least as large as size says, if it says something.
+// enlarge makes a file at least as large as size says, if it says something. What is
+// in it stays.
 func enlarge(target, size string) error {
 	if size == "" {
 		return nil
@@ -87,8 +88,10 @@ func enlarge(target, size string) error {
 	n <<= map[string]int{"M": 20, "G": 30, "T": 40}[m[2]]
 	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("--size is for files, and %s is none: a device is used to its end", target)
+	} else if err == nil && info.Size() >= n {
+		return nil
 	}
-	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}

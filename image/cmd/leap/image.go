@@ -46,8 +46,8 @@ func (a *app) imageBuild() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "build", Short: "Build a release, and a disk that starts it", Args: args(cobra.NoArgs),
 		Long: `Build a release from this program's source: one EFI file, the same bytes wherever
-and whenever it is built, and beside it what it consists of (SBOM), the same file as
-it is sent (zstd), and a disk image for "leap flash".
+and whenever it is built, and beside it what it consists of (SBOM), the same file
+packed with zstd for others to fetch, and a disk image for "leap flash".
 
 It needs Go, and Debian's package systemd-boot-efi. The source is where this program
 lies in, or this directory, or --source. Its last commit gives the time and, if

@@ -34,9 +34,18 @@ func (a *app) open() (*provider.Instance, error) {
 		a.env = strings.TrimSpace(string(pinned))
 	}
 	if a.env != "" && !slices.Contains(i.Environments(), a.env) && len(i.Nodes) > 0 {
-		return nil, fmt.Errorf("no node is in the environment %q; there are %q (leap env ls)", a.env, i.Environments())
+		return nil, fmt.Errorf("no node is in the environment %q; there are %s (leap env ls)", a.env, environments(i))
 	}
 	return i, nil
+}
+
+// environments names those of the nodes, for people.
+func environments(i *provider.Instance) string {
+	list := i.Environments()
+	for k, e := range list {
+		list[k] = or(e, "(none)")
+	}
+	return strings.Join(list, ", ")
 }
 
 // keyFile is where the operator's own keys for a provider are.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -100,9 +101,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 }
 
 func (a *app) commands() *cobra.Command {
-	root := group(&cobra.Command{Use: "leap", Short: "Keep a LEAP provider", Long: about, SilenceUsage: true, SilenceErrors: true},
+	root := group(&cobra.Command{Use: "leap", Short: "Keep a LEAP provider", Long: about, Version: version(), SilenceUsage: true, SilenceErrors: true},
 		a.newCommand(), a.userCommand(), a.certCommand(), a.secretCommand(), a.nodeCommand(), a.imageCommand(), a.flashCommand(),
-		a.compileCommand(), a.deployCommand(), a.updateCommand(),
+		a.compileCommand(), a.deployCommand(), a.updateCommand(), a.rebootCommand(),
 		a.inspectCommand(), a.listCommand(), a.infoCommand(), a.envCommand(), a.historyCommand(), a.logsCommand(), a.statusCommand(),
 		a.testCommand(), a.runCommand(), a.localCommand(),
 		a.schemaCommand(), filesTopic())
@@ -115,6 +116,21 @@ func (a *app) commands() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print JSON, for programs")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	return root
+}
+
+// version is what this program was built from.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	text := b.Main.Version
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" {
+			text += " " + s.Value
+		}
+	}
+	return text + ", " + b.GoVersion
 }
 
 // complete has a shell propose what FILTER and NAME can be.

@@ -91,8 +91,11 @@ different in an environment. Comments are allowed. A node is made of common, its
 services in the order listed, its tags, and its own file; later ones win, objects
 merge, arrays are replaced:
 
-  "+tags": ["x"]    add to a list        "-tags": ["x"]   remove from it
-  "!time": {…}      replace all of it    "time": null     take it away
+  "+contacts": ["x"]   add to a list        "-contacts": ["x"]   remove from it
+  "!time": {…}         replace all of it    "time": null         take it away
+
+By "services", "tags" and "environment" the files are chosen that count for a node:
+they are in its own file, the last two also in its tags, and have no prefixes.
 
 Services, with the parts that come with them unless a node lists them by name:
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,12 +62,21 @@ of that name, which is written if it is missing, and with an address of 10.5.5.0
 }
 
 func (a *app) nodeIdentity() *cobra.Command {
-	return &cobra.Command{
+	var reinstall bool
+	cmd := &cobra.Command{
 		Use: "identity NAME TARGET", Short: "Write the small disk by which a new machine learns which node it is", Args: args(cobra.ExactArgs(2)),
 		Long: `Write the small disk by which a new machine learns which node it is, whom it obeys
 and how its network is reached: 1 MiB, into a file or onto a device. Attach it to
 the machine before it is started for the first time. It holds the node's own key:
-keep it from others, and destroy it when the node is there.`,
+keep it from others, and destroy it when the node is there.
+
+A machine that has an identity, or whose writable partition is damaged, takes no
+other one, unless it says to reinstall: with --reinstall the machine drops all that
+it holds when it is started with this disk, databases and mail that waits among it,
+and is a new node under that name. It does so once for each disk that is written.
+Then: leap node init NAME, and leap deploy. A node of the database is filled by the
+others; if it was the only one, restore a backup.`,
+		Example: "  leap node identity db1 db1.disk\n  leap node identity db1 db1.disk --reinstall",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i, v, err := a.unlock()
 			if err != nil {
@@ -84,6 +94,12 @@ keep it from others, and destroy it when the node is there.`,
 			if err != nil {
 				return err
 			}
+			if id.Reinstall = reinstall; reinstall {
+				if err := a.confirm("A machine that is started with this disk loses all that is on its writable partition."); err != nil {
+					return err
+				}
+				id.Written = a.now().UTC().Truncate(time.Second)
+			}
 			content, err := compile.SignIdentity(id, secrets)
 			if err != nil {
 				return err
@@ -95,9 +111,11 @@ keep it from others, and destroy it when the node is there.`,
 				return err
 			}
 			a.sayf("the identity of %s is on %s", n.Name, args[1])
-			return nil
+			return a.print(map[string]any{"node": n.Name, "target": args[1], "reinstall": reinstall}, func() {})
 		},
 	}
+	cmd.Flags().BoolVar(&reinstall, "reinstall", false, "have a machine that is a node drop all that it holds, and become this one")
+	return cmd
 }
 
 func (a *app) nodeInit() *cobra.Command {
@@ -169,7 +187,11 @@ func (a *app) nodeRemove() *cobra.Command {
 			if err := a.confirm("Remove the node " + args[0] + " with its keys?"); err != nil {
 				return err
 			}
-			return i.RemoveNode(args[0])
+			if err := i.RemoveNode(args[0]); err != nil {
+				return err
+			}
+			a.sayf("%s is removed, with its keys and certificates; next: leap deploy, so that the others forget it", args[0])
+			return a.print(map[string]string{"removed": args[0]}, func() {})
 		},
 	}
 }
@@ -177,15 +199,19 @@ func (a *app) nodeRemove() *cobra.Command {
 func (a *app) nodeMove() *cobra.Command {
 	return &cobra.Command{
 		Use: "mv NAME NEW", Short: "Give a node another name", Args: args(cobra.ExactArgs(2)),
-		Long: `Give a node another name. A machine that runs under the old name must be given a
-new identity ("leap node identity").`,
+		Long: `Give a node another name. The machine that runs under the old name knows nothing of
+it, and takes no document of another node: it must be installed anew ("leap node
+identity NEW --reinstall"), and loses what it holds.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			i, v, err := a.unlock()
 			if err != nil {
 				return err
 			}
-			_, err = i.MoveNode(v, args[0], args[1], a.now())
-			return err
+			if _, err = i.MoveNode(v, args[0], args[1], a.now()); err != nil {
+				return err
+			}
+			a.sayf("%s is called %s; next: leap node identity %s FILE --reinstall, and leap deploy", args[0], args[1], args[1])
+			return a.print(map[string]string{"name": args[1], "was": args[0]}, func() {})
 		},
 	}
 }
@@ -213,7 +239,7 @@ func (a *app) nodeEnable(on bool) *cobra.Command {
 				}
 				a.sayf("%s is %sd", n.Name, use)
 			}
-			return nil
+			return a.print(map[string][]string{use + "d": names(nodes)}, func() {})
 		},
 	}
 }

@@ -17,7 +17,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use: "run", Short: "Have a node do a task",
 		Long: `Have a node do a task. There is a fixed list of tasks, and no other commands: nodes
 have no shell.`,
-	}, a.runInvite())
+	}, a.runInvite(), a.runRestart())
 }
 
 // An invitation is how invite codes are made.

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"leap.example/appliance/node"
 )
 
 func (a *app) secretCommand() *cobra.Command {
@@ -58,12 +60,19 @@ its name: production.password.webapp.`,
 			if err != nil {
 				return err
 			}
+			if node.Guessable(value) {
+				return fmt.Errorf("the value for %s can be guessed: documents, which stand in compiled/ and which every operator reads, name secrets by their SHA-256. Take 20 random characters or more, like those of \"openssl rand -hex 24\"", args[0])
+			}
 			if old, err := v.Get(args[0]); err == nil && !bytes.Equal(old, value) {
 				if err := a.confirm("Replace the secret " + args[0] + "?"); err != nil {
 					return err
 				}
 			}
-			return v.Put(args[0], value)
+			if err := v.Put(args[0], value); err != nil {
+				return err
+			}
+			a.sayf("secrets/%s.age is written; next: leap deploy", args[0])
+			return a.print(map[string]string{"secret": args[0]}, func() {})
 		},
 	})
 }

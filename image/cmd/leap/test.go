@@ -22,7 +22,14 @@ with the real protocol of each service (certificates and when they end, pages an
 what clients fetch, the key server, mail as other providers bring it, the zone). What
 is not good comes with what to do next.
 
-With --account an account is made on each node with accounts, used and deleted.
+Where people may sign up, an account is made on each node with accounts: it logs in,
+reads its own database on each node with soledad and is refused another one, is sent
+a mail by each node with mx that has to arrive, and is deleted again. Leave that out
+with --account=false. Who may only look makes none, since no node gives him an
+invitation. FILTER says which nodes take part in all this.
+
+What it does not look at: the internet from the nodes' side, the size of mail
+storage, and which database account may do what.
 
 Exit status 1 if something fails, 2 if something only wants attention.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
@@ -48,7 +55,7 @@ Exit status 1 if something fails, 2 if something only wants attention.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&account, "account", false, "make, use and delete an account, too")
+	cmd.Flags().BoolVar(&account, "account", true, "make, use and delete an account where people may sign up")
 	return cmd
 }
 
@@ -77,7 +84,9 @@ func (a *app) test(ctx context.Context, words []string, account bool) ([]check.R
 		targets[k] = t
 	}
 	o := check.Options{Instance: i, Now: a.now()}
-	if account {
+	if op, err := a.operator(i); err != nil {
+		return nil, err
+	} else if account && i.Role(op) == node.RoleDeploy {
 		o.Account = func(ctx context.Context, n *provider.Node) (string, error) {
 			codes, err := a.invite(ctx, i, n, invitation{count: 1, uses: 1, days: 1})
 			if err != nil {

@@ -21,6 +21,7 @@ func (a *app) updateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "update FILE [FILTER]", Short: "Give nodes another release",
 		Long: `Give nodes the release in FILE, a .efi, one node after the other, and restart each.
+It is packed on the way (zstd), and the node compares what comes out with its hash.
 A node takes a release on trial: if its services do not get healthy in time, or if it
 panics three times, the node starts the release before it, and says why. The nodes
 behind it are then left as they are.
@@ -59,37 +60,17 @@ func (a *app) update(ctx context.Context, r deploy.Release, words []string, u up
 	if err != nil {
 		return err
 	}
-	results, rows, failed := []deploy.Result{}, [][]string{}, ""
-	for k, n := range nodes {
-		told := func(text string) { fmt.Fprintf(a.errs, "%s: %s\n", n.Name, text) }
-		one := deploy.Result{Node: n.Name, Outcome: deploy.Skipped, Error: "it did not work on " + failed + ": this node is left as it is"}
-		if failed == "" {
-			one = deploy.Result{Node: n.Name, Outcome: deploy.Good}
-			if u.back {
-				err = clients[k].Back(ctx, told)
-			} else {
-				bar := a.bar(ctx, "sending to "+n.Name)
-				err = clients[k].Update(ctx, r, deploy.Updating{Again: u.again, Told: told, Sent: func(done, total int64) {
-					if bar.at(done, total); done == total {
-						bar.end()
-					}
-				}})
+	return a.inTurn(nodes, func(k int) error {
+		told := func(text string) { fmt.Fprintf(a.errs, "%s: %s\n", nodes[k].Name, text) }
+		if u.back {
+			return clients[k].Back(ctx, told)
+		}
+		bar := a.bar(ctx, "sending to "+nodes[k].Name)
+		defer bar.end()
+		return clients[k].Update(ctx, r, deploy.Updating{Again: u.again, Told: told, Sent: func(done, total int64) {
+			if bar.at(done, total); done == total {
 				bar.end()
 			}
-			if err != nil {
-				failed, one.Outcome, one.Error = n.Name, deploy.Failed, err.Error()
-			}
-			if errors.Is(err, deploy.ErrBadRelease) {
-				one.Outcome = deploy.Bad
-			}
-		}
-		results, rows = append(results, one), append(rows, []string{one.Node, one.Outcome, one.Error})
-	}
-	if err := a.print(results, func() { a.table(rows) }); err != nil {
-		return err
-	}
-	if failed != "" {
-		return fmt.Errorf("%s does not run the release that it should", failed)
-	}
-	return nil
+		}})
+	})
 }

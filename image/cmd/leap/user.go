@@ -101,9 +101,15 @@ func (a *app) userRekey() *cobra.Command {
 func (a *app) userRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME", Short: "Make somebody an operator no longer", Args: args(cobra.ExactArgs(1)),
-		Long: `Make somebody an operator no longer. Secrets are encrypted anew without him; what
-he has read before he knows, and his certificate is good until it ends: to be
-sure, make the authorities and the secrets anew.`,
+		Long: `Make somebody an operator no longer. Secrets are encrypted anew without him. Nodes
+let him in until they have a document that does not name him: "leap deploy" gives
+it to them.
+
+What he has read before he knows. One who could deploy has had the keys of
+authorities and nodes, and the key that signs documents: he can no longer reach an
+agent with them, but could pretend to be a node, or open a stolen disk. No command
+makes those keys anew in place: against that only a new provider helps, or, for one
+node's own, "leap node rm", "leap node add" and "leap node identity --reinstall".`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i, v, err := a.unlock()
 			if err != nil {
@@ -134,9 +140,10 @@ sure, make the authorities and the secrets anew.`,
 				if err := a.rekey(); err != nil {
 					return err
 				}
-				a.warnf("%s knows the secrets that were there: his certificate ends by itself", args[0])
+				a.warnf("%s knows the secrets that were there", args[0])
 			}
-			return nil
+			a.sayf("%s is no operator any more; next: leap deploy, after which no node lets him in", args[0])
+			return a.print(map[string]string{"removed": args[0]}, func() {})
 		},
 	}
 }

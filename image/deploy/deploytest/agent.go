@@ -29,6 +29,7 @@ type Agent struct {
 	Identity node.Identity
 	// Contact has documents wait for a new connection, as if they changed the network.
 	Contact bool
+	Plain   bool // It takes no releases that are packed.
 	// Break has the connection break after the first event of a document.
 	Break bool
 	// Silent has the connection say nothing more after the first event, as when
@@ -55,7 +56,8 @@ type Agent struct {
 	applied []node.Document
 	pushed  []int // Number of secrets in each bundle.
 
-	releases releases
+	releases  releases
+	beginning bool
 }
 
 // Start has the agent listen on a loopback address, host:port. Close ends it.
@@ -75,6 +77,9 @@ func (a *Agent) Start(address string) error {
 	a.address, a.served, a.secrets = ln.Addr().String(), make(chan struct{}), map[string]bool{}
 	a.status = node.Status{Provider: a.Identity.Provider, Node: a.Identity.Node, Release: "1.0.0", MeshKey: a.MeshKey, ClockKnown: true, ClockTold: true}
 	a.status.Image = node.Image{Loader: "systemd-boot", State: node.StateGood}
+	if !a.Plain {
+		a.status.Image.Unpacks = node.ReleasePacked
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+node.PathStatus, a.handle(node.RoleRead, a.serveStatus))
 	mux.HandleFunc("GET "+node.PathLogs, a.handle(node.RoleRead, a.serveLogs))
@@ -184,7 +189,18 @@ func (a *Agent) serveTask(w http.ResponseWriter, r *http.Request) error {
 func (a *Agent) End(service string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.status.Services[service] = node.ServiceStatus{Error: "ended: status 125"}
+	a.status.Services[service] = node.ServiceStatus{Error: "ended: status 125", Since: time.Now()}
+}
+
+// Begin has the node be at work since it has just started: its services have not
+// begun, and it takes no documents.
+func (a *Agent) Begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.beginning = true
+	for name := range a.status.Services {
+		a.status.Services[name] = node.ServiceStatus{}
+	}
 }
 
 func (a *Agent) serveRestart(w http.ResponseWriter, r *http.Request) error {
@@ -256,6 +272,9 @@ func (a *Agent) accept(b node.Bundle) (node.Document, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.beginning {
+		return d, problem.Unavailable.Errorf("another document or release is being taken")
+	}
 	if d.Node != a.Identity.Node {
 		return d, problem.Invalid.Errorf("this document is for %s", d.Node)
 	}

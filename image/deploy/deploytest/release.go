@@ -1,6 +1,7 @@
 package deploytest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"leap.example/appliance/node"
 	"leap.example/services/protocol/problem"
@@ -18,6 +21,7 @@ type releases struct {
 	before string // The good one before the one that runs.
 	next   string // That is written, and not started yet.
 	taken  int    // Bytes of all releases.
+	came   int    // Bytes in which they came.
 	spoil  func(version string) string
 }
 
@@ -35,6 +39,13 @@ func (a *Agent) Taken() int {
 	return a.releases.taken
 }
 
+// Came is in how many bytes they came, packed or not.
+func (a *Agent) Came() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.releases.came
+}
+
 func (a *Agent) serveRelease(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	version := q.Get("version")
@@ -44,7 +55,17 @@ func (a *Agent) serveRelease(w http.ResponseWriter, r *http.Request) error {
 	if bad && q.Get("again") != "1" {
 		return problem.Invalid.Errorf("this release was found bad before")
 	}
-	content, err := io.ReadAll(r.Body)
+	var came bytes.Buffer
+	body := io.TeeReader(r.Body, &came)
+	if r.Header.Get("Content-Encoding") == node.ReleasePacked {
+		d, err := zstd.NewReader(body, zstd.WithDecoderMaxWindow(node.ReleaseWindow), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		body = d
+	}
+	content, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
@@ -55,6 +76,7 @@ func (a *Agent) serveRelease(w http.ResponseWriter, r *http.Request) error {
 	defer a.mu.Unlock()
 	a.releases.next = version
 	a.releases.taken += len(content)
+	a.releases.came += came.Len()
 	return json.NewEncoder(w).Encode(node.Armed{Version: version, Within: node.Duration(time.Minute)})
 }
 
