@@ -12,9 +12,9 @@
 // one that knows a lease's ID and holds any valid certificate may renew or end
 // it, so that a lease outlives the certificate by which it was begun; the ID
 // is as secret as a key. Refusals are problem documents: Invalid (key),
-// Permission (plan or certificate), Limit (too many leases, or requests),
-// NotExist (the lease is over: ask for a new one), Unavailable (no address is
-// free).
+// Permission (plan or certificate), Exist (the certificate has as many leases
+// as it may, or the key has one), Limit (too many requests), NotExist (the
+// lease is over: ask for a new one), Unavailable (no address is free).
 //
 // Every lease carries a pre-shared key. It makes the tunnel safe against an
 // enemy who records today and has a quantum computer later only if the TLS
