@@ -3,7 +3,10 @@ package ca
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+
+	"leap.example/services/protocol/lease"
 )
 
 const (
@@ -27,8 +30,8 @@ type Config struct {
 	VPNLife string `json:"vpn_life,omitempty"`
 	// SMTPLife is the life of a certificate for submitting mail. Default "720h".
 	SMTPLife string `json:"smtp_life,omitempty"`
-	// Prefix begins the common name of anonymous certificates and tells
-	// gateways the traffic class: "UNLIMITED" (default) or "LIMITED".
+	// Prefix begins the common name of anonymous certificates and is their
+	// plan: "UNLIMITED" (default) or "LIMITED".
 	Prefix string `json:"prefix,omitempty"`
 }
 
@@ -52,6 +55,9 @@ func (c Config) Validate() error {
 	}
 	return fmt.Errorf("prefix: %q is neither UNLIMITED nor LIMITED", c.Prefix)
 }
+
+// plan is Prefix as gateways know it.
+func (c Config) plan() lease.Plan { return lease.Plan(strings.ToLower(c.Prefix)) }
 
 func life(name, text string, preset time.Duration) (time.Duration, error) {
 	if text == "" {

@@ -73,7 +73,7 @@ func (s *Server) newEntry(a *authority) (record.Certificate, error) {
 	if err != nil {
 		return record.Certificate{}, fmt.Errorf("encoding a key: %w", err)
 	}
-	tmpl, err := certs.VPNClient(s.cfg.Prefix, rand.Reader, s.vpnLife, time.Now())
+	tmpl, err := certs.VPNClient(s.cfg.plan(), rand.Reader, s.vpnLife, time.Now())
 	if err != nil {
 		return record.Certificate{}, err
 	}
