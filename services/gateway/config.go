@@ -34,14 +34,14 @@ type Config struct {
 	// holds the leases over a restart. Required.
 	RunDir string `json:"run_dir"`
 
-	Entry    []ConfigEntry  `json:"entry"`              // Where clients send their datagrams, in the order of preference. Required.
-	WGListen []string       `json:"wg_listen"`          // host:port at which the data plane takes datagrams. The fallback hands its own to the first. Required.
-	IPv4     netip.Prefix   `json:"ipv4"`               // Of the tunnel, /8 to /29. Its first address is the gateway's own, and resolves names. Required.
-	IPv6     netip.Prefix   `json:"ipv6,omitzero"`      // Of the tunnel, /48 to /112. Empty: no IPv6 in the tunnel.
-	Egress   []netip.Addr   `json:"egress,omitempty"`   // From which clients' traffic leaves. Of several, one by the client's address. Empty: the machine's choice.
-	Resolver string         `json:"resolver,omitempty"` // host:port that the userspace data plane asks for its clients. Empty: names are not resolved.
-	Reach    []netip.Prefix `json:"reach,omitempty"`    // Private networks that clients may reach all the same. For tests.
-	MTU      int            `json:"mtu,omitempty"`      // Of the tunnel's packets, bytes. 0: 1420.
+	Entry    []ConfigEntry `json:"entry"`              // Where clients send their datagrams, in the order of preference. Required.
+	WGListen []string      `json:"wg_listen"`          // host:port at which the data plane takes datagrams. The fallback hands its own to the first. Required.
+	IPv4     netip.Prefix  `json:"ipv4"`               // Of the tunnel, /8 to /29. Its first address is the gateway's own, and resolves names. Required.
+	IPv6     netip.Prefix  `json:"ipv6,omitzero"`      // Of the tunnel, /48 to /112. Empty: no IPv6 in the tunnel.
+	Egress   []netip.Addr  `json:"egress,omitempty"`   // From which clients' traffic leaves. Of several, one by the client's address. Empty: the machine's choice.
+	Resolver string        `json:"resolver,omitempty"` // host:port that the userspace data plane asks for its clients. Empty: names are not resolved.
+	Lab      []ConfigLab   `json:"lab,omitempty"`      // What clients of the userspace data plane find instead of addresses for examples. For developers and tests.
+	MTU      int           `json:"mtu,omitempty"`      // Of the tunnel's packets, bytes. 0: 1420.
 
 	Rate           int64  `json:"rate,omitempty"`            // Of a client with a limited plan, bytes a second in each direction. 0: 102400.
 	Leases         int    `json:"leases,omitempty"`          // Of one certificate at once. 0: 3.
@@ -57,6 +57,14 @@ type ConfigEntry struct {
 	Addr     netip.Addr `json:"addr"`                // Required.
 	Ports    []uint16   `json:"ports"`               // UDP. Required.
 	TLSPorts []uint16   `json:"tls_ports,omitempty"` // TCP, of the fallback. Empty: there is none.
+}
+
+// ConfigLab stands for a network of this machine that clients reach under
+// addresses for examples (RFC 5737, 3849), since no packet for loopback goes
+// through a tunnel.
+type ConfigLab struct {
+	As netip.Prefix `json:"as"` // What clients call it. Required.
+	Is netip.Prefix `json:"is"` // Of the same length. Required.
 }
 
 // Validate reports what is missing or wrong.
@@ -82,6 +90,11 @@ func (c Config) Validate() error {
 	}
 	if c.IPv6.IsValid() && (!c.IPv6.Addr().Is6() || c.IPv6 != c.IPv6.Masked() || c.IPv6.Bits() < 48 || c.IPv6.Bits() > 112) {
 		return errors.New("ipv6: not a network of IPv6 from /48 to /112")
+	}
+	for _, l := range c.Lab {
+		if !l.As.IsValid() || l.As.Bits() != l.Is.Bits() || l.As.Addr().BitLen() != l.Is.Addr().BitLen() || l.As != l.As.Masked() || l.Is != l.Is.Masked() {
+			return errors.New("lab: as and is are two networks of the same length")
+		}
 	}
 	if c.MTU != 0 && (c.MTU < lease.MinMTU || c.MTU > lease.MaxMTU) {
 		return fmt.Errorf("mtu: %d is not between %d and %d", c.MTU, lease.MinMTU, lease.MaxMTU)
