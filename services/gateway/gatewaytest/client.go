@@ -62,6 +62,11 @@ func (w *wire) Open(uint16) ([]conn.ReceiveFunc, uint16, error) {
 	if err := w.socket.SetReadDeadline(time.Time{}); err != nil {
 		return nil, 0, err
 	}
+	if b, ok := w.socket.(interface{ SetReadBuffer(int) error }); ok {
+		if err := b.SetReadBuffer(4 << 20); err != nil { // Loss would be measured instead of the gateway.
+			return nil, 0, err
+		}
+	}
 	read := func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		n, from, err := w.socket.ReadFrom(packets[0])
 		if err != nil {

@@ -9,6 +9,10 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 )
 
+// socketBuffer is how much a socket may hold, as far as the kernel lets it: what
+// does not fit is lost, and every client's connections slow down.
+const socketBuffer = 4 << 20
+
 // A bind is the UDP sockets of the gateway: those that were configured and no
 // others. What came by one is answered by the same.
 type bind struct {
@@ -35,6 +39,9 @@ func (b *bind) Open(uint16) (fns []conn.ReceiveFunc, port uint16, err error) {
 			return nil, 0, errors.Join(err, b.closeAll())
 		}
 		b.conns = append(b.conns, c)
+		if err := errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer)); err != nil {
+			return nil, 0, errors.Join(err, b.closeAll())
+		}
 		fns = append(fns, receive(c))
 	}
 	local, err := netip.ParseAddrPort(b.conns[0].LocalAddr().String())
