@@ -83,12 +83,7 @@ func (b *book) of(certificate []byte) owner {
 func (b *book) keep(r *row) error { return b.write(r.place, record(r)) }
 
 // rest writes over the lease of a place.
-func (b *book) rest(f freePlace) error {
-	rec := make([]byte, recordSize)
-	rec[0] = stateRest
-	binary.BigEndian.PutUint64(rec[116:], uint64(f.from.Unix()))
-	return b.write(f.place, seal(rec))
-}
+func (b *book) rest(f freePlace) error { return b.write(f.place, restRecord(f)) }
 
 func (b *book) write(place int, rec []byte) error {
 	if _, err := b.f.WriteAt(rec, headSize+int64(place)*recordSize); err != nil {
@@ -128,6 +123,13 @@ func record(r *row) []byte {
 	copy(rec[52:], r.psk[:])
 	copy(rec[84:], r.owner[:])
 	binary.BigEndian.PutUint64(rec[116:], uint64(r.end.Unix()))
+	return seal(rec)
+}
+
+func restRecord(f freePlace) []byte {
+	rec := make([]byte, recordSize)
+	rec[0] = stateRest
+	binary.BigEndian.PutUint64(rec[116:], uint64(f.from.Unix()))
 	return seal(rec)
 }
 
