@@ -169,12 +169,13 @@ func (t *table) drop(r *row, now time.Time) {
 func (t *table) restore(rows []*row, resting []freePlace) {
 	gone := map[int]bool{}
 	for _, r := range rows {
-		if t.rows[r.id] != nil || t.keys[r.key] != nil {
+		if t.rows[r.id] != nil || t.keys[r.key] != nil || r.place > t.size+1 {
 			continue // Damaged.
 		}
 		t.put(r)
 		gone[r.place] = true
 	}
+	resting = slices.DeleteFunc(resting, func(f freePlace) bool { return gone[f.place] || f.place > t.size+1 })
 	for _, f := range resting {
 		gone[f.place] = true
 	}

@@ -177,7 +177,7 @@ type world struct {
 	clients authority
 	roots   *x509.CertPool
 	addr    string // Of the lease API.
-	log     bytes.Buffer
+	log     lockedBuffer
 	stop    func()
 	plane   gateway.DataPlane
 
@@ -226,7 +226,7 @@ func newWorld(t testing.TB, plane gateway.DataPlane, change func(*gateway.Config
 func (w *world) run(t testing.TB) {
 	t.Helper()
 	var err error
-	log := slog.New(slog.NewTextHandler(&lockedWriter{w: &w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if w.server, err = gateway.New(w.cfg, w.plane, log); err != nil {
 		t.Fatal(err)
 	}
@@ -249,15 +249,23 @@ func (w *world) run(t testing.TB) {
 	eventually(t, "the gateway is ready", func() bool { return w.server.Check(t.Context()) == nil })
 }
 
-type lockedWriter struct {
+// A lockedBuffer takes the log.
+type lockedBuffer struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
-func (l *lockedWriter) Write(b []byte) (int, error) {
+func (l *lockedBuffer) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(b)
+	return l.b.Write(b)
+}
+
+// logged returns what the gateway has logged.
+func (w *world) logged() []byte {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	return bytes.Clone(w.log.b.Bytes())
 }
 
 // now is the clock of leases.
