@@ -1,8 +1,12 @@
 package gateway_test
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -123,7 +127,7 @@ func TestEndsWithCertificate(t *testing.T) {
 	w.run(t)
 	cert := w.clients.vpn(t, lease.Unlimited)
 	c := w.client(t, w.tls(cert))
-	w.pass(cert.Leaf.NotAfter.Sub(time.Now()) - time.Hour)
+	w.pass(time.Until(cert.Leaf.NotAfter) - time.Hour)
 	if l := w.must(t, c, "POST", lease.PathLease, request()); !l.NotAfter.Equal(cert.Leaf.NotAfter) {
 		t.Errorf("ends %v, the certificate %v", l.NotAfter, cert.Leaf.NotAfter)
 	}
@@ -263,6 +267,45 @@ func TestConfig(t *testing.T) {
 		if _, err := gateway.New(cfg, w.plane, nil); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// TestRun: it serves all its ports, or says which one it cannot have.
+func TestRun(t *testing.T) {
+	w := newWorld(t, newFake().plane(), func(c *gateway.Config) {
+		first, err := net.Listen("tcp", "127.0.0.31:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		c.Listen = []string{first.Addr().String(), "127.0.0.31:0"}
+	})
+	log := slog.New(slog.DiscardHandler)
+	s, err := gateway.New(w.cfg, w.plane, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	w.addr = w.cfg.Listen[0]
+	eventually(t, "it listens", func() bool {
+		conn, err := tls.Dial("tcp", w.addr, w.tls(w.clients.vpn(t, lease.Limited)))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	second, err := gateway.New(w.cfg, w.plane, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(ctx); err == nil || !strings.Contains(err.Error(), w.addr) {
+		t.Errorf("on a port that is taken: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

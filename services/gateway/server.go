@@ -176,6 +176,7 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 }
 
 func (s *Server) serve(ctx context.Context, ln net.Listener, conf *tls.Config) error {
+	conf = conf.Clone() // Each HTTP server writes into its own.
 	hs := &http.Server{
 		Handler:        s.routes(),
 		TLSConfig:      conf,

@@ -70,7 +70,7 @@ func TestTableModel(t *testing.T) {
 				}
 			}
 		}
-		tab.check(t, step)
+		check(t, tab, step)
 	}
 	if granted < 100 {
 		t.Errorf("only %d leases", granted)
@@ -78,7 +78,7 @@ func TestTableModel(t *testing.T) {
 }
 
 // check holds the table to what is always true.
-func (tab *table) check(t *testing.T, step int) {
+func check(t *testing.T, tab *table, step int) {
 	t.Helper()
 	places, owners := map[int]bool{}, map[owner]int{}
 	for id, r := range tab.rows {
