@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"leap.example/services/protocol/lease"
@@ -116,15 +115,13 @@ func (s *Server) establish(ctx context.Context, r *row) error {
 
 // setLimits makes the limited addresses those of the table, if they changed.
 func (s *Server) setLimits(ctx context.Context) error {
-	want := s.table.limited()
-	if s.limited != nil && slices.Equal(want, *s.limited) {
+	if s.limits == s.table.marks {
 		return nil
 	}
-	s.limited = nil
-	if err := s.plane.Limits.Set(ctx, want); err != nil {
+	if err := s.plane.Limits.Set(ctx, s.table.limited()); err != nil {
 		return err
 	}
-	s.limited = &want
+	s.limits = s.table.marks
 	return nil
 }
 
@@ -233,7 +230,7 @@ func (s *Server) mend(ctx context.Context) error {
 	if len(peers) > 0 || !s.restored {
 		ctx, cancel := call(ctx)
 		defer cancel()
-		s.limited = nil // It may have forgotten them as well.
+		s.limits = unknown // It may have forgotten them as well.
 		if err := s.setLimits(ctx); err != nil {
 			return err
 		}

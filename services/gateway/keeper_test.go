@@ -246,6 +246,39 @@ func TestTooFast(t *testing.T) {
 	}
 }
 
+// TestGate: what is more than the gateway takes is closed before it costs a
+// handshake, and a place that is left is free again.
+func TestGate(t *testing.T) {
+	w := newWorld(t, newFake().plane(), func(c *gateway.Config) { c.Connections, c.Requests = 1, 60 })
+	w.run(t)
+	conf := w.tls(w.clients.vpn(t, lease.Unlimited))
+	first, err := tls.Dial("tcp", w.addr, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := tls.Dial("tcp", w.addr, conf); err == nil {
+		conn.Close()
+		t.Error("two connections where one is allowed")
+	}
+	first.Close()
+	eventually(t, "the place is free", func() bool {
+		conn, err := tls.Dial("tcp", w.addr, conf)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	for range 40 { // Four times the requests of a window.
+		if conn, err := net.Dial("tcp", w.addr); err == nil {
+			conn.Close()
+		}
+	}
+	if conn, err := tls.Dial("tcp", w.addr, conf); err == nil {
+		conn.Close()
+		t.Error("a network that connects all the time is still served")
+	}
+}
+
 // TestConfig: what is missing or wrong is said.
 func TestConfig(t *testing.T) {
 	w := newWorld(t, newFake().plane(), nil)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -34,9 +33,11 @@ type Server struct {
 	mu       sync.Mutex // Guards what follows, and orders the calls of the data plane.
 	table    *table
 	book     *book
-	limited  *[]netip.Addr // What the data plane was told; nil: not known.
-	restored bool          // The data plane has what the book has.
+	limits   int  // The table's marks when the data plane was told the limited addresses, or unknown.
+	restored bool // The data plane has what the book has.
 }
+
+const unknown = -1
 
 // New returns a gateway that admits clients to plane. It touches neither
 // network nor disk.
@@ -120,7 +121,7 @@ func (s *Server) open() (*tls.Config, error) {
 	}
 	s.public, s.book, s.table = key.Public(), book, newTable(s.cfg, s.life)
 	s.table.restore(rows, resting)
-	s.limited, s.restored = nil, false
+	s.limits, s.restored = unknown, false
 	return conf, nil
 }
 

@@ -52,6 +52,7 @@ type table struct {
 	rows   map[lease.ID]*row
 	keys   map[lease.Key]*row
 	counts map[owner]int
+	marks  int         // Changes of limited leases: see limited.
 	free   []freePlace // The first is the one that has been free longest.
 	size   int         // Places in all.
 }
@@ -145,6 +146,14 @@ func (t *table) put(r *row) {
 	t.take(t.rows[r.id])
 	t.rows[r.id], t.keys[r.key] = r, r
 	t.counts[r.owner]++
+	t.mark(r)
+}
+
+// mark counts a change of a limited lease.
+func (t *table) mark(r *row) {
+	if r.plan == lease.Limited {
+		t.marks++
+	}
 }
 
 // take takes r out of the table and leaves its place alone.
@@ -154,6 +163,7 @@ func (t *table) take(r *row) {
 	}
 	delete(t.rows, r.id)
 	delete(t.keys, r.key)
+	t.mark(r)
 	if t.counts[r.owner]--; t.counts[r.owner] <= 0 {
 		delete(t.counts, r.owner)
 	}
@@ -194,7 +204,8 @@ func (t *table) over(now time.Time) (list []*row) {
 	return list
 }
 
-// limited returns the addresses of all clients with a limited plan.
+// limited returns the addresses of all clients with a limited plan. They are the
+// same while marks is.
 func (t *table) limited() (addrs []netip.Addr) {
 	for _, r := range t.rows {
 		if r.plan == lease.Limited {
