@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
 
@@ -18,9 +19,6 @@ const (
 	PathGateways       = "/vpn/v1/gateways"
 	GatewayTokenHeader = "X-Leap-Gateway-Token"
 )
-
-// MaxGatewayLoad is the greatest load of a gateway.
-const MaxGatewayLoad = 7
 
 // A GatewayList is what is known of all gateways, the best choice first.
 type GatewayList struct {
@@ -36,18 +34,18 @@ type Gateway struct {
 	LeasePorts []uint16           `json:"lease_ports"` // Of the lease API, TCP, the preferred one first.
 	Transports []GatewayTransport `json:"transports"`  // The preferred one first.
 	Location   string             `json:"location,omitempty"`
-	Plans      []string           `json:"plans"` // "limited", "unlimited".
-	IPv6       bool               `json:"ipv6"`  // The tunnel carries it.
+	Plans      []lease.Plan       `json:"plans"`
+	IPv6       bool               `json:"ipv6"` // The tunnel carries it.
 	Private    bool               `json:"private,omitempty"`
 
 	Healthy bool `json:"healthy"` // It answered a moment ago.
-	Load    int  `json:"load"`    // 0 (idle) to MaxGatewayLoad, if it is healthy.
+	Load    int  `json:"load"`    // 0 (idle) to [lease.MaxLoad], if it is healthy.
 }
 
 // A GatewayTransport is a way of WireGuard's datagrams.
 type GatewayTransport struct {
-	Proto string   `json:"proto"` // "udp" or "udp2tcp". Others are to be skipped.
-	Ports []uint16 `json:"ports"` // The preferred one first.
+	Proto lease.Proto `json:"proto"` // One that is not known is to be skipped.
+	Ports []uint16    `json:"ports"` // The preferred one first.
 }
 
 // ParseGateways reads a list; errors are Invalid.
@@ -95,8 +93,8 @@ func (g Gateway) validate() error {
 		return failf("an address is not that of a host")
 	case slices.Contains(g.LeasePorts, 0):
 		return failf("there is no port 0")
-	case g.Load < 0 || g.Load > MaxGatewayLoad:
-		return failf("load is not between 0 and %d", MaxGatewayLoad)
+	case g.Load < 0 || g.Load > lease.MaxLoad:
+		return failf("load is not between 0 and %d", lease.MaxLoad)
 	}
 	for _, t := range g.Transports {
 		if t.Proto == "" || len(t.Ports) == 0 || slices.Contains(t.Ports, 0) {
@@ -129,7 +127,7 @@ func (l GatewayList) EIP3(auth string) EIPService3 {
 
 func (g Gateway) eip3() EIPGateway3 {
 	e := EIPGateway3{Host: g.Host, Location: g.Location, Capabilities: Capabilities3{
-		Transport: []EIPTransport{}, Limited: !slices.Contains(g.Plans, "unlimited"),
+		Transport: []EIPTransport{}, Limited: !slices.Contains(g.Plans, lease.Unlimited),
 	}}
 	for _, a := range g.Addresses {
 		switch {
@@ -144,7 +142,7 @@ func (g Gateway) eip3() EIPGateway3 {
 	}
 	for _, t := range g.Transports {
 		one := EIPTransport{
-			Type: TransportWireGuard, Protocols: []string{t.Proto}, Ports: []string{},
+			Type: TransportWireGuard, Protocols: []string{string(t.Proto)}, Ports: []string{},
 			Options: map[string]string{optionLeasePort: strconv.Itoa(int(g.LeasePorts[0]))},
 		}
 		for _, p := range t.Ports {
