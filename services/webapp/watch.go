@@ -1,0 +1,145 @@
+package webapp
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"leap.example/services/protocol/lease"
+	"leap.example/services/protocol/provider"
+)
+
+const (
+	pollEvery  = 30 * time.Second
+	pollFor    = 5 * time.Second // One address of a gateway.
+	pollAtOnce = 16              // Gateways.
+)
+
+// A watch knows how the gateways are: it asks each of them again and again.
+// They are asked by everybody's way in, at their public addresses, so that
+// what nobody can reach does not count as healthy. The answer says nothing
+// about who uses them.
+type watch struct {
+	roots *x509.CertPool
+
+	mu    *sync.Mutex       // Guards what follows.
+	state map[string]health // By name.
+}
+
+// health is what a gateway said last. The zero value: nothing yet.
+type health struct {
+	asked, ok bool
+	load      int
+}
+
+// newWatch returns a watch that believes those whom the provider's CA signed.
+func newWatch(ca []byte) (watch, error) {
+	w := watch{roots: x509.NewCertPool(), mu: new(sync.Mutex), state: make(map[string]health)}
+	if !w.roots.AppendCertsFromPEM(ca) {
+		return w, errors.New("not a certificate")
+	}
+	return w, nil
+}
+
+// tell writes into g what is known of it.
+func (w *watch) tell(g *provider.Gateway) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.state[g.Name]
+	g.Healthy, g.Load = h.ok, h.load
+}
+
+// follow asks all gateways, every so often, until ctx is done.
+func (g *gateways) follow(ctx context.Context, every time.Duration, log *slog.Logger) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		g.ask(ctx, log)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// ask asks all gateways once. It returns in bounded time.
+func (g *gateways) ask(ctx context.Context, log *slog.Logger) {
+	turn := make(chan struct{}, pollAtOnce)
+	var wg sync.WaitGroup
+	for _, one := range g.list.Gateways {
+		wg.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			s, err := g.status(ctx, one)
+			if ctx.Err() != nil {
+				return
+			}
+			now := health{asked: true, ok: err == nil, load: s.Load}
+			g.mu.Lock()
+			before := g.state[one.Name]
+			g.state[one.Name] = now
+			g.mu.Unlock()
+			switch {
+			case err != nil && (before.ok || !before.asked):
+				log.Warn("a gateway does not answer: clients are told to use others", "gateway", one.Name, "err", err)
+			case err == nil && !before.ok && before.asked:
+				log.Info("a gateway answers again", "gateway", one.Name)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// status asks a gateway at one address after the other how busy it is.
+func (g *gateways) status(ctx context.Context, one provider.Gateway) (s lease.Status, err error) {
+	for _, a := range one.Addresses {
+		var this error
+		if s, this = g.statusAt(ctx, one.Host, netip.AddrPortFrom(a, one.LeasePorts[0])); this == nil {
+			return s, nil
+		}
+		err = errors.Join(err, this)
+	}
+	return lease.Status{}, err
+}
+
+func (g *gateways) statusAt(ctx context.Context, host string, at netip.AddrPort) (lease.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollFor)
+	defer cancel()
+	client := http.Client{
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, at.String())
+			},
+			TLSClientConfig:   &tls.Config{RootCAs: g.roots, ServerName: host, MinVersion: tls.VersionTLS13},
+			DisableKeepAlives: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+lease.PathStatus, nil)
+	if err != nil {
+		return lease.Status{}, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return lease.Status{}, err
+	}
+	defer func() { _ = resp.Body.Close() }() // Only read.
+	if resp.StatusCode != http.StatusOK {
+		return lease.Status{}, fmt.Errorf("%v: status %d", at, resp.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, lease.MaxReply+1))
+	if err != nil {
+		return lease.Status{}, err
+	}
+	return lease.ParseStatus(text)
+}
