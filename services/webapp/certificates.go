@@ -36,16 +36,26 @@ func (s *site) cert(r *request) (any, error) {
 	} else if err := r.limit(s.limits.certAccount, r.caller.user.ID); err != nil {
 		return nil, err
 	}
+	c, err := take(r.Context(), s.st.Certificates)
+	if err != nil {
+		return nil, err
+	}
+	return plain(c.Key + c.Cert), nil
+}
+
+// take takes a certificate that is valid for a while out of the pool;
+// Unavailable if there is none.
+func take(ctx context.Context, pool Certificates) (record.Certificate, error) {
 	for range maxTakes {
-		c, err := s.st.Certificates.Take(r.Context())
+		c, err := pool.Take(ctx)
 		if err != nil {
-			return nil, err
+			return record.Certificate{}, err
 		}
 		if time.Until(c.ValidUntil) > time.Minute {
-			return plain(c.Key + c.Cert), nil
+			return c, nil
 		}
 	}
-	return nil, problem.Unavailable.Errorf("Please try again later.")
+	return record.Certificate{}, problem.Unavailable.Errorf("Please try again later.")
 }
 
 // smtpCert makes a key and has the CA sign a certificate of the user's

@@ -21,6 +21,7 @@ import (
 	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/provider"
+	"leap.example/services/protocol/record"
 )
 
 // gateway is one on a port of loopback, somewhere.
@@ -63,6 +64,8 @@ func (w *world) gatewayNamed(ca *x509.Certificate, caKey crypto.Signer, name, an
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	roots := x509.NewCertPool()
+	roots.AddCert(w.ca) // Of clients, too.
 	ln := w.listen()
 	m := &mock{port: uint16(ln.Addr().(*net.TCPAddr).Port)}
 	m.answer.Store(answer)
@@ -77,10 +80,31 @@ func (w *world) gatewayNamed(ca *x509.Certificate, caKey crypto.Signer, name, an
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		srv.Serve(tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}))
+		srv.Serve(tls.NewListener(ln, &tls.Config{
+			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
+		}))
 	}()
 	w.t.Cleanup(func() { srv.Close(); <-done })
 	return m
+}
+
+// addVPNCertificate puts a certificate into the pool.
+func (w *world) addVPNCertificate(id string) {
+	w.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tmpl, err := certs.VPNClient(lease.Unlimited, rand.Reader, time.Hour, time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cert := w.sign(tmpl, w.ca, key.Public(), w.caKey)
+	text, err := certs.EncodeKey(key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.stores.AddCertificate(record.Certificate{ID: id, Key: string(text), Cert: string(certs.EncodeCert(cert.Raw)), ValidUntil: cert.NotAfter})
 }
 
 // list asks for the gateways.
@@ -127,6 +151,7 @@ func (w *world) eventually(c *http.Client, query, token, want string) {
 // what the caller may see make the list.
 func TestGateways(t *testing.T) {
 	w := newWorld(t)
+	w.provider.Service.AllowAnonymous = true
 	far := w.gatewayNamed(w.ca, w.caKey, "far", `{"load":2,"peers_bucket":16}`)
 	near := w.gatewayNamed(w.ca, w.caKey, "near", `{"load":5,"peers_bucket":64}`)
 	secret := w.gatewayNamed(w.ca, w.caKey, "secret", `{"load":0,"peers_bucket":0}`)
@@ -147,6 +172,9 @@ func TestGateways(t *testing.T) {
 	w.start()
 	c := w.client()
 
+	w.eventually(c, "?location=new_york", "", "far! near! stranger!") // There is no certificate to ask with.
+	w.addVPNCertificate("1")
+	w.addVPNCertificate("2")
 	w.eventually(c, "", "", "far:2 near:5 stranger!")
 	w.eventually(c, "?tz=+1", "", "near:5 far:2 stranger!")
 	w.eventually(c, "?tz=%2B2.5", "", "near:5 far:2 stranger!")
@@ -172,6 +200,7 @@ func TestGateways(t *testing.T) {
 	far.answer.Store(`{"load":0,"peers_bucket":0}`)
 	w.eventually(c, "", "", "far:0 near:1 stranger!")
 
+	w.wantCall(c, call{method: "POST", url: w.api + "/3/cert"}, 200, "-----BEGIN PRIVATE KEY-----…") // It took one alone.
 	w.stop()
 	if log := w.log.String(); !strings.Contains(log, "gateway=stranger") || strings.Contains(log, token) || strings.Count(log, "does not answer") > 3 {
 		t.Errorf("the log is %s", log)

@@ -86,8 +86,8 @@ func (s *Server) Serve(ctx context.Context, api, web net.Listener) error {
 	if tasks != nil {
 		g.Go(func() error { return daemon.Serve(ctx, tasks, &http.Server{Handler: t.tasks(), ReadTimeout: s.read}) })
 	}
-	if t.gateways != nil {
-		g.Go(func() error { t.gateways.follow(ctx, s.poll, s.log); return nil })
+	if t.gateways != nil && len(t.gateways.list.Gateways) > 0 {
+		g.Go(func() error { t.gateways.follow(ctx, s.poll, s.st.Certificates, s.log); return nil })
 	}
 	g.Go(func() error { return s.serve(ctx, api, apiTLS, t.api()) })
 	g.Go(func() error { return s.serve(ctx, web, webTLS, t.web()) })

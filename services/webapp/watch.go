@@ -22,14 +22,16 @@ const (
 	pollEvery  = 30 * time.Second
 	pollFor    = 5 * time.Second // One address of a gateway.
 	pollAtOnce = 16              // Gateways.
+	showFor    = time.Minute     // Before the end of the certificate that is shown.
 )
 
 // A watch knows how the gateways are: it asks each of them again and again.
 // They are asked by everybody's way in, at their public addresses, so that
-// what nobody can reach does not count as healthy. The answer says nothing
-// about who uses them.
+// what nobody can reach does not count as healthy, and with a certificate out of
+// the pool, as anybody shows. The answer says nothing about who uses them.
 type watch struct {
 	roots *x509.CertPool
+	shown *tls.Certificate // Of follow alone. Nil: none was taken yet.
 
 	mu    *sync.Mutex       // Guards what follows.
 	state map[string]health // By name.
@@ -58,18 +60,47 @@ func (w *watch) tell(g *provider.Gateway) {
 	g.Healthy, g.Load = h.ok, h.load
 }
 
-// follow asks all gateways, every so often, until ctx is done.
-func (g *gateways) follow(ctx context.Context, every time.Duration, log *slog.Logger) {
+// follow asks all gateways, every so often, until ctx is done. While there is no
+// certificate to show, what was known of them stays.
+func (g *gateways) follow(ctx context.Context, every time.Duration, pool Certificates, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	quiet := false
 	for {
-		g.ask(ctx, log)
+		err := g.renew(ctx, pool)
+		if err == nil {
+			g.ask(ctx, log)
+		}
+		if err != nil && !quiet && ctx.Err() == nil {
+			log.Warn("there is no certificate to ask the gateways with", "err", err)
+		}
+		quiet = err != nil
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// renew takes a certificate out of the pool when there is none that is valid for
+// a while.
+func (g *gateways) renew(ctx context.Context, pool Certificates) error {
+	if g.shown != nil && time.Until(g.shown.Leaf.NotAfter) > showFor {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	c, err := take(ctx, pool)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair([]byte(c.Cert), []byte(c.Key))
+	if err != nil {
+		return fmt.Errorf("a certificate of the pool: %w", err)
+	}
+	g.shown = &pair
+	return nil
 }
 
 // ask asks all gateways once. It returns in bounded time.
@@ -120,7 +151,11 @@ func (g *gateways) statusAt(ctx context.Context, host string, at netip.AddrPort)
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, at.String())
 			},
-			TLSClientConfig:   &tls.Config{RootCAs: g.roots, ServerName: host, MinVersion: tls.VersionTLS13},
+			TLSClientConfig: &tls.Config{
+				RootCAs: g.roots, ServerName: host, MinVersion: tls.VersionTLS13,
+				// Whichever CA is asked for: a gateway of another one refuses it, and so us.
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return g.shown, nil },
+			},
 			DisableKeepAlives: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
