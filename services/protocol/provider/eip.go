@@ -116,15 +116,11 @@ func ParseEIP3(data []byte) (EIPService3, error) {
 }
 
 func (g EIPGateway3) validate() error {
-	a, err := netip.ParseAddr(g.IPAddress)
-	if err == nil && g.IPAddress6 != "" {
-		a, err = netip.ParseAddr(g.IPAddress6)
-		if err == nil && !a.Is6() {
-			return problem.Invalid.Errorf("eip-service.json: ip_address6 of %q is not of IPv6", g.Host)
-		}
-	}
-	if err != nil || !hostname(g.Host) {
+	if _, err := netip.ParseAddr(g.IPAddress); err != nil || !hostname(g.Host) {
 		return problem.Invalid.Errorf("eip-service.json: malformed gateway %q", g.Host)
+	}
+	if a, err := netip.ParseAddr(g.IPAddress6); g.IPAddress6 != "" && (err != nil || !a.Is6()) {
+		return problem.Invalid.Errorf("eip-service.json: ip_address6 of %q is not of IPv6", g.Host)
 	}
 	for _, t := range g.Capabilities.Transport {
 		if t.Type != TransportWireGuard {
