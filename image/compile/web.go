@@ -16,9 +16,13 @@ import (
 
 func caService(s *serviceCompiler) {
 	chosen := s.n.CA
-	s.section("ca", &chosen, ca.Config{
+	made := ca.Config{
 		Domain: s.p.Domain, KeyFile: s.secret("client_ca.key", "client_ca.key"), CertFile: s.own("/services", "client_ca.crt", "ca/client_ca.crt"),
-	})
+	}
+	if s.p.Service.AllowLimitedBandwidth && chosen.Prefix == "" && len(chosen.Plans) == 0 { // Not the default.
+		made.Plans = plans(s.p)
+	}
+	s.section("ca", &chosen, made)
 	s.couch("ca")
 }
 

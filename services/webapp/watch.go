@@ -91,7 +91,7 @@ func (g *gateways) renew(ctx context.Context, pool Certificates) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	c, err := take(ctx, pool)
+	c, err := take(ctx, pool, "")
 	if err != nil {
 		return err
 	}
