@@ -79,7 +79,10 @@ func dnsService(s *serviceCompiler) {
 		s.failf("/services", "%v", err)
 		return
 	}
-	made := dns.Config{Zones: []dns.ConfigZone{zone}}
+	made := dns.Config{}
+	if len(zone.NameServers) > 0 { // Otherwise somebody else has the zone.
+		made.Zones = []dns.ConfigZone{zone}
+	}
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	made.Resolver.Listen = []string{netip.AddrPortFrom(loopback, PortDNS).String()}
 	made.Resolver.Allow = []netip.Prefix{netip.PrefixFrom(loopback, 8).Masked()}
