@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leap.example/services/protocol/lease"
@@ -60,16 +61,17 @@ func (w *watch) tell(g *provider.Gateway) {
 	g.Healthy, g.Load = h.ok, h.load
 }
 
-// follow asks all gateways, every so often, until ctx is done. While there is no
+// follow asks all gateways, every so often, until ctx is done; sooner for a while
+// when one does not answer, as when all have just been started. While there is no
 // certificate to show, what was known of them stays.
 func (g *gateways) follow(ctx context.Context, every time.Duration, pool Certificates, log *slog.Logger) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	quiet := false
+	soon, quiet := every/32, false
 	for {
-		err := g.renew(ctx, pool)
-		if err == nil {
-			g.ask(ctx, log)
+		wait, err := every, g.renew(ctx, pool)
+		if err != nil || !g.ask(ctx, log) {
+			wait, soon = soon, min(2*soon, every)
+		} else {
+			soon = every / 32
 		}
 		if err != nil && !quiet && ctx.Err() == nil {
 			log.Warn("there is no certificate to ask the gateways with", "err", err)
@@ -78,7 +80,7 @@ func (g *gateways) follow(ctx context.Context, every time.Duration, pool Certifi
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }
@@ -103,10 +105,12 @@ func (g *gateways) renew(ctx context.Context, pool Certificates) error {
 	return nil
 }
 
-// ask asks all gateways once. It returns in bounded time.
-func (g *gateways) ask(ctx context.Context, log *slog.Logger) {
+// ask asks all gateways once, and reports whether all are healthy. It returns in
+// bounded time.
+func (g *gateways) ask(ctx context.Context, log *slog.Logger) bool {
 	turn := make(chan struct{}, pollAtOnce)
 	var wg sync.WaitGroup
+	var sick atomic.Bool
 	for _, one := range g.list.Gateways {
 		wg.Go(func() {
 			turn <- struct{}{}
@@ -114,6 +118,9 @@ func (g *gateways) ask(ctx context.Context, log *slog.Logger) {
 			s, err := g.status(ctx, one)
 			if ctx.Err() != nil {
 				return
+			}
+			if err != nil {
+				sick.Store(true)
 			}
 			now := health{asked: true, ok: err == nil, load: s.Load}
 			g.mu.Lock()
@@ -129,6 +136,7 @@ func (g *gateways) ask(ctx context.Context, log *slog.Logger) {
 		})
 	}
 	wg.Wait()
+	return !sick.Load()
 }
 
 // status asks a gateway at one address after the other how busy it is.
