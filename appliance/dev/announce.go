@@ -3,6 +3,7 @@ package dev
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -27,6 +28,7 @@ func (p Provider) Announce(out io.Writer) error {
 		{"mail in", e.MX},
 		{"submission", e.Submissions + " (TLS), " + e.Submission + " (STARTTLS)"},
 		{"dns", e.Resolver},
+		{"vpn", vpn(e.Gateways)},
 		{"health", "http://" + e.Health + "/"},
 		{"invite code", e.Invite},
 	} {
@@ -37,4 +39,13 @@ func (p Provider) Announce(out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, "\njoin:  leapc provider add %s --ca-fingerprint '%s' --resolver %s\n", e.Bootstrap, e.Fingerprint, e.Resolver)
 	return err
+}
+
+// vpn names the gateways, and by which address each lets traffic out.
+func vpn(list []Gateway) string {
+	var all []string
+	for _, g := range list {
+		all = append(all, fmt.Sprintf("%s at %s (leaves by %v)", g.Name, g.Lease, g.Egress))
+	}
+	return strings.Join(all, ", ")
 }

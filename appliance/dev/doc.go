@@ -21,6 +21,8 @@ import (
 // Port offsets from the base port, by the last digits of the port that the
 // service has on a node.
 const (
+	PortLease       = 10 // 443 of the first gateway, and so on.
+	PortWireGuard   = 15 // 51821 of the first gateway, and so on. UDP.
 	PortSoledad     = 23 // 2323
 	PortMX          = 25
 	PortAPI         = 30 // 4430
@@ -65,6 +67,7 @@ type Provider struct {
 	Domain string
 	Base   int // First port.
 	Nodes  int // Database nodes. 0 or 1: the database is in the provider's own process.
+	VPN    int // Gateways of the VPN. 0 or 1: there is one, in the provider's own process.
 }
 
 // Path returns the path of a file of the provider.
@@ -99,7 +102,8 @@ type Endpoints struct {
 	Soledad           string     `json:"soledad"`
 	Couch             string     `json:"couch"`
 	Databases         []Database `json:"databases,omitempty"` // Nodes of the database, if there are several.
-	MX                string     `json:"mx"`                  // host:port, SMTP.
+	Gateways          []Gateway  `json:"gateways"`
+	MX                string     `json:"mx"` // host:port, SMTP.
 	Submission        string     `json:"submission"`
 	Submissions       string     `json:"submissions"`
 	Health            string     `json:"health"` // host:port, HTTP.
@@ -131,6 +135,7 @@ func (p Provider) Endpoints() (Endpoints, error) {
 		Soledad:           p.URL("soledad", PortSoledad),
 		Couch:             "http://" + p.Addr(PortCouch),
 		Databases:         p.Databases(),
+		Gateways:          p.Gateways(),
 		MX:                p.Addr(PortMX),
 		Submission:        p.Addr(PortSubmission),
 		Submissions:       p.Addr(PortSubmissions),
@@ -157,6 +162,9 @@ func (p Provider) Free() error {
 	}
 	for i := range p.Databases() {
 		offsets = append(offsets, PortCouchMore+i, PortPeer+i)
+	}
+	for i := range p.Gateways() {
+		offsets = append(offsets, PortLease+i, PortWireGuard+i)
 	}
 	for _, offset := range offsets {
 		ln, err := net.Listen("tcp", p.Addr(offset))

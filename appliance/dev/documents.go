@@ -27,18 +27,23 @@ func (p Provider) documents() error {
 		Name:              map[string]string{"en": "LEAP demo"},
 		NicknymURI:        p.URL("nicknym", PortNickserver),
 		Service: provider.Service{
-			AllowFree: true, AllowRegistration: true, AllowUnlimitedBandwidth: true, DefaultServiceLevel: 1,
+			AllowAnonymous: true, AllowFree: true, AllowRegistration: true, AllowUnlimitedBandwidth: true, DefaultServiceLevel: 1,
 			Levels: map[string]provider.Level{"1": {
 				Name: "free", Description: "Everything, for nothing.", Storage: storageMB, Services: []string{"email", "mx"},
 			}},
 		},
-		Services: []string{"mx"},
+		Services: []string{"mx", provider.TransportWireGuard},
 	}
 	if err := doc.Validate(); err != nil {
 		return err
 	}
+	gateways, err := p.gatewayList()
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		writeJSON(p.Path("provider.json"), doc),
+		writeJSON(p.Path("service-definitions", "gateways.json"), gateways),
 		writeJSON(p.Path("service-definitions", "soledad-service.json"), p.hosts("soledad", PortSoledad)),
 		writeJSON(p.Path("service-definitions", "smtp-service.json"), p.hosts("smtp", PortSubmissions)),
 	)

@@ -48,6 +48,9 @@ func (p Provider) Ensure() error {
 	if err := p.peers(); err != nil {
 		return fmt.Errorf("database nodes: %w", err)
 	}
+	if err := p.gatewayFiles(); err != nil {
+		return fmt.Errorf("gateways: %w", err)
+	}
 	for _, a := range Accounts {
 		if err := p.once(random, "passwords", a.Name); err != nil {
 			return err

@@ -116,7 +116,17 @@ type Service struct {
 type Listener struct {
 	Protocol string `json:"protocol"` // "tcp" or "udp". Required.
 	Port     uint16 `json:"port"`     // Required.
-	From     string `json:"from"`     // "public" or "mesh". Required.
+	From     string `json:"from"`     // "public", "mesh", or "tunnel": who uses a gateway. Required.
+}
+
+// Gateway reports whether one of the services manages network devices.
+func (d Document) Gateway() bool {
+	for _, s := range d.Services {
+		if s.Net {
+			return true
+		}
+	}
+	return false
 }
 
 // Digest is what a document says, without its generation: SHA-256 in hex.

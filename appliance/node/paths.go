@@ -29,8 +29,12 @@ const (
 	IdentityFile  = RunDir + "/identity.json" // The [Signed] identity that the node has taken.
 )
 
-// MeshDevice is the network device of the mesh.
-const MeshDevice = "wg-mesh"
+// MeshDevice is the network device of the mesh, and TunnelDevice that of the
+// users of a gateway.
+const (
+	MeshDevice   = "wg-mesh"
+	TunnelDevice = "wg-gw"
+)
 
 // ServiceDir is the directory that holds a service's configuration.
 func ServiceDir(service string) string { return path.Join(RunDir, service) }
@@ -43,6 +47,10 @@ func HealthPath(service string) string { return path.Join(ServiceDir(service), "
 
 // TaskPath is the path of the socket on which a service does tasks for root.
 func TaskPath(service string) string { return path.Join(ServiceDir(service), "health", "tasks") }
+
+// MemoryDir is the directory in memory that a service owns. It stays over restarts
+// of the service and new configurations, and is gone after one of the node.
+func MemoryDir(service string) string { return path.Join(ServiceDir(service), "memory") }
 
 // LaunchPath is the path of a service's [Launch], which root alone reads.
 func LaunchPath(service string) string { return path.Join(ServiceDir(service), "launch.json") }
@@ -69,6 +77,7 @@ var ids = map[string]int{
 	"soledad":    1008,
 	"tapicero":   1009,
 	"webapp":     1010,
+	"gateway":    1011,
 }
 
 // ID is the user id, and the group id, of a service; ok says whether there is

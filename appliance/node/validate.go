@@ -230,12 +230,17 @@ func (c *checker) services(d Document) {
 		}
 		for i, l := range s.Listeners {
 			at := fmt.Sprintf("%s/listeners/%d", pointer, i)
-			port := Listener{l.Protocol, l.Port, ""}
+			port := Listener{Protocol: l.Protocol, Port: l.Port}
+			if l.From == "tunnel" { // At addresses of its own.
+				port.From = l.From
+			}
 			switch {
-			case l.Protocol != "tcp" && l.Protocol != "udp", l.Port == 0, l.From != "public" && l.From != "mesh":
-				c.failf(at, `a protocol "tcp" or "udp", a port, and from "public" or "mesh" are required`)
+			case l.Protocol != "tcp" && l.Protocol != "udp", l.Port == 0, !slices.Contains([]string{"public", "mesh", "tunnel"}, l.From):
+				c.failf(at, `a protocol "tcp" or "udp", a port, and from "public", "mesh" or "tunnel" are required`)
 			case l.From == "mesh" && d.Mesh == nil:
 				c.failf(at, "this node has no mesh")
+			case l.From == "tunnel" && !d.Gateway():
+				c.failf(at, "this node is no gateway: none of its services has \"net\"")
 			case ports[port] != "" && ports[port] != name:
 				c.failf(at, "%s already listens on port %d", ports[port], l.Port)
 			}

@@ -12,6 +12,7 @@ package check
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -47,6 +48,9 @@ type Options struct {
 	// Account has an account be made, used and deleted on each node with accounts,
 	// with an invitation that it gets from there. Nil: none.
 	Account func(ctx context.Context, n *provider.Node) (invite string, err error)
+	// Member makes a certificate as users of the VPN have one. Nil: gateways are
+	// not asked to admit anybody.
+	Member func(env string) (tls.Certificate, error)
 }
 
 // A Target is one node.
@@ -136,6 +140,7 @@ var services = []struct {
 	{"mx", (*checker).mx},
 	{"relay", (*checker).relay},
 	{"dns", (*checker).dns},
+	{"gateway", (*checker).gateway},
 }
 
 func (c *checker) add(check, state, text, next string) {

@@ -16,7 +16,11 @@ import (
 )
 
 // dns asks the node's name server for the zone, and for what is not its business.
+// That of a gateway answers those in the tunnel alone.
 func (c *checker) dns(ctx context.Context) {
+	if !c.Node.IsNameServer() {
+		return
+	}
 	networks := []string{"tcp"}
 	if c.direct {
 		networks = append(networks, "udp")
@@ -52,8 +56,10 @@ func (c *checker) zone(ctx context.Context, network string) error {
 		for _, r := range records {
 			got = append(got, r.(*dns.A).A.String())
 		}
-		for _, n := range h.Nodes {
-			want = append(want, n.IPAddress.String())
+		for _, a := range h.Addresses() {
+			if a.Is4() {
+				want = append(want, a.String())
+			}
 		}
 		slices.Sort(got)
 		slices.Sort(want)

@@ -29,7 +29,8 @@ func (c *checker) ports(ctx context.Context) {
 	public, of := map[uint16]bool{}, map[uint16]string{}
 	for name, s := range c.Document.Services {
 		for _, l := range s.Listeners {
-			if l.Protocol == "tcp" {
+			// A gateway has addresses of its own, and is looked at apart.
+			if l.Protocol == "tcp" && l.From != "tunnel" && name != "gateway" {
 				public[l.Port] = public[l.Port] || l.From == "public"
 				of[l.Port] = name
 			}

@@ -72,6 +72,9 @@ func (c *checker) api(ctx context.Context) {
 		_, err = s.get(ctx, "/1/messages.json", http.StatusUnauthorized)
 	}
 	c.judge("api.answers", err, "it answers, and tells nobody what is for users", c.logs("webapp"))
+	if len(c.Instance.In(c.Node.Environment, "gateway")) > 0 {
+		c.judge("api.gateways", c.gateways(ctx, s), "clients are told of the gateways, and all are healthy", "leap test gateway, then "+c.logs("webapp"))
+	}
 }
 
 // nickserver asks for the key of somebody who is not there.

@@ -40,6 +40,7 @@ type world struct {
 	t        *testing.T
 	i        *provider.Instance
 	secrets  map[string][]byte
+	member   func(env string) (tls.Certificate, error)
 	document node.Document
 	agent    *deploytest.Agent
 	client   *deploy.Client
@@ -72,6 +73,7 @@ func newWorld(t *testing.T, services string) *world {
 	}()
 	ok(t, err)
 	v := open()
+	w.member = func(env string) (tls.Certificate, error) { return w.i.Member(v, env, w.now) }
 	_, err = v.Make(compile.Needs(w.i), w.now)
 	ok(t, err)
 	w.secrets, err = v.All()
@@ -142,7 +144,7 @@ func (w *world) run(account func(context.Context, *provider.Node) (string, error
 	w.t.Helper()
 	found := map[string]check.Result{}
 	t := check.Target{Node: w.i.Node("web1"), Document: &w.document, Client: w.client, Dial: w.dial}
-	for _, r := range check.Run(w.t.Context(), []check.Target{t}, check.Options{Instance: w.i, Now: w.now, Account: account}) {
+	for _, r := range check.Run(w.t.Context(), []check.Target{t}, check.Options{Instance: w.i, Now: w.now, Account: account, Member: w.member}) {
 		if r.Node != "web1" || r.State != node.CheckOK && (r.Next == "" || r.Text == "") {
 			w.t.Errorf("a finding without a node, a text or a next step: %+v", r)
 		}
@@ -179,18 +181,22 @@ func (w *world) certificate() tls.Certificate {
 // https serves a handler on one connection.
 func (w *world) https(pair tls.Certificate, h http.Handler) func(net.Conn) {
 	return func(conn net.Conn) {
-		over := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}})
-		if over.Handshake() != nil {
-			return // The client does not like it, or has seen enough.
-		}
-		ln := &single{conn: over, closed: make(chan struct{})}
-		hs := &http.Server{Handler: h, ConnState: func(_ net.Conn, s http.ConnState) {
-			if s == http.StateClosed {
-				_ = ln.Close() // It never fails.
-			}
-		}}
-		_ = hs.Serve(ln) // It ends with its connection.
+		w.over(tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}}), h)
 	}
+}
+
+// over serves a handler on one connection of TLS.
+func (w *world) over(over *tls.Conn, h http.Handler) {
+	if over.Handshake() != nil {
+		return // One of the two does not like the other, or has seen enough.
+	}
+	ln := &single{conn: over, closed: make(chan struct{})}
+	hs := &http.Server{Handler: h, ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			_ = ln.Close() // It never fails.
+		}
+	}}
+	_ = hs.Serve(ln) // It ends with its connection.
 }
 
 // A single is a listener with one connection.

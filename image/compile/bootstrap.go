@@ -23,6 +23,10 @@ func Bootstrap(i *instance.Instance, env string) (provider.Provider, error) {
 	if len(i.In(env, "mx")) > 0 {
 		doc.Services = append(doc.Services, "mx")
 	}
+	if len(i.In(env, "gateway")) > 0 {
+		// Not "openvpn": those who read that would look for it.
+		doc.Services = append(doc.Services, provider.TransportWireGuard)
+	}
 	return doc, doc.Validate()
 }
 

@@ -102,6 +102,9 @@ func (c *compiler) environment(env string) {
 		for _, service := range n.Runs {
 			one.service(service)
 		}
+		if one.sharedPorts() {
+			continue
+		}
 		text, err := json.Marshal(one.doc)
 		if err == nil {
 			// What a node would refuse is found here.
@@ -130,6 +133,9 @@ func (c *compiler) checkEnvironment(env string) {
 		}
 		if n.Has("dns") && len(n.DNS.Resolver.Upstreams) == 0 {
 			c.warnf("%s: the resolver knows the provider's own names alone: set dns.resolver.upstreams", n.Name)
+		}
+		if n.Has("gateway") {
+			c.checkGateway(n)
 		}
 	}
 	if len(db) == 2 || len(db) == 4 {
@@ -191,7 +197,7 @@ func resolver(i *provider.Instance, n *provider.Node) string {
 	if n.Has("dns") {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), PortDNS).String()
 	}
-	if list := i.In(n.Environment, "dns"); len(list) > 0 {
+	if list := i.NameServers(n.Environment); len(list) > 0 {
 		return netip.AddrPortFrom(list[0].Mesh.Address, PortDNS).String()
 	}
 	return ""
@@ -250,6 +256,12 @@ func Needs(i *provider.Instance) (list []provider.Need) {
 		}
 		for _, n := range i.In(env, "bigcouch") {
 			list = append(list, provider.Need{Name: provider.NodeSecret(n.Name, "store.key"), Kind: provider.Hex32})
+		}
+		for _, n := range i.In(env, "gateway") {
+			list = append(list, provider.Need{Name: provider.NodeSecret(n.Name, "gateway.key"), Kind: provider.WireGuard})
+			if n.VPN.Private {
+				list = append(list, provider.Need{Name: provider.NodeSecret(n.Name, "gateway.token"), Kind: provider.Password})
+			}
 		}
 	}
 	return slices.Clip(list)

@@ -33,9 +33,11 @@ const demo = "testdata/demo"
 func now() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }
 
 // secrets are those of testdata/demo, which protect nothing.
-func secrets(t testing.TB) map[string][]byte {
+func secrets(t testing.TB) map[string][]byte { return secretsIn(t, "testdata/secrets.json") }
+
+func secretsIn(t testing.TB, path string) map[string][]byte {
 	t.Helper()
-	text, err := os.ReadFile("testdata/secrets.json")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +84,24 @@ func TestMakeDemo(t *testing.T) {
 	if !*newDemo {
 		t.Skip("the keys are there; -new makes others")
 	}
+	makeDemo(t, demo, "testdata/secrets.json", "demo.example", map[string]string{
+		"common.json":            `{"time": {"servers": ["10.7.0.1"]}, "gate": {"ready": "1m", "watch": "5s"}, "location": {"name": "Amsterdam", "country_code": "NL", "timezone": "+1", "hemisphere": "N"}}`,
+		"services/webapp.json":   "{\n\t// The first user of this name looks after the others.\n\t\"webapp\": {\"admins\": [\"admin\"], \"about_file\": \"webapp/about.txt\", \"legacy_clients\": true},\n}\n",
+		"files/webapp/about.txt": "# About us\n",
+	}, [][]string{
+		{"db1", "services:couchdb,soledad,tapicero", "couchdb.zone:one"},
+		{"db2", "services:couchdb,soledad,tapicero"},
+		{"db3", "services:couchdb,soledad,tapicero"},
+		{"mail1", "services:mx,relay,dns", `network.interfaces:[{"mac":"52:54:00:77:00:05","addresses":["10.7.0.14/24"],"gateways":["10.7.0.1"]}]`, `dns.resolver.upstreams:["10.7.0.1:53"]`},
+		{"web1", "services:webapp,ca,nickserver", "mesh.keepalive:true"},
+	})
+}
+
+// makeDemo makes an instance under dir, and its secrets in a file beside it.
+func makeDemo(t *testing.T, to, secretsFile, domain string, files map[string]string, nodes [][]string) {
+	t.Helper()
 	dir, keys := filepath.Join(t.TempDir(), "demo"), filepath.Join(t.TempDir(), "keys")
-	err := provider.New(dir, provider.Answers{Domain: "demo.example", Name: "Demo", Contact: "root@other.example", Enrollment: "invite", Operator: "alice"}, keys, now())
+	err := provider.New(dir, provider.Answers{Domain: domain, Name: "Demo", Contact: "root@other.example", Enrollment: "invite", Operator: "alice"}, keys, now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,22 +114,13 @@ func TestMakeDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{
-		"common.json":            `{"time": {"servers": ["10.7.0.1"]}, "gate": {"ready": "1m", "watch": "5s"}, "location": {"name": "Amsterdam", "country_code": "NL", "timezone": "+1", "hemisphere": "N"}}`,
-		"services/webapp.json":   "{\n\t// The first user of this name looks after the others.\n\t\"webapp\": {\"admins\": [\"admin\"], \"about_file\": \"webapp/about.txt\", \"legacy_clients\": true},\n}\n",
-		"files/webapp/about.txt": "# About us\n",
-	} {
+	for name, text := range files {
 		if err := provider.Write(dir, name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for k, n := range [][]string{
-		{"db1", "services:couchdb,soledad,tapicero", "couchdb.zone:one"},
-		{"db2", "services:couchdb,soledad,tapicero"},
-		{"db3", "services:couchdb,soledad,tapicero"},
-		{"mail1", "services:mx,relay,dns", `network.interfaces:[{"mac":"52:54:00:77:00:05","addresses":["10.7.0.14/24"],"gateways":["10.7.0.1"]}]`, `dns.resolver.upstreams:["10.7.0.1:53"]`},
-		{"web1", "services:webapp,ca,nickserver", "mesh.keepalive:true"},
-	} {
+	i = open(t, dir)
+	for k, n := range nodes {
 		key := strings.Repeat("A", 41) + string(rune('A'+k)) + "E="
 		if i, err = i.AddNode(v, n[0], append(n[1:], "ip_address:10.7.0.1"+string(rune('1'+k)), "mesh.public_key:"+key), now()); err != nil {
 			t.Fatal(err)
@@ -128,10 +137,10 @@ func TestMakeDemo(t *testing.T) {
 	for name, value := range all {
 		texts[name] = string(value)
 	}
-	if err := provider.WriteJSON("testdata", "secrets.json", texts); err != nil {
+	if err := provider.WriteJSON(filepath.Dir(secretsFile), filepath.Base(secretsFile), texts); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{os.RemoveAll(demo), os.RemoveAll(filepath.Join(dir, "secrets")), os.CopyFS(demo, os.DirFS(dir)), os.MkdirAll("testdata/golden", 0o755)} {
+	for _, err := range []error{os.RemoveAll(to), os.RemoveAll(filepath.Join(dir, "secrets")), os.CopyFS(to, os.DirFS(dir)), os.MkdirAll("testdata/golden", 0o755)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,8 +238,14 @@ func TestDatabase(t *testing.T) {
 // change copies the golden instance and writes files into it.
 func change(t *testing.T, files map[string]string) *provider.Instance {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(demo)); err != nil {
+	return open(t, changed(t, demo, files))
+}
+
+// changed copies an instance and writes files into it.
+func changed(t *testing.T, from string, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range files {
@@ -244,7 +259,7 @@ func change(t *testing.T, files map[string]string) *provider.Instance {
 			t.Fatal(err)
 		}
 	}
-	return open(t, dir)
+	return dir
 }
 
 func TestExternal(t *testing.T) {

@@ -40,11 +40,12 @@ func (c *nodeCompiler) service(name string) {
 
 // waits are the services that need to know the time: those with certificates
 // that expire, or tokens. The database and DNS do not wait, others wait for them.
-var waits = map[string]bool{"webapp": true, "ca": true, "nickserver": true, "soledad": true, "mx": true, "relay": true}
+var waits = map[string]bool{"webapp": true, "ca": true, "nickserver": true, "soledad": true, "mx": true, "relay": true, "gateway": true}
 
 var builders = map[string]func(*serviceCompiler){
 	"bigcouch": bigcouchService, "couchsetup": couchsetupService, "webapp": webappService, "ca": caService, "tapicero": tapiceroService,
 	"nickserver": nickserverService, "soledad": soledadService, "mx": mxService, "relay": relayService, "dns": dnsService,
+	"gateway": gatewayService,
 }
 
 func (s *serviceCompiler) failf(pointer, format string, args ...any) {
@@ -174,6 +175,14 @@ func (s *serviceCompiler) fill(into, made reflect.Value, pointer string) {
 			to.Set(from)
 		}
 	}
+}
+
+// tunnel listens to the users of a gateway.
+func (s *serviceCompiler) tunnel(a netip.Addr, port uint16, protocols ...string) string {
+	for _, p := range protocols {
+		s.out.Listeners = append(s.out.Listeners, node.Listener{Protocol: p, Port: port, From: "tunnel"})
+	}
+	return netip.AddrPortFrom(a, port).String()
 }
 
 // meshURLs are where a port of all nodes with a service is, in the mesh.

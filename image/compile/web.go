@@ -3,6 +3,7 @@ package compile
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"leap.example/appliance/node"
 	"leap.example/services/ca"
@@ -15,9 +16,13 @@ import (
 
 func caService(s *serviceCompiler) {
 	chosen := s.n.CA
-	s.section("ca", &chosen, ca.Config{
+	made := ca.Config{
 		Domain: s.p.Domain, KeyFile: s.secret("client_ca.key", "client_ca.key"), CertFile: s.own("/services", "client_ca.crt", "ca/client_ca.crt"),
-	})
+	}
+	if s.p.Service.AllowLimitedBandwidth && chosen.Prefix == "" && len(chosen.Plans) == 0 { // Not the default.
+		made.Plans = plans(s.p)
+	}
+	s.section("ca", &chosen, made)
 	s.couch("ca")
 }
 
@@ -53,6 +58,7 @@ func webappService(s *serviceCompiler) {
 		return
 	}
 	made.ProviderFile = s.json("provider.json", doc)
+	made.GatewaysFile, made.GatewayTokenFiles = s.gateways()
 	definitions := serviceFiles(s)
 	made.ServiceDir = s.file("service-definitions", "")
 	delete(s.out.Files, "service-definitions")
@@ -93,10 +99,7 @@ func serviceFiles(s *serviceCompiler) map[string]provider.HostsService {
 		def := provider.HostsService{Serial: 1, Version: 1, Hosts: map[string]provider.Host{}, Locations: map[string]provider.Location{}}
 		for _, n := range s.i.In(s.n.Environment, k.service) {
 			h := provider.Host{Hostname: s.i.FullName(n), IPAddress: n.IPAddress.String(), Port: k.port}
-			if l := n.Location; l.Name != "" {
-				h.Location = slug(l.Name)
-				def.Locations[h.Location] = provider.Location{Name: l.Name, CountryCode: l.CountryCode, Timezone: l.Timezone, Hemisphere: l.Hemisphere}
-			}
+			h.Location = place(n, def.Locations)
 			def.Hosts[n.Name] = h
 		}
 		if len(def.Hosts) > 0 {
@@ -106,20 +109,14 @@ func serviceFiles(s *serviceCompiler) map[string]provider.HostsService {
 	return files
 }
 
-// slug is a name in lower-case letters, digits and dashes.
+// slug is the key of a location (leap-protocols.md 1.3).
 func slug(name string) string {
-	out := []byte{}
-	for _, c := range []byte(name) {
-		switch {
-		case c >= 'A' && c <= 'Z':
-			out = append(out, c+'a'-'A')
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-			out = append(out, c)
-		default:
-			out = append(out, '-')
+	return strings.Map(func(c rune) rune {
+		if c < 'a' || c > 'z' {
+			return '_'
 		}
-	}
-	return string(out)
+		return c
+	}, strings.ToLower(name))
 }
 
 // fingerprint is that of the provider's authority.

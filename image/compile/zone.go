@@ -26,9 +26,7 @@ func ZoneOf(i *provider.Instance, env string, secrets map[string][]byte) (dns.Co
 	}
 	for _, h := range i.Hosts(env) {
 		host := dns.ConfigHost{Name: h.Name}
-		for _, n := range h.Nodes {
-			host.Addresses = append(host.Addresses, n.Addresses()...)
-		}
+		host.Addresses = h.Addresses()
 		usual.Hosts = append(usual.Hosts, host)
 	}
 	mxs, relays := i.In(env, "mx"), i.In(env, "relay")
@@ -48,7 +46,7 @@ func ZoneOf(i *provider.Instance, env string, secrets map[string][]byte) (dns.Co
 			z.Records[k].Value = "v=spf1 mx a:smtp." + p.Domain + " -all"
 		}
 	}
-	for _, n := range i.In(env, "dns") {
+	for _, n := range i.NameServers(env) {
 		z.NameServers = append(z.NameServers, i.FullName(n))
 	}
 	z.NameServers = append(z.NameServers, p.DNS.NameServers...)
@@ -81,14 +79,34 @@ func dnsService(s *serviceCompiler) {
 		s.failf("/services", "%v", err)
 		return
 	}
-	made := dns.Config{Zones: []dns.ConfigZone{zone}}
-	for _, a := range listening(s.n) {
-		made.Authoritative.Listen = append(made.Authoritative.Listen, netip.AddrPortFrom(a, PortDNS).String())
+	made := dns.Config{}
+	if len(zone.NameServers) > 0 { // Otherwise somebody else has the zone.
+		made.Zones = []dns.ConfigZone{zone}
 	}
-	s.public(PortDNS, "tcp", "udp")
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	made.Resolver.Listen = []string{netip.AddrPortFrom(loopback, PortDNS).String(), s.mesh(PortDNS, "tcp", "udp")}
-	made.Resolver.Allow = []netip.Prefix{netip.PrefixFrom(loopback, 8).Masked(), s.p.Mesh.Network}
+	made.Resolver.Listen = []string{netip.AddrPortFrom(loopback, PortDNS).String()}
+	made.Resolver.Allow = []netip.Prefix{netip.PrefixFrom(loopback, 8).Masked()}
+	if s.n.IsNameServer() {
+		for _, a := range nameServerAddresses(s.n) {
+			made.Authoritative.Listen = append(made.Authoritative.Listen, netip.AddrPortFrom(a, PortDNS).String())
+		}
+		s.public(PortDNS, "tcp", "udp")
+		made.Resolver.Listen = append(made.Resolver.Listen, s.mesh(PortDNS, "tcp", "udp"))
+		made.Resolver.Allow = append(made.Resolver.Allow, s.p.Mesh.Network)
+	}
+	if s.n.Has("gateway") { // Its users ask at its own addresses in the tunnel.
+		for k, p := range []netip.Prefix{s.n.VPN.IPv4, pool6(s.n)} {
+			if !p.IsValid() {
+				continue
+			}
+			protocols := []string{"tcp", "udp"}
+			if k > 0 {
+				protocols = nil // The listeners are there.
+			}
+			made.Resolver.Listen = append(made.Resolver.Listen, s.tunnel(p.Addr().Next(), PortDNS, protocols...))
+			made.Resolver.Allow = append(made.Resolver.Allow, p)
+		}
+	}
 	chosen := s.n.DNS
 	s.section("dns", &chosen, made)
 }

@@ -46,11 +46,13 @@ func (p *Provider) defaults() {
 	if p.Agent.Port == 0 {
 		p.Agent.Port = 4499
 	}
-	if len(p.Service.Levels) == 0 {
-		p.Service = provider.Service{
-			AllowFree: true, AllowRegistration: p.EnrollmentPolicy != "closed", AllowUnlimitedBandwidth: true, DefaultServiceLevel: 1,
-			Levels: map[string]provider.Level{"1": {Name: "free", Storage: 1000, Services: []string{"email", "mx"}}},
-		}
+	s := &p.Service
+	if len(s.Levels) == 0 { // What follows from them; who may have a VPN, and which, operators may say alone.
+		s.AllowFree, s.AllowRegistration, s.DefaultServiceLevel = true, p.EnrollmentPolicy != "closed", 1
+		s.Levels = map[string]provider.Level{"1": {Name: "free", Storage: 1000, Services: []string{"email", "mx"}}}
+	}
+	if !s.AllowLimitedBandwidth && !s.AllowUnlimitedBandwidth {
+		s.AllowUnlimitedBandwidth = true
 	}
 }
 
@@ -105,7 +107,7 @@ func (i *Instance) checkUser(u *User, v *value) (errs []error) {
 
 // check looks at all nodes together.
 func (i *Instance) check() (errs []error) {
-	addresses, meshes := map[netip.Addr]*Node{}, map[netip.Addr]*Node{}
+	addresses, meshes, entries := map[netip.Addr]*Node{}, map[netip.Addr]*Node{}, map[netip.Addr]*Node{}
 	keys := map[string]*Node{}
 	for _, n := range i.Nodes {
 		errs = append(errs, i.checkNode(n)...)
@@ -115,6 +117,12 @@ func (i *Instance) check() (errs []error) {
 				errs = append(errs, n.Errorf(pointer, "%v is also %s's (%s)", a, other.Name, other.place(pointer)))
 			}
 			addresses[a] = n
+		}
+		for k, a := range n.VPN.GatewayAddresses {
+			if other := entries[a]; other != nil {
+				errs = append(errs, n.Errorf(fmt.Sprint("/vpn/gateway_addresses/", k), "%v is also %s's (%s)", a, other.Name, other.place("/vpn/gateway_addresses")))
+			}
+			entries[a] = n
 		}
 		if other := meshes[n.Mesh.Address]; other != nil && n.Mesh.Address.IsValid() {
 			errs = append(errs, n.Errorf("/mesh/address", "%v is also %s's (%s)", n.Mesh.Address, other.Name, other.place("/mesh/address")))
@@ -168,6 +176,9 @@ func (i *Instance) checkNode(n *Node) (errs []error) {
 	}
 	if n.Couchdb.Shards < 0 || n.Couchdb.Copies < 0 || n.Couchdb.Heartbeat < 0 {
 		failf("/couchdb", "shards, copies and heartbeat are positive")
+	}
+	if n.Has("gateway") {
+		errs = append(errs, i.checkVPN(n)...)
 	}
 	for s, size := range n.Memory {
 		if _, ok := node.ID(s); !ok || size < 0 {

@@ -16,31 +16,65 @@ var offered = map[string][]string{
 	"mx":         {"mx"},
 	"relay":      {"smtp"},
 	"dns":        {"ns"},
+	"gateway":    {"vpn"},
 }
 
 // aliases are names that no node may have.
-var aliases = []string{"api", "openpgpkey", "nicknym", "soledad", "mx", "smtp", "ns", "mta-sts", "www", "node"}
+var aliases = []string{"api", "openpgpkey", "nicknym", "soledad", "mx", "smtp", "ns", "vpn", "mta-sts", "www", "node"}
 
 // A Host is a name below the provider's domain.
 type Host struct {
 	Name  string // Relative. "": the domain itself.
 	Nodes []*Node
+
+	entry bool // It is by what users of gateways reach them.
+}
+
+// AddressesOf are the addresses that one of the host's nodes has under its name.
+func (h Host) AddressesOf(n *Node) []netip.Addr {
+	if h.entry {
+		return n.Entries()
+	}
+	return n.Addresses()
+}
+
+// Addresses are those of all nodes.
+func (h Host) Addresses() (list []netip.Addr) {
+	for _, n := range h.Nodes {
+		list = append(list, h.AddressesOf(n)...)
+	}
+	return list
 }
 
 // Hosts returns the names of the services of an environment, and then those of
-// its nodes.
+// its nodes. Private gateways, and nodes that are nothing else, have none: names
+// can be guessed.
 func (i *Instance) Hosts(env string) (list []Host) {
-	for _, service := range []string{"webapp", "nickserver", "soledad", "mx", "relay", "dns"} {
-		if nodes := i.In(env, service); len(nodes) > 0 {
-			for _, name := range offered[service] {
-				list = append(list, Host{name, nodes})
+	for _, service := range []string{"webapp", "nickserver", "soledad", "mx", "relay", "dns", "gateway"} {
+		nodes := i.In(env, service)
+		switch service {
+		case "dns":
+			nodes = i.NameServers(env)
+		case "gateway":
+			nodes = slices.DeleteFunc(nodes, func(n *Node) bool { return n.VPN.Private })
+		}
+		for _, name := range offered[service] {
+			if len(nodes) > 0 {
+				list = append(list, Host{name, nodes, service == "gateway"})
 			}
 		}
 	}
 	for _, n := range i.In(env, "") {
-		list = append(list, Host{n.Name, []*Node{n}})
+		if !n.hidden() {
+			list = append(list, Host{Name: n.Name, Nodes: []*Node{n}})
+		}
 	}
 	return list
+}
+
+// hidden reports whether a node is a private gateway and nothing else.
+func (n *Node) hidden() bool {
+	return n.Has("gateway") && n.VPN.Private && !slices.ContainsFunc(n.Services, func(s string) bool { return s != "gateway" })
 }
 
 // Addresses are those by which the world reaches a node.

@@ -97,6 +97,15 @@ func (i *Instance) In(env, service string) (list []*Node) {
 	return list
 }
 
+// NameServers are the enabled nodes of an environment that answer for its zone.
+func (i *Instance) NameServers(env string) []*Node {
+	return slices.DeleteFunc(i.In(env, "dns"), func(n *Node) bool { return !n.IsNameServer() })
+}
+
+// IsNameServer reports whether the node answers for the provider's zone: the
+// service dns of a gateway answers the gateway's users alone.
+func (n *Node) IsNameServer() bool { return slices.Contains(n.Services, "dns") }
+
 // ErrNoInstance is that a directory is no provider instance.
 var ErrNoInstance = errors.New("here is no provider instance: change to its directory, or make one with \"leap new\"")
 
@@ -232,6 +241,10 @@ func (i *Instance) expand() {
 			if _, ok := node.ID(s); ok {
 				runs[s] = true
 			}
+		}
+		if runs["gateway"] {
+			runs["dns"] = true
+			n.defaultVPN(i.Domain(n.Environment))
 		}
 		n.Runs = slices.Sorted(maps.Keys(runs))
 	}

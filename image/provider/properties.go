@@ -7,6 +7,7 @@ import (
 	"leap.example/services/bigcouch"
 	"leap.example/services/ca"
 	"leap.example/services/dns"
+	"leap.example/services/gateway"
 	"leap.example/services/mx"
 	"leap.example/services/nickserver"
 	"leap.example/services/protocol/provider"
@@ -73,6 +74,8 @@ type Properties struct {
 
 	// Couchdb says where the database is.
 	Couchdb Couchdb `json:"couchdb"`
+	// VPN says how users reach the gateway on the node.
+	VPN VPN `json:"vpn"`
 
 	// Sections of services: what operators may choose. What follows from the
 	// instance, leap compile fills in. Members that end in "_file" name a file
@@ -80,6 +83,7 @@ type Properties struct {
 	Bigcouch   bigcouch.Config   `json:"bigcouch"`
 	CA         ca.Config         `json:"ca"`
 	DNS        dns.Config        `json:"dns"`
+	Gateway    gateway.Config    `json:"gateway"`
 	MX         mx.Config         `json:"mx"`
 	Nickserver nickserver.Config `json:"nickserver"`
 	Relay      relay.Config      `json:"relay"`
@@ -93,10 +97,12 @@ type Properties struct {
 
 // Location is where a node stands.
 type Location struct {
-	Name        string `json:"name"`
-	CountryCode string `json:"country_code"`
-	Timezone    string `json:"timezone"`
-	Hemisphere  string `json:"hemisphere"`
+	Name        string  `json:"name"`         // Of a town.
+	CountryCode string  `json:"country_code"` // Two letters, ISO 3166-1.
+	Timezone    string  `json:"timezone"`     // Hours east of Greenwich: "+1", "-5".
+	Hemisphere  string  `json:"hemisphere"`   // "N" or "S".
+	Latitude    float64 `json:"lat"`          // Degrees north.
+	Longitude   float64 `json:"lon"`          // Degrees east.
 }
 
 // MeshNode is a node's place in the mesh. "leap node add" and "leap node init"
@@ -132,11 +138,13 @@ type User struct {
 
 // Classic are the names of services that operators know, with leapd's services
 // that come with each. The first one always runs; each other one unless some
-// node of the environment lists it by its own name.
+// node of the environment lists it by its own name. A gateway also runs dns, which
+// answers its users alone unless the node lists dns too.
 var Classic = map[string][]string{
 	"couchdb": {"bigcouch", "couchsetup"},
 	"soledad": {"soledad", "tapicero"},
 	"webapp":  {"webapp", "ca", "nickserver"},
 	"mx":      {"mx", "relay"},
 	"dns":     {"dns"},
+	"gateway": {"gateway"},
 }

@@ -2,11 +2,13 @@ package provider
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -187,6 +189,8 @@ const (
 	Ed25519  Kind = "Ed25519 key" // PKCS#8 PEM.
 	RSA      Kind = "RSA key"     // 2048 bits, PKCS#8 PEM.
 	OpenPGP  Kind = "OpenPGP key" // Armored, signs envelopes.
+	// WireGuard is base64, as of wg(8).
+	WireGuard Kind = "WireGuard key"
 )
 
 // A Need is a secret that has to be there.
@@ -245,6 +249,12 @@ func (n Need) New(now time.Time) ([]byte, error) {
 			return nil, err
 		}
 		return certs.EncodeKey(k)
+	case WireGuard:
+		k, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return base64.StdEncoding.AppendEncode(nil, k.Bytes()), nil
 	case OpenPGP:
 		k, err := envelope.NewSigningKey(n.For, rand.Reader, now)
 		if err != nil {

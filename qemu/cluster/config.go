@@ -95,7 +95,7 @@ func Of(i *provider.Instance, env string, secrets map[string][]byte) (Config, er
 				c.Self = append(c.Self, host)
 			}
 		}
-		if n.Has("dns") {
+		if n.IsNameServer() {
 			c.Zones[i.Domain(env)] = append(c.Zones[i.Domain(env)], n.Addresses()...)
 		}
 	}
@@ -107,9 +107,7 @@ func Of(i *provider.Instance, env string, secrets map[string][]byte) (Config, er
 		if h.Name != "" {
 			name = h.Name + "." + name
 		}
-		for _, n := range h.Nodes {
-			c.Names[name] = append(c.Names[name], n.Addresses()...)
-		}
+		c.Names[name] = append(c.Names[name], h.Addresses()...)
 	}
 	return c, nil
 }

@@ -3,7 +3,10 @@ package ca
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"leap.example/services/protocol/lease"
 )
 
 const (
@@ -19,16 +22,19 @@ type Config struct {
 	Domain   string `json:"domain"`    // SMTP certificates are for addresses in it. Required.
 	KeyFile  string `json:"key_file"`  // Private key of the client CA, PEM. Required. Nobody else reads it.
 	CertFile string `json:"cert_file"` // Certificate of the client CA, PEM. Required.
-	// PoolSize is how many anonymous certificates wait to be taken, at most
-	// 1000. Default 100.
+	// PoolSize is how many anonymous certificates of each plan wait to be taken,
+	// at most 1000. Default 100.
 	PoolSize int `json:"pool_size,omitempty"`
 	// VPNLife is the life of an anonymous certificate: a duration with a unit,
 	// at least an hour. Default "168h".
 	VPNLife string `json:"vpn_life,omitempty"`
 	// SMTPLife is the life of a certificate for submitting mail. Default "720h".
 	SMTPLife string `json:"smtp_life,omitempty"`
-	// Prefix begins the common name of anonymous certificates and tells
-	// gateways the traffic class: "UNLIMITED" (default) or "LIMITED".
+	// Plans are those of anonymous certificates: "unlimited", "limited". Default:
+	// that of Prefix.
+	Plans []lease.Plan `json:"plans,omitempty"`
+	// Prefix is the only plan as the common name of its certificates begins:
+	// "UNLIMITED" (default) or "LIMITED".
 	Prefix string `json:"prefix,omitempty"`
 }
 
@@ -45,6 +51,11 @@ func (c Config) Validate() error {
 	}
 	if _, err := life("smtp_life", c.SMTPLife, defaultSMTPLife); err != nil {
 		return err
+	}
+	for k, p := range c.Plans {
+		if p != lease.Unlimited && p != lease.Limited || slices.Index(c.Plans, p) != k {
+			return fmt.Errorf("plans: %q is neither unlimited nor limited, or is there twice", p)
+		}
 	}
 	switch c.Prefix {
 	case "", "UNLIMITED", "LIMITED":

@@ -5,8 +5,9 @@
 //
 // # What it does
 //
-//   - It keeps a pool of anonymous VPN certificates, each with its key, in the
-//     database client_certificates. The web application takes one per request
+//   - It keeps a pool of anonymous VPN certificates of each plan, each with its
+//     key, in the database client_certificates. A certificate tells its plan to
+//     gateways, in an extension. The web application takes one per request
 //     and learns nothing that ties it to the request; every one that was taken
 //     is made up for.
 //   - It answers requests for SMTP certificates, which are bound to an

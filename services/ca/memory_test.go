@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -44,17 +45,18 @@ func (m *memory) err() error {
 	return nil
 }
 
-func (m *memory) Take(context.Context) (record.Certificate, error) {
+func (m *memory) Take(_ context.Context, plan lease.Plan) (record.Certificate, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
 		return record.Certificate{}, errDown
 	}
-	if len(m.pool) == 0 {
+	k := slices.IndexFunc(m.pool, func(c record.Certificate) bool { return plan == "" || c.Plan == plan })
+	if k < 0 {
 		return record.Certificate{}, problem.Unavailable.Errorf("no certificate in the pool")
 	}
-	c := m.pool[0]
-	m.pool = m.pool[1:]
+	c := m.pool[k]
+	m.pool = slices.Delete(m.pool, k, k+1)
 	close(m.changed)
 	m.changed = make(chan struct{})
 	return c, nil
@@ -73,10 +75,15 @@ func (m *memory) Add(_ context.Context, c record.Certificate) (err error) {
 	return err
 }
 
-func (m *memory) Count(context.Context) (int, error) {
+func (m *memory) Count(_ context.Context, plan lease.Plan) (n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.pool), m.err()
+	for _, c := range m.pool {
+		if plan == "" || c.Plan == plan {
+			n++
+		}
+	}
+	return n, m.err()
 }
 
 func (m *memory) Follow(ctx context.Context, f func([]record.CertRequest, int) error) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -48,23 +49,26 @@ func (s *Server) fill(ctx context.Context, a *authority) {
 func (s *Server) fillOne(ctx context.Context, a *authority) (full bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	n, err := s.store.Count(ctx)
-	if err != nil {
-		return false, err
+	for _, plan := range s.cfg.Plans {
+		n, err := s.store.Count(ctx, plan)
+		if err != nil {
+			return false, err
+		}
+		if n >= s.cfg.PoolSize {
+			continue
+		}
+		entry, err := s.newEntry(a, plan)
+		if err != nil {
+			return false, err
+		}
+		return false, s.store.Add(ctx, entry)
 	}
-	if n >= s.cfg.PoolSize {
-		return true, nil
-	}
-	entry, err := s.newEntry(a)
-	if err != nil {
-		return false, err
-	}
-	return false, s.store.Add(ctx, entry)
+	return true, nil
 }
 
 // newEntry makes a key and a certificate that tell nothing about who will use
 // them.
-func (s *Server) newEntry(a *authority) (record.Certificate, error) {
+func (s *Server) newEntry(a *authority, plan lease.Plan) (record.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return record.Certificate{}, fmt.Errorf("making a key: %w", err)
@@ -73,7 +77,7 @@ func (s *Server) newEntry(a *authority) (record.Certificate, error) {
 	if err != nil {
 		return record.Certificate{}, fmt.Errorf("encoding a key: %w", err)
 	}
-	tmpl, err := certs.VPNClient(s.cfg.Prefix, rand.Reader, s.vpnLife, time.Now())
+	tmpl, err := certs.VPNClient(plan, rand.Reader, s.vpnLife, time.Now())
 	if err != nil {
 		return record.Certificate{}, err
 	}
@@ -84,6 +88,7 @@ func (s *Server) newEntry(a *authority) (record.Certificate, error) {
 	return record.Certificate{
 		ID:         newID(),
 		Type:       "Certificate",
+		Plan:       plan,
 		Key:        string(text),
 		Cert:       cert,
 		ValidUntil: tmpl.NotAfter,
@@ -107,7 +112,7 @@ func (s *Server) sweep(ctx context.Context) {
 // up to chance: one that is missed is met at a later sweep, and webapp hands
 // out none that has expired.
 func (s *Server) sweepOnce(ctx context.Context) error {
-	n, err := s.store.Count(ctx)
+	n, err := s.store.Count(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -137,7 +142,7 @@ func (s *Server) sweepOnce(ctx context.Context) error {
 func (s *Server) sweepEntry(ctx context.Context) (old bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout/3)
 	defer cancel()
-	entry, err := s.store.Take(ctx)
+	entry, err := s.store.Take(ctx, "")
 	if err != nil {
 		return false, err
 	}

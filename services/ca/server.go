@@ -5,22 +5,24 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
 
 // Certificates is the database of the pool and of the requests.
 type Certificates interface {
-	// Take removes one entry of the pool and returns it; no two callers get
-	// the same. An empty pool is problem.Unavailable.
-	Take(ctx context.Context) (record.Certificate, error)
+	// Take removes one entry of a plan, or of any (""), from the pool and
+	// returns it; no two callers get the same. None is problem.Unavailable.
+	Take(ctx context.Context, plan lease.Plan) (record.Certificate, error)
 	// Add puts an entry into the pool.
 	Add(ctx context.Context, c record.Certificate) error
-	// Count returns the number of entries in the pool.
-	Count(ctx context.Context) (int, error)
+	// Count returns the number of entries of a plan, or of any (""), in the pool.
+	Count(ctx context.Context, plan lease.Plan) (int, error)
 	// Follow calls f at the start and after every change, one call at a time,
 	// until ctx is done, f returns an error, or the feed fails.
 	Follow(ctx context.Context, f func(pending []record.CertRequest, poolSize int) error) error
@@ -60,7 +62,9 @@ func New(cfg Config, store Certificates, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	cfg.PoolSize = cmp.Or(cfg.PoolSize, defaultPoolSize)
-	cfg.Prefix = cmp.Or(cfg.Prefix, defaultPrefix)
+	if len(cfg.Plans) == 0 {
+		cfg.Plans = []lease.Plan{lease.Plan(strings.ToLower(cmp.Or(cfg.Prefix, defaultPrefix)))}
+	}
 	s := &Server{cfg: cfg, store: store, log: log, wake: make(chan struct{}, 1), pool: -1}
 	s.vpnLife, _ = life("vpn_life", cfg.VPNLife, defaultVPNLife) // Validated above.
 	s.smtpLife, _ = life("smtp_life", cfg.SMTPLife, defaultSMTPLife)

@@ -21,6 +21,7 @@ import (
 	"leap.example/services/ca"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/record"
 )
 
@@ -99,6 +100,7 @@ func TestConfig(t *testing.T) {
 		"vpn_life":  func(c *ca.Config) { c.VPNLife = "10" },
 		"smtp_life": func(c *ca.Config) { c.SMTPLife = "1s" },
 		"prefix":    func(c *ca.Config) { c.Prefix = "ADMIN" },
+		"plans":     func(c *ca.Config) { c.Plans = []lease.Plan{"fast"} },
 	} {
 		cfg := good
 		change(&cfg)
@@ -149,7 +151,7 @@ func TestPool(t *testing.T) {
 		if err := s.Check(t.Context()); err != nil {
 			t.Errorf("Check: %v", err)
 		}
-		entry, err := m.Take(t.Context())
+		entry, err := m.Take(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,6 +160,36 @@ func TestPool(t *testing.T) {
 			t.Errorf("pool has %d entries after one was taken, want 2", n)
 		}
 		checkEntry(t, a, entry)
+	})
+}
+
+// TestPlans: each plan has a pool, and its certificates tell it.
+func TestPlans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthority(t) // In the fake time.
+		a.cfg.Plans = []lease.Plan{lease.Unlimited, lease.Limited}
+		m := newMemory()
+		_, stop := run(t, a.cfg, m)
+		defer stop()
+		for range 3 { // Each one that is taken is made up for.
+			synctest.Wait()
+			for _, plan := range a.cfg.Plans {
+				if n, err := m.Count(t.Context(), plan); n != 2 || err != nil {
+					t.Fatalf("the pool has %d of plan %s, %v, want 2", n, plan, err)
+				}
+				entry, err := m.Take(t.Context(), plan)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cert, err := certs.ParseCert([]byte(entry.Cert))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := certs.PlanOf(cert); got != plan || err != nil || !strings.HasPrefix(cert.Subject.CommonName, strings.ToUpper(string(plan))) {
+					t.Errorf("a certificate of %s says %q, %v, and is called %s", plan, got, err, cert.Subject.CommonName)
+				}
+			}
+		}
 	})
 }
 
@@ -191,7 +223,7 @@ func TestOldEntriesAreRemoved(t *testing.T) {
 		a := newAuthority(t) // In the fake time.
 		m := newMemory()
 		for range 2 {
-			m.pool = append(m.pool, record.Certificate{ValidUntil: time.Now().Add(90 * time.Hour)})
+			m.pool = append(m.pool, record.Certificate{Plan: lease.Unlimited, ValidUntil: time.Now().Add(90 * time.Hour)})
 		}
 		_, stop := run(t, a.cfg, m)
 		defer stop()

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -39,12 +40,12 @@ func (s *Certificates) Add(ctx context.Context, c record.Certificate) error {
 	return err
 }
 
-// Take removes one certificate of the pool and returns it; no two callers get
-// the same. Unavailable when the pool is empty. When the answer of the database
-// is lost, so is the certificate.
-func (s *Certificates) Take(ctx context.Context) (record.Certificate, error) {
+// Take removes one certificate of a plan, or of any ("") from the pool and returns
+// it; no two callers get the same. Unavailable when the pool has none. When the
+// answer of the database is lost, so is the certificate.
+func (s *Certificates) Take(ctx context.Context, plan lease.Plan) (record.Certificate, error) {
 	for range maxContenders {
-		list, err := s.pool(ctx, 50)
+		list, err := s.pool(ctx, plan, 50)
 		if err != nil {
 			return record.Certificate{}, err
 		}
@@ -82,23 +83,32 @@ func (s *Certificates) take(ctx context.Context, c certificateDoc) (record.Certi
 	return cert, nil
 }
 
+// inPool selects the certificates of a plan, or of any (""), that are not taken.
+func inPool(plan lease.Plan) map[string]any {
+	selector := map[string]any{"type": "Certificate", "taken_by": ""}
+	if plan != "" {
+		selector["plan"] = string(plan)
+	}
+	return selector
+}
+
 // pool returns up to limit certificates that are not taken.
-func (s *Certificates) pool(ctx context.Context, limit int) ([]certificateDoc, error) {
+func (s *Certificates) pool(ctx context.Context, plan lease.Plan, limit int) ([]certificateDoc, error) {
 	var list []certificateDoc
-	q := query{Selector: map[string]any{"type": "Certificate", "taken_by": ""}, Limit: limit}
+	q := query{Selector: inPool(plan), Limit: limit}
 	err := s.db.find(ctx, q, "pool", into(&list))
 	return list, err
 }
 
-// Count returns the number of certificates in the pool; above 1000 it may count
-// less.
-func (s *Certificates) Count(ctx context.Context) (int, error) {
+// Count returns the number of certificates of a plan, or of any (""), in the pool;
+// above 1000 it may count less.
+func (s *Certificates) Count(ctx context.Context, plan lease.Plan) (int, error) {
 	now := s.db.db.now()
 	var list []struct {
 		ValidUntil time.Time `json:"valid_until"`
 	}
 	q := query{
-		Selector: map[string]any{"type": "Certificate", "taken_by": ""},
+		Selector: inPool(plan),
 		Fields:   []string{"valid_until"}, Limit: maxDocuments,
 	}
 	if err := s.db.find(ctx, q, "pool", into(&list)); err != nil {

@@ -107,7 +107,7 @@ func (s *Certificates) Follow(ctx context.Context, f func(pending []record.CertR
 		if err != nil {
 			return err
 		}
-		n, err := s.Count(ctx)
+		n, err := s.Count(ctx, "")
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/provider"
 	"leap.example/services/protocol/record"
@@ -36,16 +37,37 @@ func (s *site) cert(r *request) (any, error) {
 	} else if err := r.limit(s.limits.certAccount, r.caller.user.ID); err != nil {
 		return nil, err
 	}
+	c, err := take(r.Context(), s.st.Certificates, s.planOf(r.caller.user))
+	if err != nil {
+		return nil, err
+	}
+	return plain(c.Key + c.Cert), nil
+}
+
+// planOf is the plan of who asks for a VPN certificate: nil is somebody without an
+// account (leap-protocols.md 3.2).
+func (s *site) planOf(u *record.User) lease.Plan {
+	o := s.provider.Service
+	slow := u == nil || s.level(u.ServiceLevel).Bandwidth == "limited"
+	if o.AllowLimitedBandwidth && (slow || !o.AllowUnlimitedBandwidth) {
+		return lease.Limited
+	}
+	return lease.Unlimited
+}
+
+// take takes a certificate that is valid for a while out of the pool;
+// Unavailable if there is none.
+func take(ctx context.Context, pool Certificates, plan lease.Plan) (record.Certificate, error) {
 	for range maxTakes {
-		c, err := s.st.Certificates.Take(r.Context())
+		c, err := pool.Take(ctx, plan)
 		if err != nil {
-			return nil, err
+			return record.Certificate{}, err
 		}
 		if time.Until(c.ValidUntil) > time.Minute {
-			return plain(c.Key + c.Cert), nil
+			return c, nil
 		}
 	}
-	return nil, problem.Unavailable.Errorf("Please try again later.")
+	return record.Certificate{}, problem.Unavailable.Errorf("Please try again later.")
 }
 
 // smtpCert makes a key and has the CA sign a certificate of the user's

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -104,6 +105,36 @@ func TestSMTPCertFails(t *testing.T) {
 	w.t = t
 	if prints := w.identity("alice").CertFingerprints; len(prints) != 0 {
 		t.Errorf("remembered although nothing was given: %v", prints)
+	}
+}
+
+// TestPlans: what the provider sells and the caller's level decide.
+func TestPlans(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limited, unlimited        bool
+		nobody, limitedUser, user string
+	}{
+		"unlimited": {false, true, "unlimited", "unlimited", "unlimited"},
+		"limited":   {true, false, "limited", "limited", "limited"},
+		"both":      {true, true, "limited", "limited", "unlimited"},
+		"neither":   {false, false, "unlimited", "unlimited", "unlimited"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.provider.Service.AllowAnonymous = true
+			w.provider.Service.AllowLimitedBandwidth, w.provider.Service.AllowUnlimitedBandwidth = tt.limited, tt.unlimited
+			w.addUser(1, "alice", nil)
+			w.addUser(2, "bob", func(u *record.User) { u.ServiceLevel = "2" })
+			for _, plan := range []lease.Plan{lease.Limited, lease.Unlimited} {
+				for range 3 {
+					w.stores.AddCertificate(record.Certificate{Key: string(plan) + "\n", Cert: "CERT\n", Plan: plan, ValidUntil: time.Now().Add(time.Hour)})
+				}
+			}
+			w.start()
+			for token, want := range map[string]string{"": tt.nobody, "alice-token": tt.limitedUser, "bob-token": tt.user} {
+				w.wantCall(w.client(), call{method: "POST", url: w.api + "/3/cert", token: token}, 200, want+"\nCERT")
+			}
+		})
 	}
 }
 

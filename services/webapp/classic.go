@@ -30,6 +30,10 @@ var (
 	errTooSlow = &bodyError{http.StatusRequestTimeout, &bonafide.ErrorBody{
 		Error: "timeout", Message: "The request took too long.",
 	}}
+	// errNoOpenVPN is the answer to clients of OpenVPN.
+	errNoOpenVPN = &bodyError{http.StatusGone, &bonafide.ErrorBody{
+		Error: "openvpn_not_offered", Message: "The gateways of this provider speak WireGuard, and this program speaks OpenVPN. Please use leapc.",
+	}}
 	// errClosed is the answer to a sign-up where there is none.
 	errClosed = &bodyError{http.StatusForbidden, nil}
 )

@@ -30,9 +30,16 @@ type Config struct {
 
 	ProviderFile string `json:"provider_file"` // provider.json. Required.
 	CAFile       string `json:"ca_file"`       // Certificate of the provider's CA, PEM; served as /ca.crt. Required.
-	// ServiceDir holds eip-service.json, soledad-service.json and
-	// smtp-service.json; one that is missing is not offered. Required.
+	// ServiceDir holds soledad-service.json and smtp-service.json; one that is
+	// missing is not offered. Required.
 	ServiceDir string `json:"service_dir"`
+	// GatewaysFile describes the gateways of the VPN, as services/protocol/provider's
+	// GatewayList without health and load. From it come eip-service.json and the
+	// list that clients choose from. Empty: there are no gateways.
+	GatewaysFile string `json:"gateways_file,omitempty"`
+	// GatewayTokenFiles are files with invite tokens, one a line, of at least 24
+	// characters, by the name of the private gateway that they show.
+	GatewayTokenFiles map[string]string `json:"gateway_token_files,omitempty"`
 	// MXKeyFiles are the armored public keys with which the MX nodes sign
 	// incoming mail.
 	MXKeyFiles []string `json:"mx_key_files,omitempty"`
@@ -84,7 +91,7 @@ type ConfigLimits struct {
 	CertAccount  ConfigRate `json:"cert_account,omitzero"`  // Certificates for one account. Default 10, 60 an hour.
 	CertNetwork  ConfigRate `json:"cert_network,omitzero"`  // Anonymous certificates for one network. Default 30, 600 an hour.
 	Ticket       ConfigRate `json:"ticket,omitzero"`        // Tickets and replies from one network. Default 5, 30 an hour.
-	Lookup       ConfigRate `json:"lookup,omitzero"`        // Keys and tickets looked up from one network. Default 60, 1200 an hour.
+	Lookup       ConfigRate `json:"lookup,omitzero"`        // Keys, tickets and gateways looked up from one network. Default 60, 1200 an hour.
 }
 
 // ConfigRate is one rate: so many at once, and so many an hour in the long

@@ -53,6 +53,16 @@
 // token is accepted from configured networks only and reaches nothing but
 // accounts whose names begin with test_user or tmp_user.
 //
+// # Gateways of the VPN
+//
+// The list of gateways says which of them are healthy and how busy they are:
+// webapp asks each one every half minute at its public address (watch.go). The
+// caller's wish, time zone or place, brings it into order; where the caller's
+// address is, nobody asks. Private gateways are listed for those who show one of
+// their invite tokens, and stand in no other document. Clients of OpenVPN find no
+// gateway in version 1 of eip-service.json, and are told so where they ask by
+// POST (noOpenVPN).
+//
 // # Limits
 //
 // Bodies have at most bonafide.MaxBody bytes and 20 seconds to arrive; answers

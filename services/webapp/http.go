@@ -14,6 +14,7 @@ import (
 
 	"leap.example/services/protocol/bonafide"
 	"leap.example/services/protocol/problem"
+	"leap.example/services/protocol/provider"
 )
 
 const (
@@ -68,6 +69,8 @@ func (s *site) api() http.Handler {
 	route("DELETE /{v}/keys/{type}", members, s.removeKey)
 	route("GET /{v}/mx-keys", anyone, s.mxKeys)
 	route("GET /{v}/config/{id}", anyone, s.publicConfig)
+	route("POST /{v}/config/{id}", anyone, s.noOpenVPN)
+	mux.HandleFunc("GET /{v}"+provider.PathGateways, s.listGateways)
 	route("GET /{v}/ca.crt", anyone, s.caCert)
 	mux.HandleFunc("GET /{v}/provider", s.providerJSON)
 	mux.HandleFunc("/{v}/provider", s.noProviderJSON)
@@ -78,11 +81,13 @@ func (s *site) api() http.Handler {
 func notFound(*request) (any, error) { return nil, problem.NotExist.Errorf("Not found.") }
 
 // versioned gives every path a version and takes the suffix ".json" from it:
-// /users/0.json becomes /2/users/0.
+// /users/0.json becomes /2/users/0. Of version 3 are certificates and service
+// files alone (leap-protocols.md 11.6).
 func versioned(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimSuffix(r.URL.Path, ".json")
-		if !strings.HasPrefix(path, "/1/") && !strings.HasPrefix(path, "/2/") {
+		third := path == "/3/cert" || path == "/3/configs" || strings.HasPrefix(path, "/3/config/")
+		if !strings.HasPrefix(path, "/1/") && !strings.HasPrefix(path, "/2/") && !third {
 			path = "/2" + path
 		}
 		r2 := new(http.Request)

@@ -30,11 +30,30 @@ func (s *site) mxKeys(*request) (any, error) { return s.mxKeysDoc, nil }
 // publicConfig serves /1/config/eip-service.json and its like, which need no
 // token (leap-protocols.md 1.3).
 func (s *site) publicConfig(r *request) (any, error) {
-	d, ok := s.serviceDocs[strings.TrimSuffix(r.PathValue("id"), ".json")]
-	if !ok {
+	file, version := strings.TrimSuffix(r.PathValue("id"), ".json"), r.PathValue("v")
+	d := s.serviceDocs[file]
+	if version == "3" {
+		d = nil
+		if file == eipService {
+			d = s.eip3Doc
+		}
+	}
+	if d == nil || s.indexDocs[version] == nil {
 		return nil, problem.NotExist.Errorf("Not found.")
 	}
 	return d, nil
+}
+
+// noOpenVPN answers a POST for eip-service.json, by which clients of OpenVPN
+// ask for it (leap-protocols.md 11.6): they take any other status than 200 and
+// 404 for the end of their start, before they touch firewall and routes. From
+// the file they would learn that there is no gateway of theirs only behind a
+// firewall that lets nothing out.
+func (s *site) noOpenVPN(r *request) (any, error) {
+	if strings.TrimSuffix(r.PathValue("id"), ".json") != eipService || s.eip3Doc == nil {
+		return nil, problem.NotExist.Errorf("Not found.")
+	}
+	return nil, errNoOpenVPN
 }
 
 // configs serves the index of service files.

@@ -22,7 +22,9 @@ func TestPublicDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eip := `{"serial":1,"version":1,"gateways":[]}`
+	eip := `{"serial":1,"version":1,"gateways":[],"locations":{}}`
+	eip3 := `{"serial":1,"version":3,"gateways":[],"locations":{}}`
+	gone := `{"error":"openvpn_not_offered","message":"The gateways of this provider speak WireGuard, and this program speaks OpenVPN. Please use leapc."}`
 	ca := strings.TrimSuffix(string(certs.EncodeCert(w.ca.Raw)), "\n")
 	for _, tt := range []struct {
 		url    string
@@ -36,13 +38,26 @@ func TestPublicDocuments(t *testing.T) {
 		{w.api + "/ca.crt", 200, ca},
 		{w.web + "/1/config/eip-service.json", 200, eip},
 		{w.api + "/1/config/eip-service.json", 200, eip},
+		{w.web + "/3/config/eip-service.json", 200, eip3},
+		{w.api + "/3/config/eip-service.json", 200, eip3},
+		{w.api + "/3/config/soledad-service.json", 404, notFound},
+		{w.web + "/9/config/eip-service.json", 404, notFound},
 		{w.web + "/1/config/smtp-service.json", 404, notFound},
 		{w.web + "/1/config/other.json", 404, notFound},
 		{w.api + "/1/configs.json", 200, `{"services":{"eip":"/1/configs/eip-service.json","soledad":"/1/configs/soledad-service.json"}}`},
 		{w.api + "/2/configs", 200, `{"services":{"eip":"/2/configs/eip-service.json","soledad":"/2/configs/soledad-service.json"}}`},
+		{w.api + "/3/configs.json", 200, `{"services":{"eip":"/3/config/eip-service.json"}}`},
+		{w.api + "/3/configs/eip-service.json", 404, notFound},
+		{w.api + "/3/users/x", 404, notFound},
 		{w.api + "/2/mx-keys", 200, `{"openpgp":["-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n"]}`},
 	} {
 		w.wantCall(c, call{method: "GET", url: tt.url}, tt.status, tt.want)
+	}
+	for _, base := range []string{w.api, w.web} {
+		for _, v := range []string{"1", "3"} {
+			w.wantCall(c, call{method: "POST", url: base + "/" + v + "/config/eip-service.json"}, 410, gone)
+			w.wantCall(c, call{method: "POST", url: base + "/" + v + "/config/soledad-service.json"}, 404, notFound)
+		}
 	}
 	if _, err := provider.Parse(doc); err != nil {
 		t.Error(err)
@@ -60,7 +75,7 @@ func TestServiceFilesNeedToken(t *testing.T) {
 		want        string
 	}{
 		{"/1/configs/eip-service.json", "", 401, notLoggedIn},
-		{"/1/configs/eip-service.json", "alice-token", 200, `{"serial":1,"version":1,"gateways":[]}`},
+		{"/1/configs/eip-service.json", "alice-token", 200, `{"serial":1,"version":1,"gateways":[],"locations":{}}`},
 		{"/1/configs/smtp-service.json", "alice-token", 404, notFound},
 		{"/1/configs/users.json", "alice-token", 403, notAuthorized},
 	} {
@@ -182,6 +197,9 @@ func TestFilesAreChecked(t *testing.T) {
 		"fingerprint":  {func(w *world) { w.provider.CACertFingerprint = "SHA256: " + strings.Repeat("0", 64) }, "fingerprint"},
 		"domain":       {func(w *world) { w.provider.Domain = "example.com" }, "domain"},
 		"service file": {func(w *world) { w.writeService("smtp-service.json", `{"hosts":{"a":{}}}`) }, "smtp-service"},
+		"gateways":     {func(w *world) { w.cfg.GatewaysFile = w.cfg.SecretFile }, "list of gateways"},
+		"no tokens":    {func(w *world) { w.gateways(gateway("gw1", 9, true)) }, "private gateway gw1 has no tokens"},
+		"short tokens": {func(w *world) { w.tokens("gw1", strings.Repeat("x", 30)+"\nshort") }, "at least 24 characters"},
 		"secret":       {func(w *world) { w.cfg.SecretFile = w.write("short", []byte("x")) }, "at least 32"},
 		"monitor":      {func(w *world) { w.cfg.MonitorTokenFile = w.write("short", []byte("x")) }, "at least 24"},
 		"MX key":       {func(w *world) { w.cfg.MXKeyFiles = []string{w.cfg.SecretFile} }, "armored"},

@@ -26,6 +26,7 @@ type Server struct {
 	limits limiters
 	rsa    chan struct{} // Holds a token for each RSA key being made.
 	read   time.Duration // Timeout of requests.
+	poll   time.Duration // Between two questions to a gateway.
 }
 
 // New returns a webapp that works on st. It reads no file: Run does.
@@ -42,6 +43,7 @@ func New(cfg Config, st Stores, log *slog.Logger) (*Server, error) {
 		limits: newLimiters(cfg.Limits),
 		rsa:    make(chan struct{}, 1),
 		read:   readTimeout,
+		poll:   pollEvery,
 	}, nil
 }
 
@@ -83,6 +85,9 @@ func (s *Server) Serve(ctx context.Context, api, web net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if tasks != nil {
 		g.Go(func() error { return daemon.Serve(ctx, tasks, &http.Server{Handler: t.tasks(), ReadTimeout: s.read}) })
+	}
+	if t.gateways != nil && len(t.gateways.list.Gateways) > 0 {
+		g.Go(func() error { t.gateways.follow(ctx, s.poll, s.st.Certificates, s.log); return nil })
 	}
 	g.Go(func() error { return s.serve(ctx, api, apiTLS, t.api()) })
 	g.Go(func() error { return s.serve(ctx, web, webTLS, t.web()) })

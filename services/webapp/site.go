@@ -21,12 +21,13 @@ import (
 const (
 	minSecret  = 32
 	minMonitor = 24
+	eipService = "eip-service"
 )
 
 // serviceNames are the services that may have a file, and the names of the
 // files without ".json".
 var serviceNames = map[string]string{
-	"eip":     "eip-service",
+	"eip":     eipService,
 	"soledad": "soledad-service",
 	"smtp":    "smtp-service",
 }
@@ -40,6 +41,8 @@ type site struct {
 	caDoc        *document
 	fingerprint  string               // Of the CA, as provider.json has it.
 	serviceDocs  map[string]*document // By name of the file: "eip-service".
+	eip3Doc      *document            // eip-service.json, version 3; nil: there are no gateways.
+	gateways     *gateways            // Nil: there are none.
 	indexDocs    map[string]*document // configs.json, by version.
 	mxKeysDoc    *document
 	secret       []byte
@@ -62,6 +65,12 @@ func (s *Server) load() (*site, error) {
 		return nil, err
 	}
 	if err := t.loadServices(); err != nil {
+		return nil, err
+	}
+	if err := t.loadGateways(); err != nil {
+		return nil, err
+	}
+	if err := t.loadIndexes(); err != nil {
 		return nil, err
 	}
 	if err := t.loadMXKeys(); err != nil {
@@ -123,13 +132,13 @@ func (s *site) loadProvider() (err error) {
 	return provider.CheckFingerprint(s.provider.CACertFingerprint, ca.Raw)
 }
 
-// loadServices reads the service files that exist and makes the indexes.
+// loadServices reads the service files that exist.
 func (s *site) loadServices() error {
 	s.serviceDocs = make(map[string]*document)
-	s.indexDocs = make(map[string]*document)
-	paths := make(map[string]string)
-	newest := s.providerDoc.modified
-	for service, file := range serviceNames {
+	for _, file := range serviceNames {
+		if file == eipService {
+			continue // It follows from the gateways.
+		}
 		d, err := readDocument(filepath.Join(s.cfg.ServiceDir, file+".json"), jsonType)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -137,23 +146,33 @@ func (s *site) loadServices() error {
 		if err != nil {
 			return err
 		}
-		if service == "eip" {
-			_, err = provider.ParseEIP(d.body)
-		} else {
-			_, err = provider.ParseHosts(d.body)
-		}
-		if err != nil {
+		if _, err = provider.ParseHosts(d.body); err != nil {
 			return fmt.Errorf("%s.json: %w", file, err)
 		}
-		s.serviceDocs[file], paths[service] = d, "configs/"+file+".json"
+		s.serviceDocs[file] = d
+	}
+	return nil
+}
+
+// loadIndexes makes the indexes of the service files.
+func (s *site) loadIndexes() error {
+	s.indexDocs = make(map[string]*document)
+	newest := s.providerDoc.modified
+	for _, d := range s.serviceDocs {
 		if d.modified.After(newest) {
 			newest = d.modified
 		}
 	}
-	for _, version := range []string{"1", "2"} {
+	for _, version := range []string{"1", "2", "3"} {
 		index := provider.Configs{Services: make(map[string]string)}
-		for service, path := range paths {
-			index.Services[service] = "/" + version + "/" + path
+		for service, file := range serviceNames {
+			switch {
+			case s.serviceDocs[file] == nil:
+			case version == "3" && file == eipService:
+				index.Services[service] = "/3/config/" + file + ".json"
+			case version != "3":
+				index.Services[service] = "/" + version + "/configs/" + file + ".json"
+			}
 		}
 		d, err := jsonDocument(index, newest)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/nick"
 	"leap.example/services/protocol/record"
 )
@@ -99,9 +100,10 @@ type Tickets interface {
 
 // Certificates is where the CA leaves certificates.
 type Certificates interface {
-	// Take removes one entry of the pool of anonymous certificates and returns
-	// it; problem.Unavailable when the pool is empty.
-	Take(ctx context.Context) (record.Certificate, error)
+	// Take removes one entry of a plan, or of any (""), from the pool of
+	// anonymous certificates and returns it; problem.Unavailable when there is
+	// none.
+	Take(ctx context.Context, plan lease.Plan) (record.Certificate, error)
 	// RequestSMTP has the CA sign and waits for it, until ctx is done.
 	RequestSMTP(ctx context.Context, req record.CertRequest) (certPEM string, err error)
 }

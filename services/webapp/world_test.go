@@ -53,6 +53,7 @@ type world struct {
 	stop     func()
 
 	readTimeout time.Duration
+	poll        time.Duration
 	wrap        func(webapp.Stores) webapp.Stores // Stands between server and stores.
 }
 
@@ -93,7 +94,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.cfg.CertFile, w.cfg.KeyFile = w.serverCert()
 	w.cfg.WebCertFile, w.cfg.WebKeyFile = w.cfg.CertFile, w.cfg.KeyFile
-	w.writeService("eip-service.json", `{"serial":1,"version":1,"gateways":[]}`)
+	w.cfg.GatewaysFile = w.write("gateways.json", []byte(`{"gateways":[],"locations":{}}`))
 	w.writeService("soledad-service.json", `{"serial":1,"version":1,"hosts":{}}`)
 	return w
 }
@@ -138,16 +139,21 @@ func (w *world) sign(tmpl, parent *x509.Certificate, pub crypto.PublicKey, signe
 }
 
 func (w *world) serverCert() (certFile, keyFile string) {
+	return w.certOf(w.ca, w.caKey, "api."+domain)
+}
+
+// certOf makes a certificate for a name on loopback.
+func (w *world) certOf(ca *x509.Certificate, caKey crypto.Signer, name string) (certFile, keyFile string) {
 	w.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	tmpl, err := certs.Server([]string{"api." + domain}, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now())
+	tmpl, err := certs.Server([]string{name}, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cert := w.sign(tmpl, w.ca, key.Public(), w.caKey)
+	cert := w.sign(tmpl, ca, key.Public(), caKey)
 	keyPEM, err := certs.EncodeKey(key)
 	if err != nil {
 		w.t.Fatal(err)
@@ -188,6 +194,9 @@ func (w *world) start() *world {
 	w.build()
 	if w.readTimeout > 0 {
 		w.server.SetReadTimeout(w.readTimeout)
+	}
+	if w.poll > 0 {
+		w.server.SetPoll(w.poll)
 	}
 	api, web := w.listen(), w.listen()
 	w.api, w.web = "https://"+api.Addr().String(), "https://"+web.Addr().String()

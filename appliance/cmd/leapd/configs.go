@@ -58,6 +58,9 @@ func devConfigs(p dev.Provider) (map[string]sections, error) {
 		"relay": {"relay": devRelay(p, keys), "couch": devCouch(p, "relay")},
 		"dns":   {"dns": zone},
 	}
+	if gateways := devGateways(p); len(gateways) == 1 {
+		all["gateway"] = sections{"gateway": gateways[0]}
+	}
 	if len(p.Databases()) == 0 {
 		all["bigcouch"] = sections{"bigcouch": devDatabase(p)}
 	}
@@ -75,7 +78,8 @@ func devWebapp(p dev.Provider) (webapp.Config, error) {
 		Listen: p.Addr(dev.PortAPI), CertFile: cert, KeyFile: key,
 		WebListen: p.Addr(dev.PortWeb), WebCertFile: cert, WebKeyFile: key,
 		ProviderFile: p.Path("provider.json"), CAFile: p.Path("ca", "ca.crt"), ServiceDir: p.Path("service-definitions"),
-		MXKeyFiles: []string{p.Path("mx", "signing.pub")}, SecretFile: p.Path("webapp", "secret"),
+		GatewaysFile: p.Path("service-definitions", "gateways.json"),
+		MXKeyFiles:   []string{p.Path("mx", "signing.pub")}, SecretFile: p.Path("webapp", "secret"),
 		LegacyClients: true, Admins: []string{adminLogin}, MonitorTokenFile: p.Path("webapp", "monitor.token"),
 		Bootstrap: fmt.Sprintf("leapc provider add %s --ca-fingerprint '%s' --resolver %s", e.Bootstrap, e.Fingerprint, e.Resolver),
 	}, nil

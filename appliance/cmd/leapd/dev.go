@@ -45,6 +45,9 @@ func devGroup(ctx context.Context, p dev.Provider, log *slog.Logger, out io.Writ
 	if err := addDatabases(g, p, log, out); err != nil {
 		return nil, err
 	}
+	if err := addGateways(g, p, log, out); err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		data, err := json.Marshal(configs[name])
 		if err != nil {
@@ -54,7 +57,11 @@ func devGroup(ctx context.Context, p dev.Provider, log *slog.Logger, out io.Writ
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		s, err := daemon.Build(c, services()[name], log.With("service", name))
+		build := services()[name]
+		if name == "gateway" { // Without root.
+			build = buildUserspaceGateway
+		}
+		s, err := daemon.Build(c, build, log.With("service", name))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -112,6 +112,9 @@ configuration); 143 stopped because it was asked to.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			build, ok := services()[name]
+			if name == userspaceGateway {
+				build, ok = buildUserspaceGateway, true
+			}
 			if !ok {
 				all := slices.Sorted(maps.Keys(services()))
 				return fmt.Errorf("no such service: %q; there are %s", name, strings.Join(all, ", "))
@@ -181,6 +184,7 @@ story on it.`,
 	cmd.Flags().StringVar(&p.Dir, "dir", "var/dev", "`directory` of the provider")
 	cmd.Flags().StringVar(&p.Domain, "domain", "demo.example", "mail `domain` of the provider")
 	cmd.Flags().IntVar(&p.Nodes, "nodes", 0, "`number` of database nodes, each a process of its own: 1, 3 or 5 (default: as before, or 1)")
+	cmd.Flags().IntVar(&p.VPN, "gateways", 1, "`number` of gateways of the VPN; several are each a process of its own")
 	cmd.Flags().IntVar(&p.Base, "base-port", 20000, "first TCP `port`; services listen at fixed offsets from it")
 	return cmd
 }

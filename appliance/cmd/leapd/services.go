@@ -27,6 +27,7 @@ func services() map[string]daemon.Builder {
 		"ca":         buildCA,
 		"couchsetup": buildCouchsetup,
 		"dns":        buildDNS,
+		"gateway":    buildUserspaceGateway,
 		"mx":         buildMX,
 		"nickserver": buildNickserver,
 		"relay":      buildRelay,

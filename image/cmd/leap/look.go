@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -130,10 +131,15 @@ func (a *app) infoCommand() *cobra.Command {
 				Runs        []string `json:"runs"`
 				Tags        []string `json:"tags,omitempty"`
 				Attention   string   `json:"attention,omitempty"`
+
+				Entries []netip.Addr `json:"gateway_addresses,omitempty"`
 			}
 			list := []info{}
 			for _, n := range nodes {
-				one := info{n.Name, i.FullName(n), n.Environment, n.IsEnabled(), n.IPAddress.String(), n.Mesh.Address.String(), n.Mesh.PublicKey != "", n.Runs, n.Tags, ""}
+				one := info{n.Name, i.FullName(n), n.Environment, n.IsEnabled(), n.IPAddress.String(), n.Mesh.Address.String(), n.Mesh.PublicKey != "", n.Runs, n.Tags, "", nil}
+				if n.Has("gateway") {
+					one.Entries = n.Entries()
+				}
 				if err := i.Expiring(n, a.now()); err != nil && n.IsEnabled() {
 					one.Attention = err.Error()
 					a.status = exitWarnings
@@ -143,6 +149,9 @@ func (a *app) infoCommand() *cobra.Command {
 			return a.print(list, func() {
 				for _, o := range list {
 					rows := [][]string{{o.Name, o.FullName}, {"  address", o.Address}, {"  mesh", o.Mesh}, {"  environment", or(o.Environment, "-")}, {"  runs", or(strings.Join(o.Runs, " "), "-")}}
+					if len(o.Entries) > 0 {
+						rows = append(rows, []string{"  gateway", strings.Trim(fmt.Sprint(o.Entries), "[]")})
+					}
 					if len(o.Tags) > 0 {
 						rows = append(rows, []string{"  tags", strings.Join(o.Tags, " ")})
 					}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strings"
 
@@ -19,8 +20,8 @@ func (a *app) testCommand() *cobra.Command {
 		Long: `Find out whether live nodes do what they are there for: by their agents (release,
 generation, clock, disk, memory, each service, the mesh, what listens) and from here
 with the real protocol of each service (certificates and when they end, pages and
-what clients fetch, the key server, mail as other providers bring it, the zone). What
-is not good comes with what to do next.
+what clients fetch, the key server, mail as other providers bring it, the zone, the gateways of the VPN).
+What is not good comes with what to do next.
 
 Where people may sign up, an account is made on each node with accounts: it logs in,
 reads its own database on each node with soledad and is refused another one, is sent
@@ -84,6 +85,9 @@ func (a *app) test(ctx context.Context, words []string, account bool) ([]check.R
 		targets[k] = t
 	}
 	o := check.Options{Instance: i, Now: a.now()}
+	if _, v, err := a.unlock(); err == nil { // Others may look without it.
+		o.Member = func(env string) (tls.Certificate, error) { return i.Member(v, env, a.now()) }
+	}
 	if op, err := a.operator(i); err != nil {
 		return nil, err
 	} else if account && i.Role(op) == node.RoleDeploy {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -15,7 +16,7 @@ func (s Server) pool(t *testing.T) {
 	ctx := limited(t)
 	ca, webapp, other := s.DB(t, "ca").Certificates(), s.DB(t, "webapp").Certificates(), s.DB(t, "webapp").Certificates()
 	for { // What was there before.
-		if _, err := webapp.Take(ctx); err != nil {
+		if _, err := webapp.Take(ctx, ""); err != nil {
 			is(t, "an empty pool", err, problem.Unavailable)
 			break
 		}
@@ -24,16 +25,19 @@ func (s Server) pool(t *testing.T) {
 	want := map[string]bool{}
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	for i := range n {
-		cert := record.Certificate{ID: random(), Key: fmt.Sprint("key", i), Cert: fmt.Sprint("cert", i), ValidUntil: until}
+		cert := record.Certificate{ID: random(), Key: fmt.Sprint("key", i), Cert: fmt.Sprint("cert", i), ValidUntil: until, Plan: lease.Unlimited}
 		want[cert.Key] = true
 		ok(t, "adding a certificate", ca.Add(ctx, cert))
 		is(t, "adding it again", ca.Add(ctx, cert), problem.Exist)
 	}
 	ok(t, "adding an expired one", ca.Add(ctx, record.Certificate{Key: "old", ValidUntil: time.Now().Add(-time.Minute)}))
-	size, err := ca.Count(ctx)
-	ok(t, "counting", err)
-	if size != n {
-		t.Errorf("the pool has %d, want %d", size, n)
+	ok(t, "adding one of another plan", ca.Add(ctx, record.Certificate{Key: "slow", ValidUntil: until, Plan: lease.Limited}))
+	for plan, want := range map[lease.Plan]int{"": n + 1, lease.Unlimited: n, lease.Limited: 1} {
+		size, err := ca.Count(ctx, plan)
+		ok(t, "counting", err)
+		if size != want {
+			t.Errorf("the pool has %d of plan %q, want %d", size, plan, want)
+		}
 	}
 	taken := make([]record.Certificate, n+2)
 	good, _ := count(t, "taking", together(n+2, func(i int) error {
@@ -42,7 +46,7 @@ func (s Server) pool(t *testing.T) {
 			st = other
 		}
 		var err error
-		taken[i], err = st.Take(ctx)
+		taken[i], err = st.Take(ctx, lease.Unlimited)
 		return err
 	}), problem.Unavailable)
 	for _, c := range taken {
@@ -53,6 +57,11 @@ func (s Server) pool(t *testing.T) {
 	}
 	if good != n || len(want) != 0 {
 		t.Errorf("%d were taken, want %d; left: %v", good, n, want)
+	}
+	slow, err := webapp.Take(ctx, "")
+	ok(t, "taking any", err)
+	if slow.Key != "slow" || slow.Plan != lease.Limited {
+		t.Errorf("what was left is %q of plan %q", slow.Key, slow.Plan)
 	}
 }
 

@@ -49,7 +49,7 @@ func (s Server) accounts(t *testing.T) {
 			"invites":      db.Invites().Use(ctx, random()),
 			"tickets":      second(db.Tickets().ByID(ctx, random())),
 			"messages":     second(db.Messages().ForUser(ctx, user)),
-			"certificates": second(db.Certificates().Count(ctx)),
+			"certificates": second(db.Certificates().Count(ctx, "")),
 			"sessions":     second(db.Sessions().Take(ctx, random())),
 			"shared":       second(db.Shared().Get(ctx, random())),
 			"outbound":     second(db.Outbound().Due(ctx, time.Now(), 1)),

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
 
@@ -109,19 +110,22 @@ func TestClients(t *testing.T) {
 	parent, signer, roots := ca(t, true)
 	_, _, others := ca(t, true)
 	key := rsaKey(t)
-	vpn, err := certs.VPNClient("LIMITED", rand.Reader, 48*time.Hour, now())
+	vpn, err := certs.VPNClient(lease.Limited, rand.Reader, 48*time.Hour, now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	vpn2, err := certs.VPNClient("LIMITED", rand.Reader, 48*time.Hour, now())
+	vpn2, err := certs.VPNClient(lease.Limited, rand.Reader, 48*time.Hour, now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if vpn.Subject.CommonName == vpn2.Subject.CommonName || !strings.HasPrefix(vpn.Subject.CommonName, "LIMITED") {
 		t.Errorf("names %s, %s", vpn.Subject.CommonName, vpn2.Subject.CommonName)
 	}
-	if _, err := certs.VPNClient("X", strings.NewReader(""), time.Hour, now()); err == nil {
+	if _, err := certs.VPNClient(lease.Limited, strings.NewReader(""), time.Hour, now()); err == nil {
 		t.Error("made without randomness")
+	}
+	if _, err := certs.VPNClient("golden", rand.Reader, time.Hour, now()); !errors.Is(err, problem.Invalid) {
+		t.Errorf("an unknown plan: %v", err)
 	}
 	smtp := certs.SMTPClient("alice@example.org", 48*time.Hour, now())
 	serials := map[string]bool{}
@@ -154,6 +158,46 @@ func TestClients(t *testing.T) {
 	}
 	if len(serials) != 2 {
 		t.Error("two certificates have one serial number")
+	}
+}
+
+func TestPlanOf(t *testing.T) {
+	parent, signer, _ := ca(t, true)
+	pub := ecKey(t).Public()
+	made := func(spoil func(c *x509.Certificate)) *x509.Certificate {
+		tmpl, err := certs.VPNClient(lease.Limited, rand.Reader, time.Hour, now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(tmpl)
+		return issue(t, tmpl, parent, pub, signer)
+	}
+	named := func(cn string) func(c *x509.Certificate) {
+		return func(c *x509.Certificate) { c.ExtraExtensions, c.Subject.CommonName = nil, cn }
+	}
+	value := func(b ...byte) func(c *x509.Certificate) {
+		return func(c *x509.Certificate) { c.ExtraExtensions[0].Value = b }
+	}
+	for name, tt := range map[string]struct {
+		spoil func(c *x509.Certificate)
+		want  lease.Plan
+	}{
+		"as made":           {func(*x509.Certificate) {}, lease.Limited},
+		"extension wins":    {func(c *x509.Certificate) { c.Subject.CommonName = "UNLIMITEDx" }, lease.Limited},
+		"classic limited":   {named("LIMITEDx"), lease.Limited},
+		"classic unlimited": {named("UNLIMITEDx"), lease.Unlimited},
+		"no plan":           {named("x"), ""},
+		"mail":              {named("unlimited@example.org"), ""},
+		"mail with a plan":  {func(c *x509.Certificate) { c.Subject.CommonName = "alice@example.org" }, ""},
+		"unknown plan":      {value(0x0c, 1, 'x'), ""},
+		"empty":             {value(), ""},
+		"other type":        {value(0x13, 7, 'l', 'i', 'm', 'i', 't', 'e', 'd'), ""},
+		"tail":              {value(0x0c, 7, 'l', 'i', 'm', 'i', 't', 'e', 'd', 0), ""},
+	} {
+		got, err := certs.PlanOf(made(tt.spoil))
+		if got != tt.want || (err != nil) != (tt.want == "") || err != nil && !errors.Is(err, problem.Permission) {
+			t.Errorf("%s: got %q, %v; want %q", name, got, err, tt.want)
+		}
 	}
 }
 

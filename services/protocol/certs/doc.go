@@ -6,7 +6,7 @@
 //	CA          ECDSA P-256  CN "NAME Root CA", O, OU      10 years
 //	client CA   ECDSA P-256  the same, " (client …)"       10 years
 //	Server      ECDSA P-256  CN first name, SAN all        1 year
-//	VPNClient   ECDSA P-256  CN prefix + random            the caller's
+//	VPNClient   ECDSA P-256  CN prefix + random, plan      the caller's
 //	SMTPClient  RSA 2048     CN mail address               the caller's
 //
 // Keys for mail are RSA in PKCS#1 because classic clients read nothing else; no

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
 
@@ -55,15 +56,25 @@ func Server(names []string, ips []netip.Addr, now time.Time) (*x509.Certificate,
 	return t, nil
 }
 
-// VPNClient returns the template of an anonymous certificate. prefix tells the
-// traffic class; after it comes a random 128-bit number in base 36, read from
-// random. It is valid for life, or up to a day more.
-func VPNClient(prefix string, random io.Reader, life time.Duration, now time.Time) (*x509.Certificate, error) {
+// VPNClient returns the template of an anonymous certificate. An extension and
+// the prefix of the common name tell the plan; after the prefix comes a random
+// 128-bit number in base 36, read from random. It is valid for life, or up to a
+// day more.
+func VPNClient(plan lease.Plan, random io.Reader, life time.Duration, now time.Time) (*x509.Certificate, error) {
+	if !known(plan) {
+		return nil, problem.Invalid.Errorf("no such plan: %q", plan)
+	}
 	b := make([]byte, 16)
 	if _, err := io.ReadFull(random, b); err != nil {
 		return nil, err
 	}
-	return client(prefix+new(big.Int).SetBytes(b).Text(36), life, now), nil
+	extension, err := planExtension(plan)
+	if err != nil {
+		return nil, err
+	}
+	t := client(prefix(plan)+new(big.Int).SetBytes(b).Text(36), life, now)
+	t.ExtraExtensions = []pkix.Extension{extension}
+	return t, nil
 }
 
 // SMTPClient returns the template of the certificate by which a user submits

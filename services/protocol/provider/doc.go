@@ -6,6 +6,8 @@
 // provider.json names the CA by fingerprint; CheckFingerprint is what the
 // whole trust of a client in its provider rests on.
 //
-// Ours alone is the optional member nicknym_uri. Members that are not known
-// are ignored.
+// Ours alone are the optional member nicknym_uri, the transport "wireguard" of
+// eip-service.json, and the list of gateways ([GatewayList]), which says more
+// than that file: which gateways are healthy, how busy they are, and which one
+// is near. Members that are not known are ignored.
 package provider

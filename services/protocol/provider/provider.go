@@ -26,7 +26,7 @@ type Provider struct {
 	Name              map[string]string `json:"name"`                  // By language.
 	NicknymURI        string            `json:"nicknym_uri,omitempty"` // Default: https://nicknym.DOMAIN:6425.
 	Service           Service           `json:"service"`
-	Services          []string          `json:"services"` // "openvpn", "mx".
+	Services          []string          `json:"services"` // "mx", "wireguard", "openvpn".
 }
 
 // Service says what the provider offers.

@@ -161,13 +161,16 @@ func FuzzParse(f *testing.F) {
 // FuzzServiceFiles: errors are Invalid and nothing panics.
 func FuzzServiceFiles(f *testing.F) {
 	f.Add(read(f, "eip-service.json"))
+	f.Add(read(f, "eip-service3.json"))
+	f.Add(read(f, "gateways.json"))
 	f.Add(read(f, "soledad-service.json"))
 	f.Add([]byte(`{"services":{"smtp":"/1/configs/smtp-service.json"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err1 := provider.ParseEIP(data)
 		_, err2 := provider.ParseHosts(data)
 		_, err3 := provider.ParseConfigs(data)
-		for _, err := range []error{err1, err2, err3} {
+		_, err4 := provider.ParseEIP3(data)
+		for _, err := range []error{err1, err2, err3, err4} {
 			if err != nil && !errors.Is(err, problem.Invalid) {
 				t.Errorf("refused with %v", err)
 			}

@@ -31,40 +31,13 @@ type Host struct {
 
 // A Location is where a node stands.
 type Location struct {
-	ID          string `json:"id,omitempty"`
-	Name        string `json:"name"`
-	CountryCode string `json:"country_code"`
-	Timezone    string `json:"timezone"`
-	Hemisphere  string `json:"hemisphere"`
-}
-
-// An EIPService is eip-service.json, version 1: the VPN gateways. Ours list
-// the transport "wireguard" and have no openvpn_configuration.
-type EIPService struct {
-	Serial    int                 `json:"serial"`
-	Version   int                 `json:"version"`
-	Gateways  []Gateway           `json:"gateways"`
-	Locations map[string]Location `json:"locations"`
-	OpenVPN   map[string]any      `json:"openvpn_configuration,omitempty"`
-}
-
-// A Gateway is one VPN gateway.
-type Gateway struct {
-	Host         string       `json:"host"`
-	IPAddress    string       `json:"ip_address"`
-	Location     string       `json:"location,omitempty"`
-	Capabilities Capabilities `json:"capabilities"`
-}
-
-// Capabilities say how a gateway is reached and what it does.
-type Capabilities struct {
-	Ports     []string `json:"ports"` // Decimal numbers as strings.
-	Protocols []string `json:"protocols"`
-	Transport []string `json:"transport"`
-	Limited   bool     `json:"limited"`
-	AdBlock   bool     `json:"adblock"`
-	FilterDNS bool     `json:"filter_dns"`
-	UserIPs   bool     `json:"user_ips"`
+	ID          string  `json:"id,omitempty"`
+	Name        string  `json:"name"`
+	CountryCode string  `json:"country_code"`  // ISO 3166-1, two letters.
+	Timezone    string  `json:"timezone"`      // Hours east of Greenwich, "+1", as [ParseTimezone] reads them.
+	Hemisphere  string  `json:"hemisphere"`    // "N" or "S".
+	Latitude    float64 `json:"lat,omitempty"` // Degrees north. With Longitude 0: not known.
+	Longitude   float64 `json:"lon,omitempty"` // Degrees east.
 }
 
 // ParseConfigs reads the index; errors are Invalid.
@@ -92,20 +65,6 @@ func ParseHosts(data []byte) (HostsService, error) {
 		_, err := netip.ParseAddr(h.IPAddress)
 		if err != nil || !hostname(h.Hostname) || h.Port < 1 || h.Port > 65535 {
 			return HostsService{}, problem.Invalid.Errorf("service file: malformed host %q", name)
-		}
-	}
-	return s, nil
-}
-
-// ParseEIP reads eip-service.json; errors are Invalid.
-func ParseEIP(data []byte) (EIPService, error) {
-	var s EIPService
-	if err := decode(data, "eip-service.json", &s); err != nil {
-		return EIPService{}, err
-	}
-	for _, g := range s.Gateways {
-		if _, err := netip.ParseAddr(g.IPAddress); err != nil || !hostname(g.Host) {
-			return EIPService{}, problem.Invalid.Errorf("eip-service.json: malformed gateway %q", g.Host)
 		}
 	}
 	return s, nil

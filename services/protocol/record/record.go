@@ -11,6 +11,7 @@ package record
 import (
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/srp"
 )
 
@@ -110,12 +111,13 @@ type Comment struct {
 // database client_certificates, filled by ca, emptied by webapp
 // (leap-protocols.md 3.3).
 type Certificate struct {
-	ID         string    `json:"_id"`
-	Rev        string    `json:"_rev,omitempty"`
-	Type       string    `json:"type"` // "Certificate".
-	Key        string    `json:"key"`  // PKCS#1 PEM.
-	Cert       string    `json:"cert"` // PEM.
-	ValidUntil time.Time `json:"valid_until"`
+	ID         string     `json:"_id"`
+	Rev        string     `json:"_rev,omitempty"`
+	Type       string     `json:"type"` // "Certificate".
+	Plan       lease.Plan `json:"plan,omitempty"`
+	Key        string     `json:"key"`  // PEM.
+	Cert       string     `json:"cert"` // PEM.
+	ValidUntil time.Time  `json:"valid_until"`
 }
 
 // A CertRequest asks the CA for a certificate bound to an address: database

@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/record"
 )
@@ -155,16 +157,17 @@ func (m *Memory) AddMessage(msg record.Message) {
 
 type certificates struct{ m *Memory }
 
-func (c certificates) Take(context.Context) (record.Certificate, error) {
+func (c certificates) Take(_ context.Context, plan lease.Plan) (record.Certificate, error) {
 	if err := c.m.begin("certificates.Take"); err != nil {
 		return record.Certificate{}, err
 	}
 	defer c.m.mu.Unlock()
-	if len(c.m.pool) == 0 {
+	k := slices.IndexFunc(c.m.pool, func(e record.Certificate) bool { return plan == "" || e.Plan == plan })
+	if k < 0 {
 		return record.Certificate{}, problem.Unavailable.Errorf("no certificate in the pool")
 	}
-	first := c.m.pool[0]
-	c.m.pool = c.m.pool[1:]
+	first := c.m.pool[k]
+	c.m.pool = slices.Delete(c.m.pool, k, k+1)
 	return first, nil
 }
 
@@ -176,8 +179,10 @@ func (c certificates) RequestSMTP(_ context.Context, req record.CertRequest) (st
 	return c.m.SignSMTP(req)
 }
 
-// AddCertificate puts an entry into the pool.
+// AddCertificate puts an entry into the pool, of the unlimited plan if it tells
+// none.
 func (m *Memory) AddCertificate(c record.Certificate) {
+	c.Plan = cmp.Or(c.Plan, lease.Unlimited)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pool = append(m.pool, c)
