@@ -16,10 +16,13 @@ import (
 
 const (
 	maxConns     = 256              // TCP connections of one listener.
-	maxConnsEach = 16               // Of them, from one client network.
+	maxConnsEach = 16               // Of them, from one client.
 	maxPerConn   = 128              // Queries on one connection.
 	idleTCP      = 10 * time.Second // RFC 7766, 6.2.3.
 	writeTCP     = 5 * time.Second
+
+	maxBusy     = 1024 // Queries of a role answered at once.
+	maxBusyEach = 48   // Of them, from one client.
 
 	minPause = 5 * time.Millisecond // After a connection that could not be accepted; it doubles.
 	maxPause = time.Second
@@ -30,7 +33,9 @@ type role struct {
 	workers int // Queries answered at once by UDP, per listener.
 	answer  func(ctx context.Context, q query) *dns.Msg
 	admit   func(from netip.Addr) bool // Whom to talk to at all.
-	limit   *limiter                   // Of UDP answers; nil: none.
+	group   grouping                   // What counts as one client.
+	limit   *limiter                   // Of UDP answers.
+	busy    *share                     // Of queries answered at once.
 }
 
 // packet is the whole way from the octets of a query to those of its answer,
@@ -40,12 +45,13 @@ func (r *role) packet(ctx context.Context, in []byte, from netip.Addr, udp bool)
 		return nil
 	}
 	v := pass
-	if udp && r.limit != nil {
+	if udp {
 		v = r.limit.ask(from, time.Now())
 	}
-	if v == drop {
+	if v == drop || !r.busy.add(r.group(from)) {
 		return nil
 	}
+	defer r.busy.remove(r.group(from))
 	q, refusal := parse(in)
 	switch {
 	case q.msg == nil && refusal == nil:
@@ -104,7 +110,7 @@ func (r *role) serveUDP(ctx context.Context, pc *net.UDPConn) error {
 func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	held := conns{by: map[netip.Prefix]int{}}
+	held := newShare(maxConns, maxConnsEach)
 	var wait time.Duration
 	for {
 		conn, err := ln.Accept()
@@ -119,12 +125,12 @@ func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
 		}
 		wait = 0
 		from := addrOf(conn)
-		if !held.add(networkOf(from)) {
+		if !held.add(r.group(from)) {
 			conn.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer held.remove(networkOf(from))
+			defer held.remove(r.group(from))
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			r.serveConn(ctx, conn, from)
@@ -178,31 +184,4 @@ func addrOf(conn net.Conn) netip.Addr {
 		return netip.Addr{}
 	}
 	return a.Addr()
-}
-
-// conns counts the open connections of a listener.
-type conns struct {
-	mu  sync.Mutex
-	all int
-	by  map[netip.Prefix]int
-}
-
-func (c *conns) add(p netip.Prefix) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all == maxConns || c.by[p] == maxConnsEach {
-		return false
-	}
-	c.all++
-	c.by[p]++
-	return true
-}
-
-func (c *conns) remove(p netip.Prefix) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all--
-	if c.by[p]--; c.by[p] == 0 {
-		delete(c.by, p)
-	}
 }

@@ -98,7 +98,7 @@ func authoritative(t *testing.T, cfg dns.Config) string {
 }
 
 func resolver(t *testing.T, cfg dns.Config) string {
-	cfg.Resolver.Listen = []string{"unused:0"}
+	cfg.Resolver.Listen = []string{"127.0.0.1:0"}
 	return start(t, cfg, (*dns.Server).ServeResolver)
 }
 

@@ -19,6 +19,7 @@ type zone struct {
 // A walk is the work for one answer.
 type walk struct {
 	*Validator
+	ask    Asker
 	now    time.Time
 	budget *budget
 	proofs map[string]*denials // By zone: what the authority section proves.

@@ -69,6 +69,9 @@ func TestDelv(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, "delv", func(program string, c dnssectest.Case) (string, error) {
+		if strings.HasSuffix(c.Name, "rsa512.test.") {
+			return "", nil // It takes long for each.
+		}
 		out, err := exec.Command(program, "@"+host, "-p", port, "-a", file, "+root=.", "-t", dns.TypeToString[c.Type], "-q", c.Name).CombinedOutput()
 		switch text := string(out); {
 		case strings.Contains(text, "ncache") && !strings.Contains(text, "negative response"):

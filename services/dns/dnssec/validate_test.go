@@ -37,16 +37,16 @@ func judge(t *testing.T, v *dnssec.Validator, u *upstream, name string, qtype ui
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := v.Validate(t.Context(), dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET}, m)
+	r, err := v.Validate(t.Context(), u, dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET}, m)
 	if err != nil {
 		t.Fatalf("%s %s: %v", name, dns.TypeToString[qtype], err)
 	}
 	return m, r
 }
 
-func newValidator(t *testing.T, u *upstream, cfg dnssec.Config) *dnssec.Validator {
+func newValidator(t *testing.T, cfg dnssec.Config) *dnssec.Validator {
 	t.Helper()
-	v, err := dnssec.New(cfg, u)
+	v, err := dnssec.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func newValidator(t *testing.T, u *upstream, cfg dnssec.Config) *dnssec.Validato
 func TestCases(t *testing.T) {
 	u := &upstream{World: dnssectest.Tree(t)}
 	for _, anchor := range []string{u.Anchor("."), u.AnchorKey(".")} {
-		v := newValidator(t, u, dnssec.Config{Anchors: []string{anchor}})
+		v := newValidator(t, dnssec.Config{Anchors: []string{anchor}})
 		for range 2 { // The second time with what is remembered.
 			for _, c := range dnssectest.Cases() {
 				m, r := judge(t, v, u, c.Name, c.Type)

@@ -34,7 +34,6 @@ var rootAnchors string
 
 // A Validator validates answers. It may be used from many goroutines.
 type Validator struct {
-	ask      Asker
 	anchors  map[string][]dns.RR // By zone: DS and DNSKEY records.
 	negative []string
 
@@ -43,8 +42,8 @@ type Validator struct {
 }
 
 // New returns a validator. It asks nothing.
-func New(cfg Config, ask Asker) (*Validator, error) {
-	v := &Validator{ask: ask, anchors: map[string][]dns.RR{}, known: map[string]known{}}
+func New(cfg Config) (*Validator, error) {
+	v := &Validator{anchors: map[string][]dns.RR{}, known: map[string]known{}}
 	texts := cfg.Anchors
 	if len(texts) == 0 {
 		texts = slices.Collect(strings.Lines(rootAnchors))
@@ -119,4 +118,3 @@ func worse(a, b Result) Result {
 	}
 	return a
 }
-

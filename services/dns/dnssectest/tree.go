@@ -14,7 +14,7 @@ func Tree(t testing.TB) *World {
 	zone := func(name string, o Options, records string) { w.Zone(t, name, o, records) }
 	past := Options{Begin: -48 * time.Hour, End: -time.Hour}
 	zone(".", Options{}, "")
-	zone("test.", Options{Algorithm: dns.RSASHA256}, "")
+	zone("test.", Options{Algorithm: dns.RSASHA256, Bits: 1024}, "")
 	zone("optout.", Options{Algorithm: dns.ECDSAP384SHA384, NSEC3: &NSEC3{OptOut: true, Salt: "ab12"}}, "www A 192.0.2.1\n*.wild A 192.0.2.2")
 	zone("unsigned.optout.", Options{Unsigned: true}, "www A 192.0.2.1")
 	zone("signed.optout.", Options{}, "www A 192.0.2.1")
@@ -46,7 +46,7 @@ claim  A     192.0.2.1
 `
 	zone("plain.test.", Options{}, common)
 	zone("hashed.test.", Options{Algorithm: dns.ED25519, NSEC3: &NSEC3{Iterations: 5, Salt: "c0ffee"}}, common)
-	zone("rsa512.test.", Options{Algorithm: dns.RSASHA512}, common)
+	zone("rsa512.test.", Options{Algorithm: dns.RSASHA512, Bits: 1024}, common)
 	for _, below := range []string{"plain.test.", "hashed.test."} {
 		zone("sub."+below, Options{}, "www A 192.0.2.1")
 		zone("open."+below, Options{Unsigned: true}, "www A 192.0.2.1")
@@ -58,7 +58,7 @@ claim  A     192.0.2.1
 	zone("future.test.", Options{Begin: time.Hour, End: 48 * time.Hour}, common)
 	zone("wrong.test.", Options{WrongDS: true}, common)
 	zone("many.test.", Options{NSEC3: &NSEC3{Iterations: 200}}, common)
-	zone("sha1.test.", Options{Algorithm: dns.RSASHA1}, common)
+	zone("sha1.test.", Options{Algorithm: dns.RSASHA1, Bits: 1024}, common)
 	zone("sha1ds.test.", Options{Digest: dns.SHA1}, common)
 	for _, name := range []string{"nods.test.", "replayds.test.", "nokey.test.", "foreignkey.test.", "unsignedkey.test.", "hashednods.hashed.test."} {
 		zone(name, Options{}, common)
