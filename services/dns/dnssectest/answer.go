@@ -9,6 +9,26 @@ import (
 
 // Answer answers a query as a resolver does that does not validate.
 func (w *World) Answer(q *dns.Msg) *dns.Msg {
+	m := w.Truth(q)
+	question := q.Question[0]
+	w.mu.Lock()
+	spoil := w.spoil
+	w.asked[dns.Question{Name: dns.CanonicalName(question.Name), Qtype: question.Qtype, Qclass: dns.ClassINET}]++
+	w.mu.Unlock()
+	if spoil != nil {
+		for i, rr := range m.Answer { // What is kept stays whole.
+			m.Answer[i] = dns.Copy(rr)
+		}
+		for i, rr := range m.Ns {
+			m.Ns[i] = dns.Copy(rr)
+		}
+		spoil(question, m)
+	}
+	return m
+}
+
+// Truth answers a query as Answer does if nobody spoils it.
+func (w *World) Truth(q *dns.Msg) *dns.Msg {
 	m := new(dns.Msg).SetReply(q)
 	m.RecursionAvailable = true
 	opt := q.IsEdns0()
@@ -31,19 +51,6 @@ func (w *World) Answer(q *dns.Msg) *dns.Msg {
 			return t != question.Qtype && (t == dns.TypeRRSIG || t == dns.TypeNSEC || t == dns.TypeNSEC3)
 		}
 		m.Answer, m.Ns = slices.DeleteFunc(m.Answer, unsigned), slices.DeleteFunc(m.Ns, unsigned)
-	}
-	w.mu.Lock()
-	spoil := w.spoil
-	w.asked[dns.Question{Name: name, Qtype: question.Qtype, Qclass: dns.ClassINET}]++
-	w.mu.Unlock()
-	if spoil != nil {
-		for i, rr := range m.Answer { // What is kept stays whole.
-			m.Answer[i] = dns.Copy(rr)
-		}
-		for i, rr := range m.Ns {
-			m.Ns[i] = dns.Copy(rr)
-		}
-		spoil(question, m)
 	}
 	return m
 }

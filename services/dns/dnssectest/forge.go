@@ -17,6 +17,8 @@ func (w *World) forge(t testing.TB) func(dns.Question, *dns.Msg) {
 	foreign := &zone{Options: Options{Algorithm: dns.ECDSAP256SHA256}, name: "foreignkey.test.", signer: map[*dns.DNSKEY]crypto.Signer{}}
 	key := foreign.key(t, 257)
 	w.zones["foreignkey.test."].signer[key] = foreign.signer[key]
+	foreignKeys := []dns.RR{key}
+	foreignKeys = append(foreignKeys, w.signBy(t, "foreignkey.test.", key, foreignKeys))
 	return func(q dns.Question, m *dns.Msg) {
 		label, rest, _ := strings.Cut(dns.CanonicalName(q.Name), ".")
 		if forged := strings.HasSuffix(rest, "plain.test.") || strings.HasSuffix(rest, "hashed.test.") || strings.HasSuffix(rest, "rsa512.test."); forged && q.Qtype == dns.TypeA {
@@ -34,8 +36,7 @@ func (w *World) forge(t testing.TB) func(dns.Question, *dns.Msg) {
 		case label == "unsignedkey" && q.Qtype == dns.TypeDNSKEY:
 			m.Answer = only(m.Answer, dns.TypeDNSKEY)
 		case label == "foreignkey" && q.Qtype == dns.TypeDNSKEY:
-			keys := []dns.RR{key}
-			m.Answer = append(keys, w.SignBy(t, "foreignkey.test.", key, keys))
+			m.Answer = foreignKeys
 		}
 	}
 }

@@ -62,17 +62,13 @@ func (w *World) sign(t testing.TB, z *zone, rrs []dns.RR) dns.RR {
 	if rrs[0].Header().Rrtype == dns.TypeDNSKEY {
 		k = z.ksk
 	}
-	return w.SignBy(t, z.name, k, rrs)
+	return w.signBy(t, z.name, k, rrs)
 }
 
-// SignBy returns a signature of records in the name of a zone; by is one of its
-// keys, or nil: the one that signs its records.
-func (w *World) SignBy(t testing.TB, name string, by *dns.DNSKEY, rrs []dns.RR) dns.RR {
+// signBy returns a signature of records in the name of a zone.
+func (w *World) signBy(t testing.TB, name string, by *dns.DNSKEY, rrs []dns.RR) dns.RR {
 	t.Helper()
 	z := w.zones[name]
-	if by == nil {
-		by = z.zsk
-	}
 	sig := &dns.RRSIG{
 		Hdr:       dns.RR_Header{Ttl: rrs[0].Header().Ttl},
 		Inception: uint32(w.now.Add(z.Begin).Unix()), Expiration: uint32(w.now.Add(z.End).Unix()),
