@@ -23,6 +23,7 @@ func (w *World) forge(t testing.TB) func(dns.Question, *dns.Msg) {
 		label, rest, _ := strings.Cut(dns.CanonicalName(q.Name), ".")
 		if forged := strings.HasSuffix(rest, "plain.test.") || strings.HasSuffix(rest, "hashed.test.") || strings.HasSuffix(rest, "rsa512.test."); forged && q.Qtype == dns.TypeA {
 			w.forgeAnswer(label, rest, m)
+			w.forgeCut(dns.CanonicalName(q.Name), m)
 		}
 		switch {
 		case (label == "nods" || label == "hashednods") && q.Qtype == dns.TypeDS: // No DS records, and no proof.
@@ -31,6 +32,10 @@ func (w *World) forge(t testing.TB) func(dns.Question, *dns.Msg) {
 		case label == "replayds" && q.Qtype == dns.TypeDS: // The proof of another zone.
 			m.Answer = nil
 			m.Ns = slices.Concat(w.zones["test."].soa(), w.zones["test."].denial["unsigned.test."])
+		case (label == "ownds" || label == "hashedownds") && q.Qtype == dns.TypeDS: // Its own proof, which says that there are some.
+			z := w.zone(q.Name, dns.TypeDS)
+			m.Answer = nil
+			m.Ns = slices.Concat(z.soa(), z.deny(q.Name, q.Name, false))
 		case label == "nokey" && q.Qtype == dns.TypeDNSKEY:
 			m.Answer = nil
 		case label == "unsignedkey" && q.Qtype == dns.TypeDNSKEY:
@@ -68,11 +73,29 @@ func (w *World) forgeAnswer(label, in string, m *dns.Msg) {
 		m.Ns = slices.Concat(z.soa(), z.deny(label+"."+z.name, label+"."+z.name, false))
 	case "claim": // Another name's record and signature.
 		m.Answer = z.nodes["www."+z.name].set(dns.TypeA, label+"."+in)
-	case "x": // It is there beside the wildcard, whose signature would fit.
-		if in == "wild."+z.name {
+	case "x": // It is there beside the wildcard, whose signatures would fit.
+		switch in {
+		case "wild." + z.name:
 			m.Answer = z.nodes["*."+in].set(dns.TypeA, "x."+in)
 			m.Ns = z.deny("nowhere."+in, in, true)
+		case "only." + z.name: // The wildcard's proof that it has no address, under this name.
+			m.Answer = nil
+			m.Ns = slices.Concat(z.soa(), z.deny("*."+in, "*."+in, false))
+			for _, rr := range m.Ns[len(z.soa()):] {
+				rr = dns.Copy(rr)
+				if z.NSEC3 == nil {
+					rr.Header().Name = "x." + in
+				}
+				m.Ns = append(m.Ns, rr)
+			}
 		}
+	case "deep": // The wildcard is not for names below one that is there.
+		wild := strings.TrimPrefix(in, "x.")
+		m.Answer = z.nodes["*."+wild].set(dns.TypeA, label+"."+in)
+		m.Ns, m.Rcode = z.deny(label+"."+in, in, true), dns.RcodeSuccess
+	case "denied": // The name is not there, and the wildcard is.
+		m.Answer, m.Rcode = nil, dns.RcodeNameError
+		m.Ns = slices.Concat(z.soa(), z.deny(label+"."+in, in, false))
 	case "noproof":
 		m.Ns = nil
 	case "hidden": // It is not there, and the proof is left out.
@@ -81,5 +104,19 @@ func (w *World) forgeAnswer(label, in string, m *dns.Msg) {
 		m.Ns = slices.Concat(z.soa(), z.deny(label+"."+z.name, z.name, true))
 	case "turned": // It is not there: this says that it only has no address.
 		m.Rcode = dns.RcodeSuccess
+	}
+}
+
+// forgeCut uses what a zone says of the zone below it, for names that are there.
+func (w *World) forgeCut(name string, m *dns.Msg) {
+	label, in, _ := strings.Cut(name, ".")
+	switch {
+	case label == "sub": // It has nothing there but the cut.
+		z := w.zone(in, 0)
+		m.Answer, m.Ns = nil, slices.Concat(z.soa(), z.deny(name, name, false))
+	case label == "under" && strings.HasPrefix(in, "sub."): // It has no names below.
+		z := w.zone(above(in), 0)
+		m.Answer, m.Rcode = nil, dns.RcodeNameError
+		m.Ns = slices.Concat(z.soa(), z.deny(name, in, false))
 	}
 }

@@ -43,12 +43,14 @@ empty  A     192.0.2.1
 short  A     192.0.2.1
 other  A     192.0.2.1
 claim  A     192.0.2.1
+*.only TXT   "t"
+x.only A     192.0.2.1
 `
 	zone("plain.test.", Options{}, common)
 	zone("hashed.test.", Options{Algorithm: dns.ED25519, NSEC3: &NSEC3{Iterations: 5, Salt: "c0ffee"}}, common)
 	zone("rsa512.test.", Options{Algorithm: dns.RSASHA512, Bits: 1024}, common)
 	for _, below := range []string{"plain.test.", "hashed.test."} {
-		zone("sub."+below, Options{}, "www A 192.0.2.1")
+		zone("sub."+below, Options{}, "@ A 192.0.2.1\nwww A 192.0.2.1\nunder A 192.0.2.1")
 		zone("open."+below, Options{Unsigned: true}, "www A 192.0.2.1")
 	}
 	zone("unsigned.test.", Options{Unsigned: true}, common)
@@ -60,7 +62,7 @@ claim  A     192.0.2.1
 	zone("many.test.", Options{NSEC3: &NSEC3{Iterations: 200}}, common)
 	zone("sha1.test.", Options{Algorithm: dns.RSASHA1, Bits: 1024}, common)
 	zone("sha1ds.test.", Options{Digest: dns.SHA1}, common)
-	for _, name := range []string{"nods.test.", "replayds.test.", "nokey.test.", "foreignkey.test.", "unsignedkey.test.", "hashednods.hashed.test."} {
+	for _, name := range []string{"nods.test.", "replayds.test.", "nokey.test.", "foreignkey.test.", "unsignedkey.test.", "hashednods.hashed.test.", "ownds.test.", "hashedownds.hashed.test."} {
 		zone(name, Options{}, common)
 	}
 	w.Sign(t)
@@ -132,9 +134,14 @@ func Cases() []Case {
 		bogus(dns.ExtendedErrorCodeNSECMissing, "hidden."+zone, dns.TypeA)
 		bogus(0, "halfproof."+zone, dns.TypeA)
 		bogus(0, "turned."+zone, dns.TypeA)
+		bogus(0, "denied.wild."+zone, dns.TypeA)
+		bogus(0, "deep.x.wild."+zone, dns.TypeA)
+		bogus(0, "x.only."+zone, dns.TypeA)
 	}
 	for _, zone := range []string{"plain.test.", "hashed.test."} {
 		secure("www.sub."+zone, dns.TypeA)
+		bogus(0, "sub."+zone, dns.TypeA)
+		bogus(0, "under.sub."+zone, dns.TypeA)
 		secureNX("nowhere.sub."+zone, dns.TypeA)
 		secure("sub."+zone, dns.TypeDS)
 		secure("open."+zone, dns.TypeDS)
@@ -169,6 +176,8 @@ func Cases() []Case {
 	bogus(dns.ExtendedErrorCodeNSECMissing, "www.nods.test.", dns.TypeA)
 	bogus(dns.ExtendedErrorCodeNSECMissing, "www.hashednods.hashed.test.", dns.TypeA)
 	bogus(dns.ExtendedErrorCodeNSECMissing, "www.replayds.test.", dns.TypeA)
+	bogus(dns.ExtendedErrorCodeNSECMissing, "www.ownds.test.", dns.TypeA)
+	bogus(dns.ExtendedErrorCodeNSECMissing, "www.hashedownds.hashed.test.", dns.TypeA)
 	bogus(dns.ExtendedErrorCodeDNSKEYMissing, "www.nokey.test.", dns.TypeA)
 	bogus(dns.ExtendedErrorCodeDNSKEYMissing, "www.foreignkey.test.", dns.TypeA)
 	bogus(dns.ExtendedErrorCodeRRSIGsMissing, "www.unsignedkey.test.", dns.TypeA)
