@@ -1,8 +1,15 @@
 package dns_test
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	mdns "github.com/miekg/dns"
 
@@ -197,4 +204,96 @@ func TestStale(t *testing.T) {
 			break // Its second is over.
 		}
 	}
+}
+
+// TestFairness: one client does not take all places, and another one is
+// answered meanwhile.
+func TestFairness(t *testing.T) {
+	u := newUpstream(t, "x. 60 IN A 192.0.2.1")
+	gate := make(chan struct{})
+	u.answers(func(_ string, q *mdns.Msg) *mdns.Msg {
+		if strings.HasPrefix(q.Question[0].Name, "slow") {
+			<-gate
+		}
+		return positive(q, "x. 60 IN A 192.0.2.1")
+	})
+	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{DNSSEC: "off", Upstreams: []string{u.addr}}})
+	greedy, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer greedy.Close()
+	for i := range 400 {
+		b, err := ask(fmt.Sprintf("slow%d.", i), mdns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := greedy.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	c := mdns.Client{Dialer: &d, Timeout: time.Second}
+	r, _, err := c.ExchangeContext(t.Context(), ask("quick.", mdns.TypeA), addr)
+	for range 3 {
+		if err != nil { // The kernel's buffer was full of the other's.
+			r, _, err = c.ExchangeContext(t.Context(), ask("quick.", mdns.TypeA), addr)
+		}
+	}
+	if err != nil || len(r.Answer) != 1 {
+		t.Errorf("another client: %v, %v", r, err)
+	}
+	close(gate)
+}
+
+// TestSilentLog: neither names nor clients are logged, whatever happens.
+func TestSilentLog(t *testing.T) {
+	w := dnssectest.Tree(t)
+	var log lockedBuilder
+	srv, err := dns.New(dns.Config{Resolver: dns.ConfigResolver{
+		Listen: []string{"127.0.0.1:0"}, Upstreams: []string{w.Serve(t)}, TrustAnchors: []string{w.Anchor(".")},
+	}}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, ln := listen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- srv.ServeResolver(ctx, pc, ln) }()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 77)}}
+	c := mdns.Client{Net: "tcp", Dialer: &d, Timeout: 8 * time.Second}
+	for i := range 20 {
+		for _, name := range []string{"www.plain.test.", "www.open.plain.test.", fmt.Sprintf("canary%d.wrong.test.", i)} {
+			if _, _, err := c.ExchangeContext(t.Context(), ask(name, mdns.TypeA), ln.Addr().String()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cancel()
+	<-done
+	for _, word := range []string{"canary", "plain", "wrong", "127.0.0.77"} {
+		if strings.Contains(log.String(), word) {
+			t.Errorf("%q is in the log:\n%s", word, log.String())
+		}
+	}
+	if !strings.Contains(log.String(), "serving DNS") {
+		t.Error("nothing is logged at all")
+	}
+}
+
+type lockedBuilder struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuilder) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuilder) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
