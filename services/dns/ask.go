@@ -24,6 +24,9 @@ const manyForged = 16
 // caller's.
 func (r *resolver) ask(ctx context.Context, k key) finding {
 	v, _, _ := r.flights.Do(fmt.Sprint(k), func() (any, error) {
+		if f, ok := r.known(k); ok {
+			return f, nil // Found meanwhile.
+		}
 		ctx, cancel := context.WithTimeout(ctx, perQuery)
 		defer cancel()
 		f, err := r.resolve(ctx, k)

@@ -63,9 +63,34 @@ func (r *resolver) admit(addr netip.Addr) bool {
 	return false
 }
 
-// answer answers one query.
+// quick answers a query for which nobody has to be asked; nil: it is none.
+func (r *resolver) quick(q query) *dns.Msg {
+	reply, k, own := r.local(q)
+	if k.name == "" {
+		return reply
+	}
+	f, ok := r.known(k)
+	if !ok {
+		return nil
+	}
+	q.fill(reply, f, own)
+	return reply
+}
+
+// answer answers a query, asking the upstreams.
 func (r *resolver) answer(ctx context.Context, q query) *dns.Msg {
-	reply := q.reply()
+	reply, k, own := r.local(q)
+	if k.name != "" {
+		q.fill(reply, r.ask(ctx, k), own)
+	}
+	return reply
+}
+
+// local begins the reply to a query with what is not anybody else's: own says
+// that there is something of that, k is what else has to be found out, and its
+// name is empty if nothing is.
+func (r *resolver) local(q query) (reply *dns.Msg, k key, own bool) {
+	reply = q.reply()
 	reply.RecursionAvailable = true
 	reply.CheckingDisabled = q.msg.CheckingDisabled // RFC 4035, 3.2.2.
 	question := q.msg.Question[0]
@@ -73,24 +98,22 @@ func (r *resolver) answer(ctx context.Context, q query) *dns.Msg {
 	switch {
 	case question.Qtype == dns.TypeANY:
 		reply.Answer = append(reply.Answer, minimalAny(question.Name))
-		return reply
+		return reply, key{}, false
 	case question.Qtype == dns.TypeRRSIG: // Signatures come with what they sign.
 		reply.Rcode = dns.RcodeRefused
 		explain(reply, int(dns.ExtendedErrorCodeInvalidQueryType))
-		return reply
+		return reply, key{}, false
 	}
-	own := r.zones.answer(reply)
-	if own {
+	if own = r.zones.answer(reply); own {
 		if name = leadsOut(reply, question.Qtype); name == "" {
-			return reply
+			return reply, key{}, true
 		}
 	}
 	if special(name) && !r.isPrivate(name) {
 		reply.Rcode = dns.RcodeNameError
-		return reply
+		return reply, key{}, own
 	}
-	q.fill(reply, r.find(ctx, key{name, question.Qtype, q.msg.CheckingDisabled}), own)
-	return reply
+	return reply, key{name, question.Qtype, q.msg.CheckingDisabled}, own
 }
 
 // leadsOut returns the name out of the own zones that an answer of theirs is an
@@ -110,17 +133,14 @@ func (r *resolver) isPrivate(name string) bool {
 	return slices.ContainsFunc(r.private, func(zone string) bool { return dns.IsSubDomain(zone, name) })
 }
 
-// find returns what is known of k, asking for it if nothing is.
-func (r *resolver) find(ctx context.Context, k key) finding {
+// known returns what is known of k.
+func (r *resolver) known(k key) (finding, bool) {
 	now := time.Now()
 	if k.cd {
 		// What was validated is good for who validates, too.
 		if f, ok := r.cache.get(key{k.name, k.qtype, false}, now); ok && !f.failed && f.result.Verdict != dnssec.Bogus {
-			return f
+			return f, true
 		}
 	}
-	if f, ok := r.cache.get(k, now); ok {
-		return f
-	}
-	return r.ask(ctx, k)
+	return r.cache.get(k, now)
 }

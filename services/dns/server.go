@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	publicWorkers   = 8   // Answers are made from memory.
-	resolverWorkers = 128 // Answers may wait for an upstream.
-	publicRate      = 200 // UDP answers per second and client.
-	resolverRate    = 1000
+	readers      = 4   // Goroutines that read UDP, per listener.
+	publicRate   = 200 // UDP answers per second and client.
+	resolverRate = 1000
 )
 
 // Server is the name service of one node: one or both roles.
@@ -48,8 +47,8 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 		log: log,
 		res: r,
 		public: &role{
-			workers: publicWorkers,
-			answer: func(_ context.Context, q query) *dns.Msg {
+			readers: readers,
+			quick: func(q query) *dns.Msg {
 				reply := q.reply()
 				zs.authoritative(reply)
 				return reply
@@ -57,10 +56,9 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 			admit: func(netip.Addr) bool { return true },
 			group: networkOf,
 			limit: newLimiter(cmp.Or(cfg.Authoritative.Rate, publicRate), networkOf),
-			busy:  newShare(maxBusy, maxBusy),
 		},
 		resolver: &role{
-			workers: resolverWorkers, answer: r.answer, admit: r.admit, group: hostOf,
+			readers: readers, quick: r.quick, ask: r.answer, admit: r.admit, group: hostOf,
 			limit: newLimiter(cmp.Or(cfg.Resolver.Rate, resolverRate), hostOf),
 			busy:  newShare(maxBusy, maxBusyEach),
 		},
