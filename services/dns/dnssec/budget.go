@@ -2,7 +2,8 @@ package dnssec
 
 // What one answer may cost.
 const (
-	maxSignatures = 48  // Signatures verified, those of the chain of keys included.
+	maxSignatures = 48  // Signatures verified, those of the chain of keys included; of many records one costs more.
+	perSignature  = 32  // Records.
 	maxHashes     = 160 // Names hashed for NSEC3, each at most maxIterations times.
 	maxQuestions  = 48  // Questions asked for the chain of keys.
 	maxTries      = 6   // Signatures verified for one set.
@@ -17,6 +18,12 @@ const (
 type budget struct{ signatures, hashes, questions int }
 
 func newBudget() *budget { return &budget{maxSignatures, maxHashes, maxQuestions} }
+
+// verification takes what it costs to verify a signature of n records.
+func (b *budget) verification(n int) bool {
+	b.signatures -= 1 + n/perSignature
+	return b.signatures >= 0
+}
 
 // take takes one of what is left and reports whether there was one.
 func take(left *int) bool {

@@ -23,6 +23,8 @@ type walk struct {
 	now    time.Time
 	budget *budget
 	proofs map[string]*denials // By zone: what the authority section proves.
+
+	fetched map[setKey]*dns.Msg // What was asked for ahead.
 }
 
 // closest returns the zone where trust begins for a name, and false if it is
@@ -201,6 +203,9 @@ func vouched(k key, trust []dns.RR) bool {
 
 // fetch asks for what the walk needs.
 func (w *walk) fetch(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	if m := w.fetched[setKey{name, qtype}]; m != nil {
+		return m, nil
+	}
 	if !take(&w.budget.questions) {
 		return nil, errTooLong
 	}

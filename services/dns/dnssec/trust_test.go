@@ -1,7 +1,9 @@
 package dnssec_test
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,9 +167,20 @@ func TestBounds(t *testing.T) {
 		}
 	}
 
+	// So many records that each signature is much work.
+	m := truth.Copy()
+	for i := range 4000 {
+		m.Answer = append(m.Answer, &dns.A{Hdr: *m.Answer[0].Header(), A: []byte{10, 0, byte(i >> 8), byte(i)}})
+	}
+	begin := time.Now()
+	if r, err := v.Validate(t.Context(), u, q, m); err != nil || r.Verdict != dnssec.Bogus {
+		t.Errorf("4000 records: %v, %v", r, err)
+	}
+	t.Logf("4000 records took %v", time.Since(begin))
+
 	// A name so long that to look for cuts on the way would take a question each.
 	q.Name = strings.Repeat("a.", 100) + "plain.test."
-	m := new(dns.Msg)
+	m = new(dns.Msg)
 	m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: []byte{192, 0, 2, 1}}}
 	if r, err := v.Validate(t.Context(), u, q, m); err == nil {
 		t.Errorf("a long way: %v", r)
@@ -183,5 +196,42 @@ func TestBounds(t *testing.T) {
 	// So many labels are no more than the budget for hashes.
 	if _, r := judge(t, v, u, strings.Repeat("a.", 60)+"hashed.test.", dns.TypeA); r.Verdict != dnssec.Secure {
 		t.Errorf("a long name: %v", r)
+	}
+}
+
+// slow counts the questions that are on their way at once.
+type slow struct {
+	*upstream
+	mu        sync.Mutex
+	now, most int
+	gate      chan struct{}
+}
+
+func (s *slow) Ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	if s.now == 5 {
+		close(s.gate) // The keys of the root, of test., of plain.test., and the DS records of both.
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.gate:
+	case <-time.After(5 * time.Second):
+	}
+	return s.upstream.Ask(ctx, name, qtype)
+}
+
+// TestAhead: all keys that are needed are asked for at once.
+func TestAhead(t *testing.T) {
+	u := &slow{upstream: &upstream{World: dnssectest.Tree(t)}, gate: make(chan struct{})}
+	v := newValidator(t, dnssec.Config{Anchors: []string{u.Anchor(".")}})
+	q := dns.Question{Name: "www.plain.test.", Qtype: dns.TypeA, Qclass: dns.ClassINET}
+	m := u.Truth(&dns.Msg{Question: []dns.Question{q}, Extra: []dns.RR{do()}}).Copy()
+	if r, err := v.Validate(t.Context(), u, q, m); err != nil || r.Verdict != dnssec.Secure {
+		t.Errorf("got %v, %v", r, err)
+	}
+	if u.most != 5 {
+		t.Errorf("%d questions at once", u.most)
 	}
 }

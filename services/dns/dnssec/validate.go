@@ -18,7 +18,7 @@ var errTooLong = errors.New("the chain of keys is too long")
 // signature, with names in lower case. If the verdict is Bogus, m must not be
 // used. An error means that keys could not be had: there is no verdict.
 func (v *Validator) Validate(ctx context.Context, ask Asker, q dns.Question, m *dns.Msg) (Result, error) {
-	w := &walk{v, ask, time.Now(), newBudget(), map[string]*denials{}}
+	w := &walk{v, ask, time.Now(), newBudget(), map[string]*denials{}, map[setKey]*dns.Msg{}}
 	answer, authority := sets(m.Answer), sets(m.Ns)
 	m.Answer, m.Ns, m.Extra = nil, nil, nil
 	result, err := w.answer(ctx, q, answer, authority, m)
@@ -116,6 +116,7 @@ func inside(name string, rtype uint16, zone string) bool {
 // and otherwise bogus.
 func (w *walk) judge(ctx context.Context, by, name string, rtype uint16, code uint16) (*zone, Result, error) {
 	if by != "" {
+		w.ahead(ctx, by)
 		z, err := w.zoneOf(ctx, by)
 		if err != nil {
 			return nil, Result{}, err

@@ -69,7 +69,7 @@ func verify(s *set, zone string, keys []key, now time.Time, b *budget) (sig *dns
 				continue
 			}
 			found = true
-			if !take(&tries) || !take(&b.signatures) {
+			if !take(&tries) || !b.verification(len(s.rrs)) {
 				return nil, dns.ExtendedErrorCodeDNSBogus
 			}
 			if sig.Verify(k.DNSKEY, s.rrs) == nil {
