@@ -16,6 +16,7 @@ const (
 	keepBogus   = 30 * time.Second // What is forged may be put right: RFC 9520, 3.2.
 	maxCached   = 4096             // Octets of an answer that is kept.
 	staleTTL    = 30               // Of an answer whose time is over: RFC 8767, 4.
+	staleQuiet  = 5 * time.Second  // Before it is tried again to replace it: RFC 8767, 5.
 )
 
 // A key is what two equal questions share.
@@ -47,6 +48,7 @@ type cache struct {
 type entry struct {
 	finding
 	since, ends time.Time
+	quiet       time.Time // Nobody was there to replace it: until then nobody is asked.
 }
 
 func newCache(size int, stale time.Duration) *cache {
@@ -65,6 +67,9 @@ func (c *cache) get(k key, t time.Time) (finding, bool) {
 		delete(c.entries, k)
 	}
 	c.mu.Unlock()
+	if ok && !t.Before(e.ends) && t.Before(e.quiet) {
+		return e.stale(), true
+	}
 	if !ok || !t.Before(e.ends) {
 		return finding{}, false
 	}
@@ -73,18 +78,30 @@ func (c *cache) get(k key, t time.Time) (finding, bool) {
 	return e.finding, true
 }
 
-// late returns what was known of k and may still be given at t when nobody
-// answers.
+// late returns what was known of k and may still be given at t, when nobody
+// answers; for a while nobody is asked again.
 func (c *cache) late(k key, t time.Time) (finding, bool) {
 	c.mu.Lock()
 	e, ok := c.entries[k]
+	if ok = ok && t.Before(e.ends.Add(c.stale)); ok {
+		e.quiet = t.Add(staleQuiet)
+		if limit := e.ends.Add(c.stale); limit.Before(e.quiet) {
+			e.quiet = limit
+		}
+		c.entries[k] = e
+	}
 	c.mu.Unlock()
-	if !ok || !t.Before(e.ends.Add(c.stale)) {
+	if !ok {
 		return finding{}, false
 	}
+	return e.stale(), true
+}
+
+// stale returns the finding as it is given when its time is over.
+func (e entry) stale() finding {
 	e.msg = withTTL(e.msg, func(uint32) uint32 { return staleTTL })
 	e.code = int(dns.ExtendedErrorCodeStaleAnswer)
-	return e.finding, true
+	return e.finding
 }
 
 // withTTL returns a copy of m with other TTLs.
@@ -114,7 +131,7 @@ func (c *cache) put(k key, f finding, t time.Time) {
 	if !ok && len(c.entries) >= c.max {
 		c.evict()
 	}
-	c.entries[k] = entry{f, t, t.Add(life)}
+	c.entries[k] = entry{finding: f, since: t, ends: t.Add(life)}
 }
 
 // evict removes the entry that ends first among a few: the order of a map's

@@ -184,6 +184,12 @@ func TestLate(t *testing.T) {
 	if !ok || f.msg.Answer[0].Header().Ttl != staleTTL || f.code != int(dns.ExtendedErrorCodeStaleAnswer) {
 		t.Errorf("after an hour: %v, %v", f, ok)
 	}
+	if f, ok := c.get(k, now.Add(time.Hour+2*time.Second)); !ok || f.code != int(dns.ExtendedErrorCodeStaleAnswer) {
+		t.Error("the upstreams are asked again at once")
+	}
+	if _, ok := c.get(k, now.Add(time.Hour+6*time.Second)); ok {
+		t.Error("the upstreams are not asked again")
+	}
 	if _, ok := c.late(k, now.Add(62*time.Minute)); ok {
 		t.Error("it outlives the time set")
 	}

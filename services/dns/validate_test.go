@@ -49,7 +49,7 @@ func isDNSSEC(rr mdns.RR) bool {
 
 // TestValidation asks every case of the tree as four kinds of clients do.
 func TestValidation(t *testing.T) {
-	addr := validating(t, dnssectest.Tree(t), func(c *dns.ConfigResolver) { c.Rate = 1e6 })
+	addr := validating(t, dnssectest.Shared(t), func(c *dns.ConfigResolver) { c.Rate = 1e6 })
 	for _, c := range dnssectest.Cases() {
 		name := c.Name + " " + mdns.TypeToString[c.Type]
 		m := ask(c.Name, c.Type)
@@ -113,7 +113,7 @@ func TestKeysAreKept(t *testing.T) {
 
 // TestSecondUpstream: what one upstream forges another one may know.
 func TestSecondUpstream(t *testing.T) {
-	w := dnssectest.Tree(t)
+	w := dnssectest.Shared(t)
 	honest := w.Serve(t)
 	liar := newUpstream(t)
 	liar.answers(func(_ string, q *mdns.Msg) *mdns.Msg {
@@ -131,7 +131,7 @@ func TestSecondUpstream(t *testing.T) {
 // TestPrivateZone: a zone that the operator exempts is not validated.
 func TestPrivateZone(t *testing.T) {
 	for _, private := range [][]string{nil, {"wrong.test"}} {
-		addr := validating(t, dnssectest.Tree(t), func(c *dns.ConfigResolver) { c.Private = private })
+		addr := validating(t, dnssectest.Shared(t), func(c *dns.ConfigResolver) { c.Private = private })
 		r := exchange(t, "udp", addr, ask("www.wrong.test.", mdns.TypeA).SetEdns0(1232, true))
 		if ok := r.Rcode == mdns.RcodeSuccess && !r.AuthenticatedData; ok != (private != nil) {
 			t.Errorf("private %v: %v", private, r)
@@ -248,7 +248,7 @@ func TestFairness(t *testing.T) {
 
 // TestSilentLog: neither names nor clients are logged, whatever happens.
 func TestSilentLog(t *testing.T) {
-	w := dnssectest.Tree(t)
+	w := dnssectest.Shared(t)
 	var log lockedBuilder
 	srv, err := dns.New(dns.Config{Resolver: dns.ConfigResolver{
 		Listen: []string{"127.0.0.1:0"}, Upstreams: []string{w.Serve(t)}, TrustAnchors: []string{w.Anchor(".")},

@@ -57,7 +57,7 @@ type lab struct {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{u: &upstream{World: dnssectest.Tree(t)}}
+	l := &lab{u: &upstream{World: dnssectest.Shared(t)}}
 	v, err := dnssec.New(dnssec.Config{Anchors: []string{l.u.Anchor(".")}})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 )
 
 func TestAnchors(t *testing.T) {
-	u := &upstream{World: dnssectest.Tree(t)}
+	u := &upstream{World: dnssectest.Shared(t)}
 	root, island, sub, lone := u.Anchor("."), u.Anchor("island.test."), u.Anchor("sub.plain.test."), u.Anchor("below.unsigned.test.")
 	for _, tt := range []struct {
 		name     string
@@ -47,7 +47,7 @@ func TestAnchors(t *testing.T) {
 // TestClaimedSigner: a signature that names an unsigned zone above does not make
 // insecure what an anchor below it vouches for.
 func TestClaimedSigner(t *testing.T) {
-	u := &upstream{World: dnssectest.Tree(t)}
+	u := &upstream{World: dnssectest.Shared(t)}
 	v := newValidator(t, dnssec.Config{Anchors: []string{u.Anchor("."), u.Anchor("below.unsigned.test.")}})
 	q := dns.Question{Name: "www.below.unsigned.test.", Qtype: dns.TypeA, Qclass: dns.ClassINET}
 	m := u.Truth(&dns.Msg{Question: []dns.Question{q}, Extra: []dns.RR{do()}}).Copy()
@@ -84,6 +84,19 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s, %s: got %v, want %q", tt.anchor, tt.negative, err, tt.want)
 		}
 	}
+}
+
+// FuzzConfig: what an operator writes is taken or refused.
+func FuzzConfig(f *testing.F) {
+	f.Add(". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D", "corp.example")
+	f.Add(". IN DNSKEY 257 3 13 AAAA", ".")
+	f.Add("$INCLUDE /etc/hostname", `\\`)
+	f.Fuzz(func(t *testing.T, anchor, negative string) {
+		v, err := dnssec.New(dnssec.Config{Anchors: []string{anchor}, Negative: []string{negative}})
+		if (v == nil) != (err != nil) {
+			t.Errorf("%v, %v", v, err)
+		}
+	})
 }
 
 // TestAway: without keys there is no verdict, and it is found when they can be
@@ -150,7 +163,7 @@ func TestTTL(t *testing.T) {
 
 // TestBounds: a zone cannot have more done for it than there is a budget for.
 func TestBounds(t *testing.T) {
-	u := &upstream{World: dnssectest.Tree(t)}
+	u := &upstream{World: dnssectest.Shared(t)}
 	v := newValidator(t, dnssec.Config{Anchors: []string{u.Anchor(".")}})
 	q := dns.Question{Name: "www.plain.test.", Qtype: dns.TypeA, Qclass: dns.ClassINET}
 	truth := u.Truth(&dns.Msg{Question: []dns.Question{q}, Extra: []dns.RR{do()}})
@@ -224,7 +237,7 @@ func (s *slow) Ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, er
 
 // TestAhead: all keys that are needed are asked for at once.
 func TestAhead(t *testing.T) {
-	u := &slow{upstream: &upstream{World: dnssectest.Tree(t)}, gate: make(chan struct{})}
+	u := &slow{upstream: &upstream{World: dnssectest.Shared(t)}, gate: make(chan struct{})}
 	v := newValidator(t, dnssec.Config{Anchors: []string{u.Anchor(".")}})
 	q := dns.Question{Name: "www.plain.test.", Qtype: dns.TypeA, Qclass: dns.ClassINET}
 	m := u.Truth(&dns.Msg{Question: []dns.Question{q}, Extra: []dns.RR{do()}}).Copy()

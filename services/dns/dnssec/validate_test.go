@@ -54,7 +54,7 @@ func newValidator(t *testing.T, cfg dnssec.Config) *dnssec.Validator {
 }
 
 func TestCases(t *testing.T) {
-	u := &upstream{World: dnssectest.Tree(t)}
+	u := &upstream{World: dnssectest.Shared(t)}
 	for _, anchor := range []string{u.Anchor("."), u.AnchorKey(".")} {
 		v := newValidator(t, dnssec.Config{Anchors: []string{anchor}})
 		for range 2 { // The second time with what is remembered.

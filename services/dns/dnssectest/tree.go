@@ -1,11 +1,25 @@
 package dnssectest
 
 import (
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 )
+
+var shared struct {
+	sync.Once
+	*World
+}
+
+// Shared returns one tree for all tests of a process that leave it as it is:
+// keys take their time.
+func Shared(t testing.TB) *World {
+	t.Helper()
+	shared.Do(func() { shared.World = Tree(t) })
+	return shared.World
+}
 
 // Tree returns a signed world in which the Cases are.
 func Tree(t testing.TB) *World {
