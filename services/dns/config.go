@@ -2,8 +2,6 @@ package dns
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
 )
 
 // Config is the section "dns" of the configuration.
@@ -21,14 +19,6 @@ type ConfigAuthoritative struct {
 	Listen []string `json:"listen,omitempty"`
 	// UDP answers per second and client network (IPv4 /24, IPv6 /56). 0: 200.
 	Rate int `json:"rate,omitempty"`
-}
-
-// ConfigResolver is the role for the node itself and for tunnel clients.
-type ConfigResolver struct {
-	Listen       []string       `json:"listen,omitempty"`        // Like the public role's. Empty: the role is off.
-	Allow        []netip.Prefix `json:"allow,omitempty"`         // Networks that may ask. Empty: loopback.
-	Upstreams    []string       `json:"upstreams,omitempty"`     // host:port with IP addresses, in order of preference. Empty: own zones only.
-	CacheEntries int            `json:"cache_entries,omitempty"` // Answers kept, of at most 4 KiB. 0: 4096.
 }
 
 // ConfigZone is one zone.
@@ -72,18 +62,11 @@ func (c Config) Validate() error {
 	if len(c.Authoritative.Listen) > 0 && len(c.Zones) == 0 {
 		return errors.New("the authoritative role has no zones")
 	}
-	if c.Authoritative.Rate < 0 || c.Resolver.CacheEntries < 0 {
-		return errors.New("rate and cache_entries must not be negative")
+	if c.Authoritative.Rate < 0 {
+		return errors.New("authoritative.rate must not be negative")
 	}
-	for _, u := range c.Resolver.Upstreams {
-		if _, err := netip.ParseAddrPort(u); err != nil {
-			return fmt.Errorf("upstream %q: %w", u, err)
-		}
-	}
-	for _, p := range c.Resolver.Allow {
-		if !p.IsValid() {
-			return errors.New("an allowed network is invalid")
-		}
+	if err := c.Resolver.validate(); err != nil {
+		return err
 	}
 	_, err := newZones(c.Zones)
 	return err

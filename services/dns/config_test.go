@@ -37,7 +37,16 @@ func TestConfig(t *testing.T) {
 		{"bad zone", func(c *dns.Config) { c.Zones[0].Name = "" }, "no domain name"},
 		{"bad contact", func(c *dns.Config) { c.Zones[0].SOA.Contact = "example.org" }, "no mail address"},
 		{"negative rate", func(c *dns.Config) { c.Authoritative.Rate = -1 }, "negative"},
-		{"upstream by name", func(c *dns.Config) { c.Resolver.Upstreams = []string{"dns.example:53"} }, "upstream"},
+		{"upstream by name", func(c *dns.Config) { c.Resolver.Upstreams = []string{"dns.example:53"} }, "no IP address"},
+		{"upstream by TLS", func(c *dns.Config) {
+			c.Resolver.Upstreams, c.Resolver.CAFile = []string{"tls://dns.example@192.0.2.1:853"}, "/ca.pem"
+		}, ""},
+		{"nobody vouches", func(c *dns.Config) { c.Resolver.Upstreams = []string{"tls://dns.example@192.0.2.1:853"} }, "set resolver.ca_file"},
+		{"listen by name", func(c *dns.Config) { c.Resolver.Listen = []string{"localhost:53"} }, "write an IP address"},
+		{"negative stale", func(c *dns.Config) { c.Resolver.Stale = -1 }, "negative"},
+		{"dnssec", func(c *dns.Config) { c.Resolver.DNSSEC = "yes" }, `write "on" or "off"`},
+		{"anchor", func(c *dns.Config) { c.Resolver.TrustAnchors = []string{". IN DS 1"} }, "resolver.trust_anchors"},
+		{"private", func(c *dns.Config) { c.Resolver.Private = []string{"a..b"} }, "no domain name"},
 		{"network", func(c *dns.Config) { c.Resolver.Allow = []netip.Prefix{{}} }, "invalid"},
 		{"unknown type", with(dns.ConfigRecord{Type: "BOGUS"}), "unknown type"},
 		{"unserved type", with(dns.ConfigRecord{Type: "NS", Value: "ns.example.org"}), "not served"},

@@ -18,18 +18,23 @@
 //
 // # Resolver role
 //
-// Listeners on loopback, or on the tunnel side of a gateway, answer clients in
-// the allowed networks only: own zones first, from the same data, so that the
-// house works with the internet cut; then the cache; then the configured
-// upstreams, one after the other, UDP first and TCP when the answer is
-// truncated. Without upstreams a foreign name is SERVFAIL at once. Every query
-// has its own socket, hence a random port, and a random id (RFC 5452, 9), and
-// equal questions in flight are asked once.
+// Listeners on loopback, in the mesh, or on the tunnel side of a gateway, answer
+// clients in the allowed networks only: own zones first, from the same data, so
+// that the house works with the internet cut; then the cache; then the configured
+// upstreams, by package upstream, and nobody else. Without upstreams a foreign
+// name is SERVFAIL at once. Equal questions in flight are asked once. Listeners
+// may be at addresses that come to the node later.
 //
-// The resolver does not validate DNSSEC. It therefore never sets the AD bit,
-// whatever an upstream says, and a relay that asks it has no DANE: off, and
-// visibly so. The DO and CD bits are passed on, so that a client can validate
-// by itself.
+// What upstreams say is validated by package dnssec, unless the configuration
+// says that nothing is: then the AD bit is never set, whatever an upstream says,
+// and a relay that asks has no DANE: off, and visibly so. What is forged is
+// SERVFAIL with a code of RFC 8914, after another upstream was asked, too. One
+// answer is kept for all kinds of clients; each gets the signatures only with
+// the DO bit, the AD bit only if it means something to it, and what is forged
+// only with the CD bit.
+//
+// Names that are for private use are not asked upstream, unless the operator
+// names their zone. Nothing of a client's question leaves but name and type.
 //
 // # Trust and limits
 //
@@ -39,8 +44,9 @@
 // 2020) and at most what the client announced; the public role bounds the
 // answers per client network and second, and beyond that tells every second
 // client to come back by TCP and leaves the others without an answer, so that
-// it is no amplifier. Workers, TCP connections, queries per connection, the
-// cache and the size of what is cached are bounded.
+// it is no amplifier. A client of the resolver is one address: a tunnel's is
+// nobody else's. TCP connections, queries per connection, queries that wait, for
+// one client and for all, the cache and the size of what is cached are bounded.
 //
 // Questions, names and client addresses are never logged.
 package dns

@@ -1,14 +1,17 @@
 package dns
 
 import (
-	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"leap.example/services/dns/dnssec"
+	"leap.example/services/dns/upstream"
 )
 
 func testZones(t testing.TB) zones {
@@ -40,15 +43,23 @@ func FuzzPacket(f *testing.F) {
 		f.Add(b[:len(b)-3], false)
 	}
 	zs := testZones(f)
-	res := newResolver(ConfigResolver{}, zs)
-	all := func(netip.Addr) bool { return true }
+	res, err := newResolver(ConfigResolver{}, zs, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	newRole := func(quick func(query) *dns.Msg) *role {
+		return &role{
+			admit: func(netip.Addr) bool { return true }, quick: quick, ask: res.answer, group: hostOf,
+			limit: newLimiter(1e9, hostOf), busy: newShare(1, 1),
+		}
+	}
 	roles := []*role{
-		{admit: all, answer: func(_ context.Context, q query) *dns.Msg {
+		newRole(func(q query) *dns.Msg {
 			reply := q.reply()
 			zs.authoritative(reply)
 			return reply
-		}},
-		{admit: all, answer: res.answer},
+		}),
+		newRole(res.quick),
 	}
 	f.Fuzz(func(t *testing.T, packet []byte, udp bool) {
 		for _, r := range roles {
@@ -100,50 +111,92 @@ func FuzzText(f *testing.F) {
 
 func TestCache(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	c := newCache(64)
-	msg := func(rr string) *dns.Msg {
+	c := newCache(64, 0)
+	found := func(rr string) finding {
 		r, err := dns.NewRR(rr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &dns.Msg{Answer: []dns.RR{r}}
+		m := new(dns.Msg).SetQuestion("x.", dns.TypeA)
+		m.Answer = []dns.RR{r}
+		return finding{msg: m, result: dnssec.Result{Verdict: dnssec.Insecure}}
+	}
+	has := func(k key, after time.Duration) bool {
+		_, ok := c.get(k, now.Add(after))
+		return ok
 	}
 	k := key{name: "x."}
-	c.put(k, msg("x. 60 IN A 192.0.2.1"), now)
-	if m := c.get(k, now.Add(59*time.Second)); m == nil || m.Answer[0].Header().Ttl != 1 {
-		t.Errorf("after 59 s: %v", m)
+	c.put(k, found("x. 60 IN A 192.0.2.1"), now)
+	if f, ok := c.get(k, now.Add(59*time.Second)); !ok || f.msg.Answer[0].Header().Ttl != 1 {
+		t.Errorf("after 59 s: %v", f)
 	}
-	if m := c.get(k, now.Add(60*time.Second)); m != nil {
-		t.Errorf("after 60 s: %v", m)
+	if has(k, 60*time.Second) {
+		t.Error("it is there after 60 s")
 	}
-	c.put(k, msg("x. 86400 IN A 192.0.2.1"), now)
-	if c.get(k, now.Add(59*time.Minute)) == nil || c.get(k, now.Add(61*time.Minute)) != nil {
+	c.put(k, found("x. 86400 IN A 192.0.2.1"), now)
+	if !has(k, 59*time.Minute) || has(k, 61*time.Minute) {
 		t.Error("a long life is not cut at an hour")
 	}
-	c.put(k, msg("x. 0 IN A 192.0.2.1"), now)
-	if c.get(k, now) != nil {
+	c.put(k, found("x. 0 IN A 192.0.2.1"), now)
+	if has(k, 0) {
 		t.Error("a TTL of 0 was kept")
 	}
-	soa := msg("x. 60 IN SOA a. b. 1 1 1 1 30")
-	soa.Answer, soa.Ns, soa.Rcode = nil, soa.Answer, dns.RcodeNameError
-	c.put(k, soa, now)
-	if c.get(k, now.Add(29*time.Second)) == nil || c.get(k, now.Add(31*time.Second)) != nil {
-		t.Error("a negative answer does not live as long as its SOA says")
+	for _, rcode := range []int{dns.RcodeNameError, dns.RcodeSuccess} {
+		soa := found("x. 60 IN SOA a. b. 1 1 1 1 30")
+		soa.msg.Answer, soa.msg.Ns, soa.msg.Rcode = nil, soa.msg.Answer, rcode
+		c.put(k, soa, now)
+		if !has(k, 29*time.Second) || has(k, 31*time.Second) {
+			t.Errorf("%s does not live as long as its SOA says", dns.RcodeToString[rcode])
+		}
 	}
-	c.put(k, &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeServerFailure}}, now)
-	if c.get(k, now.Add(500*time.Millisecond)) == nil || c.get(k, now.Add(2*time.Second)) != nil {
+	c.put(k, finding{msg: &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeServerFailure}}, failed: true}, now)
+	if !has(k, 500*time.Millisecond) || has(k, 2*time.Second) {
 		t.Error("a failure is not kept for a second")
 	}
+	forged := found("x. 3600 IN A 192.0.2.1")
+	forged.result.Verdict = dnssec.Bogus
+	c.put(k, forged, now)
+	if !has(k, 29*time.Second) || has(k, 31*time.Second) {
+		t.Error("what is forged is not kept for half a minute")
+	}
 	for i := range 1000 {
-		c.put(key{name: fmt.Sprint(i)}, msg("x. 60 IN A 192.0.2.1"), now)
+		c.put(key{name: fmt.Sprint(i)}, found("x. 60 IN A 192.0.2.1"), now)
 	}
 	if len(c.entries) != 64 {
 		t.Errorf("%d entries in a cache of 64", len(c.entries))
 	}
 }
 
+// TestLate: an answer outlives its time as long as it may, and a failure does
+// not replace it.
+func TestLate(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	c := newCache(64, time.Hour)
+	k := key{name: "x."}
+	m := new(dns.Msg).SetQuestion("x.", dns.TypeA)
+	m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "x.", Rrtype: dns.TypeA, Ttl: 60}}}
+	c.put(k, finding{msg: m, result: dnssec.Result{Verdict: dnssec.Secure}}, now)
+	c.put(k, failure(upstream.ErrNone), now.Add(2*time.Minute))
+	if _, ok := c.get(k, now.Add(2*time.Minute)); ok {
+		t.Error("it is given as if its time were not over")
+	}
+	f, ok := c.late(k, now.Add(time.Hour))
+	if !ok || f.msg.Answer[0].Header().Ttl != staleTTL || f.code != int(dns.ExtendedErrorCodeStaleAnswer) {
+		t.Errorf("after an hour: %v, %v", f, ok)
+	}
+	if f, ok := c.get(k, now.Add(time.Hour+2*time.Second)); !ok || f.code != int(dns.ExtendedErrorCodeStaleAnswer) {
+		t.Error("the upstreams are asked again at once")
+	}
+	if _, ok := c.get(k, now.Add(time.Hour+6*time.Second)); ok {
+		t.Error("the upstreams are not asked again")
+	}
+	if _, ok := c.late(k, now.Add(62*time.Minute)); ok {
+		t.Error("it outlives the time set")
+	}
+}
+
 func TestLimiter(t *testing.T) {
-	l := newLimiter(10)
+	l := newLimiter(10, networkOf)
 	now := time.Unix(1e9, 0)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.200")
 	got := map[verdict]int{}

@@ -25,6 +25,7 @@ const (
 // and a flood from many networks cannot grow it.
 type limiter struct {
 	every time.Duration // Between two answers at full rate.
+	group grouping
 
 	mu       sync.Mutex
 	now, old map[netip.Prefix]cell
@@ -36,16 +37,13 @@ type cell struct {
 	refused uint      // In a row.
 }
 
-func newLimiter(rate int) *limiter {
-	if rate == 0 {
-		rate = 200
-	}
-	return &limiter{every: time.Second / time.Duration(rate), now: map[netip.Prefix]cell{}, old: map[netip.Prefix]cell{}}
+func newLimiter(rate int, group grouping) *limiter {
+	return &limiter{every: time.Second / time.Duration(rate), group: group, now: map[netip.Prefix]cell{}, old: map[netip.Prefix]cell{}}
 }
 
 // ask counts one answer to addr at time t.
 func (l *limiter) ask(addr netip.Addr, t time.Time) verdict {
-	network := networkOf(addr)
+	network := l.group(addr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.now) >= maxNetworks || t.Sub(l.turned) > 2*burst {
@@ -72,7 +70,11 @@ func (l *limiter) ask(addr netip.Addr, t time.Time) verdict {
 	return v
 }
 
-// networkOf returns what counts as one client: a forger has a whole network.
+// A grouping says which addresses are one client.
+type grouping func(netip.Addr) netip.Prefix
+
+// networkOf is the grouping for clients of the world: a forger has a whole
+// network.
 func networkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 56
@@ -81,4 +83,45 @@ func networkOf(addr netip.Addr) netip.Prefix {
 	}
 	p, _ := addr.Prefix(bits) // Fails only for the zero Addr, which is a network of its own.
 	return p
+}
+
+// hostOf is the grouping for tunnel clients, of whom each has its own address,
+// which nobody forges.
+func hostOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	return netip.PrefixFrom(addr, addr.BitLen())
+}
+
+// A share counts what clients use at once of what there is.
+type share struct {
+	max, each int // For all, and for one client.
+
+	mu  sync.Mutex
+	all int
+	by  map[netip.Prefix]int
+}
+
+func newShare(most, each int) *share {
+	return &share{max: most, each: each, by: map[netip.Prefix]int{}}
+}
+
+// add reports whether the client may use one more.
+func (s *share) add(p netip.Prefix) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == s.max || s.by[p] == s.each {
+		return false
+	}
+	s.all++
+	s.by[p]++
+	return true
+}
+
+func (s *share) remove(p netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.by[p]--; s.by[p] == 0 {
+		delete(s.by, p)
+	}
 }

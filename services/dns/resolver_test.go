@@ -106,7 +106,7 @@ func TestResolver(t *testing.T) {
 		r.Rcode = mdns.RcodeNameError
 		return r
 	})
-	addr := resolver(t, dns.Config{Zones: []dns.ConfigZone{zone()}, Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
+	addr := resolver(t, dns.Config{Zones: []dns.ConfigZone{zone()}, Resolver: dns.ConfigResolver{DNSSEC: "off", Upstreams: []string{u.addr}}})
 	const ns = "ns: test. 3600 IN SOA ns.test. a.test. 1 1 1 1 60"
 	for _, tt := range []struct {
 		name string
@@ -170,7 +170,7 @@ func TestFallback(t *testing.T) {
 				u.answers(tt.reply)
 				tt.first = u.addr
 			}
-			addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{tt.first, good.addr}}})
+			addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{DNSSEC: "off", Upstreams: []string{tt.first, good.addr}}})
 			r := exchange(t, "udp", addr, ask("x.test.", mdns.TypeA))
 			if diff := cmp.Diff([]string{"NOERROR ra", want}, show(r)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
@@ -191,7 +191,7 @@ func TestUpstreamTCP(t *testing.T) {
 		}
 		return positive(q, long)
 	})
-	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
+	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{DNSSEC: "off", Upstreams: []string{u.addr}}})
 	r := exchange(t, "udp", addr, ask("x.test.", mdns.TypeTXT))
 	if r.Truncated || len(r.Answer) != 1 {
 		t.Errorf("got %v", show(r))
@@ -226,7 +226,7 @@ func TestAllow(t *testing.T) {
 // questions in flight are asked once.
 func TestPortsAndIDs(t *testing.T) {
 	u := newUpstream(t, "x.test. 0 IN A 198.51.100.1") // Never kept.
-	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
+	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{DNSSEC: "off", Upstreams: []string{u.addr}}})
 	const n = 8
 	for range n {
 		exchange(t, "udp", addr, ask("x.test.", mdns.TypeA))
@@ -257,14 +257,14 @@ func TestDNSSECBits(t *testing.T) {
 	u.answers(func(_ string, q *mdns.Msg) *mdns.Msg {
 		text := "plain"
 		if opt := q.IsEdns0(); opt != nil && opt.Do() && q.CheckingDisabled {
-			text = "signed"
+			text = "unchecked"
 		}
 		return positive(q, `x.test. 60 IN TXT "`+text+`"`)
 	})
-	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{Upstreams: []string{u.addr}}})
-	for _, want := range []string{"plain", "signed"} {
+	addr := resolver(t, dns.Config{Resolver: dns.ConfigResolver{DNSSEC: "off", Upstreams: []string{u.addr}}})
+	for _, want := range []string{"unchecked", "plain"} {
 		m := ask("x.test.", mdns.TypeTXT)
-		if want == "signed" {
+		if want == "unchecked" {
 			m.SetEdns0(1232, true)
 			m.CheckingDisabled = true
 		}

@@ -16,10 +16,13 @@ import (
 
 const (
 	maxConns     = 256              // TCP connections of one listener.
-	maxConnsEach = 16               // Of them, from one client network.
+	maxConnsEach = 16               // Of them, from one client.
 	maxPerConn   = 128              // Queries on one connection.
 	idleTCP      = 10 * time.Second // RFC 7766, 6.2.3.
 	writeTCP     = 5 * time.Second
+
+	maxBusy     = 2048 // Queries of a role that wait at once.
+	maxBusyEach = 128  // Of them, from one client.
 
 	minPause = 5 * time.Millisecond // After a connection that could not be accepted; it doubles.
 	maxPause = time.Second
@@ -27,39 +30,63 @@ const (
 
 // A role answers queries. It is called from many goroutines.
 type role struct {
-	workers int // Queries answered at once by UDP, per listener.
-	answer  func(ctx context.Context, q query) *dns.Msg
+	readers int                    // Goroutines that read UDP, per listener.
+	quick   func(q query) *dns.Msg // What can be said without waiting; nil: only ask knows.
+	ask     func(ctx context.Context, q query) *dns.Msg
 	admit   func(from netip.Addr) bool // Whom to talk to at all.
-	limit   *limiter                   // Of UDP answers; nil: none.
+	group   grouping                   // What counts as one client.
+	limit   *limiter                   // Of UDP answers.
+	busy    *share                     // Of queries that wait.
 }
 
 // packet is the whole way from the octets of a query to those of its answer,
 // which is nil if nothing is to be sent.
 func (r *role) packet(ctx context.Context, in []byte, from netip.Addr, udp bool) []byte {
+	out, wait := r.begin(in, from, udp)
+	if wait != nil {
+		out = wait(ctx)
+	}
+	return out
+}
+
+// begin is the part of the way that waits for nobody. The rest, if there is one,
+// is wait, which must be called: a place is kept for it.
+func (r *role) begin(in []byte, from netip.Addr, udp bool) (out []byte, wait func(context.Context) []byte) {
 	if !r.admit(from) {
-		return nil
+		return nil, nil
 	}
 	v := pass
-	if udp && r.limit != nil {
+	if udp {
 		v = r.limit.ask(from, time.Now())
 	}
 	if v == drop {
-		return nil
+		return nil, nil
 	}
 	q, refusal := parse(in)
 	switch {
 	case q.msg == nil && refusal == nil:
-		return nil
+		return nil, nil
 	case q.msg == nil && v == slip:
-		return nil // Nothing that TCP would make better.
+		return nil, nil // Nothing that TCP would make better.
 	case q.msg == nil:
-		return pack(refusal, dns.MinMsgSize)
+		return pack(refusal, dns.MinMsgSize), nil
 	case v == slip:
-		return pack(q.truncated(), dns.MinMsgSize)
-	case udp:
-		return pack(r.answer(ctx, q), q.size())
+		return pack(q.truncated(), dns.MinMsgSize), nil
 	}
-	return pack(r.answer(ctx, q), dns.MaxMsgSize)
+	limit := dns.MaxMsgSize
+	if udp {
+		limit = q.size()
+	}
+	if reply := r.quick(q); reply != nil {
+		return pack(reply, limit), nil
+	}
+	if !r.busy.add(r.group(from)) {
+		return nil, nil // It asks again.
+	}
+	return nil, func(ctx context.Context) []byte {
+		defer r.busy.remove(r.group(from))
+		return pack(r.ask(ctx, q), limit)
+	}
 }
 
 // serve serves both transports until ctx is done and closes them.
@@ -72,7 +99,7 @@ func (r *role) serve(ctx context.Context, pc *net.UDPConn, ln net.Listener) erro
 		ln.Close()
 	})()
 	var wg sync.WaitGroup
-	for range r.workers {
+	for range r.readers {
 		wg.Go(func() { cancel(r.serveUDP(ctx, pc)) })
 	}
 	wg.Go(func() { cancel(r.serveTCP(ctx, ln)) })
@@ -83,19 +110,29 @@ func (r *role) serve(ctx context.Context, pc *net.UDPConn, ln net.Listener) erro
 	return context.Cause(ctx)
 }
 
-// serveUDP answers one packet after the other. It returns when pc is closed.
+// serveUDP answers one packet after the other; those that wait, beside the
+// others. It returns when pc is closed and nothing waits any more.
 func (r *role) serveUDP(ctx context.Context, pc *net.UDPConn) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	buf := make([]byte, 4096)
 	for {
 		n, from, err := pc.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return fmt.Errorf("reading UDP: %w", err)
 		}
-		out := r.packet(ctx, buf[:n], from.Addr(), true)
-		if out != nil {
-			// A client that cannot be reached asks again.
-			_, _ = pc.WriteToUDPAddrPort(out, from)
+		send := func(out []byte) {
+			if out != nil {
+				// A client that cannot be reached asks again.
+				_, _ = pc.WriteToUDPAddrPort(out, from)
+			}
 		}
+		out, wait := r.begin(buf[:n], from.Addr(), true)
+		if wait != nil {
+			wg.Go(func() { send(wait(ctx)) })
+			continue
+		}
+		send(out)
 	}
 }
 
@@ -104,7 +141,7 @@ func (r *role) serveUDP(ctx context.Context, pc *net.UDPConn) error {
 func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	held := conns{by: map[netip.Prefix]int{}}
+	held := newShare(maxConns, maxConnsEach)
 	var wait time.Duration
 	for {
 		conn, err := ln.Accept()
@@ -119,12 +156,12 @@ func (r *role) serveTCP(ctx context.Context, ln net.Listener) error {
 		}
 		wait = 0
 		from := addrOf(conn)
-		if !held.add(networkOf(from)) {
+		if !held.add(r.group(from)) {
 			conn.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer held.remove(networkOf(from))
+			defer held.remove(r.group(from))
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			r.serveConn(ctx, conn, from)
@@ -178,31 +215,4 @@ func addrOf(conn net.Conn) netip.Addr {
 		return netip.Addr{}
 	}
 	return a.Addr()
-}
-
-// conns counts the open connections of a listener.
-type conns struct {
-	mu  sync.Mutex
-	all int
-	by  map[netip.Prefix]int
-}
-
-func (c *conns) add(p netip.Prefix) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all == maxConns || c.by[p] == maxConnsEach {
-		return false
-	}
-	c.all++
-	c.by[p]++
-	return true
-}
-
-func (c *conns) remove(p netip.Prefix) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all--
-	if c.by[p]--; c.by[p] == 0 {
-		delete(c.by, p)
-	}
 }

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,8 +14,9 @@ import (
 )
 
 const (
-	publicWorkers   = 8   // Answers are made from memory.
-	resolverWorkers = 128 // Answers may wait for an upstream.
+	readers      = 4   // Goroutines that read UDP, per listener.
+	publicRate   = 200 // UDP answers per second and client.
+	resolverRate = 1000
 )
 
 // Server is the name service of one node: one or both roles.
@@ -23,6 +25,7 @@ type Server struct {
 	log       *slog.Logger
 	public    *role
 	resolver  *role
+	res       *resolver
 	listeners atomic.Int32 // Open and served.
 }
 
@@ -35,21 +38,30 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newResolver(cfg.Resolver, zs)
+	r, err := newResolver(cfg.Resolver, zs, log)
+	if err != nil {
+		return nil, err
+	}
 	return &Server{
 		cfg: cfg,
 		log: log,
+		res: r,
 		public: &role{
-			workers: publicWorkers,
-			answer: func(_ context.Context, q query) *dns.Msg {
+			readers: readers,
+			quick: func(q query) *dns.Msg {
 				reply := q.reply()
 				zs.authoritative(reply)
 				return reply
 			},
 			admit: func(netip.Addr) bool { return true },
-			limit: newLimiter(cfg.Authoritative.Rate),
+			group: networkOf,
+			limit: newLimiter(cmp.Or(cfg.Authoritative.Rate, publicRate), networkOf),
 		},
-		resolver: &role{workers: resolverWorkers, answer: r.answer, admit: r.admit},
+		resolver: &role{
+			readers: readers, quick: r.quick, ask: r.answer, admit: r.admit, group: hostOf,
+			limit: newLimiter(cmp.Or(cfg.Resolver.Rate, resolverRate), hostOf),
+			busy:  newShare(maxBusy, maxBusyEach),
+		},
 	}, nil
 }
 
@@ -80,6 +92,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) listen(ctx context.Context, r *role, address string) error {
 	var lc net.ListenConfig
+	if r == s.resolver {
+		lc.Control = freebind
+	}
 	pc, err := lc.ListenPacket(ctx, "udp", address)
 	if err != nil {
 		return err
@@ -106,7 +121,11 @@ func (s *Server) ServeResolver(ctx context.Context, pc *net.UDPConn, ln net.List
 
 func (s *Server) serve(ctx context.Context, r *role, pc *net.UDPConn, ln net.Listener) error {
 	s.listeners.Add(1)
-	defer s.listeners.Add(-1)
+	defer func() {
+		if s.listeners.Add(-1) == 0 {
+			s.res.upstreams.Close() // Nobody is left who asks.
+		}
+	}()
 	s.log.InfoContext(ctx, "serving DNS", "listen", pc.LocalAddr().String())
 	return r.serve(ctx, pc, ln)
 }

@@ -75,7 +75,7 @@ func start(t *testing.T, cfg dns.Config, serve serveFunc) string {
 }
 
 // listen opens a port for both transports.
-func listen(t *testing.T) (*net.UDPConn, net.Listener) {
+func listen(t testing.TB) (*net.UDPConn, net.Listener) {
 	t.Helper()
 	for range 20 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,12 +98,12 @@ func authoritative(t *testing.T, cfg dns.Config) string {
 }
 
 func resolver(t *testing.T, cfg dns.Config) string {
-	cfg.Resolver.Listen = []string{"unused:0"}
+	cfg.Resolver.Listen = []string{"127.0.0.1:0"}
 	return start(t, cfg, (*dns.Server).ServeResolver)
 }
 
 // exchange asks m at addr.
-func exchange(t *testing.T, network, addr string, m *mdns.Msg) *mdns.Msg {
+func exchange(t testing.TB, network, addr string, m *mdns.Msg) *mdns.Msg {
 	t.Helper()
 	c := mdns.Client{Net: network, Timeout: 8 * time.Second, UDPSize: 4096}
 	r, _, err := c.ExchangeContext(t.Context(), m, addr)

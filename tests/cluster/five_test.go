@@ -26,7 +26,7 @@ const (
 	"gate": {"ready": "12m", "watch": "2s"},
 	"couchdb": {"shards": 2, "heartbeat": "5s"},
 	"relay": {"retry": ["5s", "10s", "30s"]},
-	"dns": {"resolver": {"upstreams": ["10.77.0.1:53"]}},
+	"dns": {"resolver": {"upstreams": ["10.77.0.1:53"], "dnssec": "off"}},
 }`
 	member   = "monitor" // This process, in the mesh.
 	memberIP = "10.77.0.9"

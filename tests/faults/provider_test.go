@@ -41,7 +41,7 @@ func newOperator(t *testing.T, dir string) *operator {
 		Domain: domain, Name: "Demonstration", Contact: "postmaster@" + domain, Enrollment: "open", Operator: "alice",
 	}, `{
 	"gate": {"ready": "3m", "watch": "2s"},
-	"dns": {"resolver": {"upstreams": ["`+labIP+`:53"]}},
+	"dns": {"resolver": {"upstreams": ["`+labIP+`:53"], "dnssec": "off"}},
 }`)}
 	op.AddNode(nodeName,
 		"services:couchdb,soledad,webapp,mx,dns", "ip_address:"+nodeIP, `time:{"servers":["`+silentIP+`"],"wait":"3s"}`,

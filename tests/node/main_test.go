@@ -50,7 +50,7 @@ func newLab(t *testing.T) *lab.Lab {
 	}, `{
 	"time": {"servers": ["`+labIP+`"]},
 	"gate": {"ready": "3m", "watch": "3s"},
-	"dns": {"resolver": {"upstreams": ["`+labIP+`:53"]}},
+	"dns": {"resolver": {"upstreams": ["`+labIP+`:53"], "dnssec": "off"}},
 }`)
 	op.AddNode(nodeName, "services:couchdb,soledad,webapp,mx,dns", "ip_address:"+nodeIP,
 		`network:{"interfaces":[{"name":"eth0","addresses":["`+nodeIP+`/24"],"gateways":["`+labIP+`"]}],"nameservers":["`+labIP+`"]}`)
