@@ -7,9 +7,9 @@
 // of it true or keeps what was. Its zero value lets nothing out, so a policy
 // that was lost, cut short or forgotten fails closed.
 //
-// The types cross the helper's unix socket as JSON; both ends Validate. Keys
-// print as "(secret)" with every verb of fmt, so that a policy may be logged
-// by mistake without loss. The package is pure: no clock, no network.
+// The types cross the helper's unix socket as JSON; both ends Validate. A
+// lease.Key hides itself from fmt, so that a policy may be logged by mistake
+// without loss. The package is pure: no clock, no network.
 package policy
 
 import (
@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
 
@@ -27,8 +28,6 @@ const (
 	MaxExclude  = 64              // Entries of Policy.Exclude.
 	MaxPortal   = 5 * time.Minute // Life of a portal window from now.
 	maxAddress  = 4               // Entries of Tunnel.Addresses and of Tunnel.DNS.
-	minMTU      = 1280            // RFC 8200, 5: the least that IPv6 works with.
-	maxMTU      = 1500            // Of the inner link.
 	maxCA       = 64 << 10        // Bytes of Wrap.CA.
 	maxNameSize = 253             // RFC 1035, 2.3.4.
 )
@@ -99,12 +98,12 @@ type Policy struct {
 // A Link is a WireGuard tunnel to one peer, for all addresses of the families
 // of Addresses. Traffic of a family that has no address is rejected.
 type Link struct {
-	PrivateKey Secret         `json:"private_key"`
+	PrivateKey lease.Key      `json:"private_key"`
 	Addresses  []netip.Prefix `json:"addresses"` // Of this end: at least one /32 or /128.
 	DNS        []netip.Addr   `json:"dns"`       // The only resolvers, reached through the tunnel. Port 53 to anywhere else is rejected.
 	MTU        int            `json:"mtu"`       // Of the inner link, bytes.
-	PeerKey    Key            `json:"peer_key"`
-	PSK        Secret         `json:"psk"` // All zero: none.
+	PeerKey    lease.Key      `json:"peer_key"`
+	PSK        lease.Key      `json:"psk"`
 	Endpoint   netip.AddrPort `json:"endpoint"`
 	Wrap       *Wrap          `json:"wrap,omitempty"` // Nil: plain UDP.
 }
@@ -160,12 +159,12 @@ func (p Policy) Validate(now time.Time) error {
 
 func (l *Link) validate() error {
 	switch {
-	case l.PrivateKey.Zero() || l.PeerKey == Key{}:
-		return problem.Invalid.Errorf("a tunnel needs the keys of both ends")
+	case l.PrivateKey.IsZero() || l.PeerKey.IsZero() || l.PSK.IsZero():
+		return problem.Invalid.Errorf("a tunnel needs the keys of both ends and a pre-shared key")
 	case len(l.Addresses) == 0 || len(l.Addresses) > maxAddress || len(l.DNS) == 0 || len(l.DNS) > maxAddress:
 		return problem.Invalid.Errorf("a tunnel needs 1 to %d addresses and resolvers", maxAddress)
-	case l.MTU < minMTU || l.MTU > maxMTU:
-		return problem.Invalid.Errorf("the MTU of a tunnel is %d to %d bytes", minMTU, maxMTU)
+	case l.MTU < lease.MinMTU || l.MTU > lease.MaxMTU:
+		return problem.Invalid.Errorf("the MTU of a tunnel is %d to %d bytes", lease.MinMTU, lease.MaxMTU)
 	case !target(l.Endpoint):
 		return problem.Invalid.Errorf("the endpoint is no unicast address with a port")
 	}
