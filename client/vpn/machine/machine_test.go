@@ -47,7 +47,7 @@ func granted(g machine.Gateway, routes int, now time.Time, life time.Duration) *
 	for i := range routes {
 		r := machine.Route{Endpoint: netip.AddrPortFrom(g.Lease[0].Addr(), uint16(51820+i))}
 		if i == routes-1 && routes > 1 {
-			r.Wrap = &policy.Wrap{ServerName: g.Name, CA: []byte("pem")}
+			r.Wrap = &policy.Wrap{ServerName: g.Name, CA: []byte("pem"), Pair: policy.PairOf([]byte("pair"))}
 		}
 		l.Routes = append(l.Routes, r)
 	}

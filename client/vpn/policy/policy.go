@@ -28,7 +28,7 @@ const (
 	MaxExclude  = 64              // Entries of Policy.Exclude.
 	MaxPortal   = 5 * time.Minute // Life of a portal window from now.
 	maxAddress  = 4               // Entries of Tunnel.Addresses and of Tunnel.DNS.
-	maxCA       = 64 << 10        // Bytes of Wrap.CA.
+	maxPEM      = 64 << 10        // Bytes of Wrap.CA and Wrap.Pair.
 	maxNameSize = 253             // RFC 1035, 2.3.4.
 )
 
@@ -109,10 +109,12 @@ type Link struct {
 }
 
 // A Wrap carries the tunnel's datagrams over TLS 1.3 ("udp2tcp": ALPN
-// "leap-udp/1", framed as services/protocol/lease says).
+// "leap-udp/1", framed as services/protocol/lease says). The gateway wants to
+// see the client's certificate, and X25519MLKEM768 unless it is told otherwise.
 type Wrap struct {
 	ServerName string `json:"server_name"` // That the gateway's certificate must show: a name or an address.
 	CA         []byte `json:"ca"`          // The provider's CA, PEM. Nobody else is trusted.
+	Pair       Pair   `json:"pair"`
 }
 
 // A Portal lets one user's DNS (port 53) and web (TCP 80 and 443) out beside
@@ -178,8 +180,9 @@ func (l *Link) validate() error {
 			return problem.Invalid.Errorf("a resolver is no unicast address")
 		}
 	}
-	if w := l.Wrap; w != nil && (w.ServerName == "" || len(w.ServerName) > maxNameSize || len(w.CA) == 0 || len(w.CA) > maxCA) {
-		return problem.Invalid.Errorf("a tunnel over TLS needs a server's name and the provider's CA")
+	if w := l.Wrap; w != nil && (w.ServerName == "" || len(w.ServerName) > maxNameSize ||
+		len(w.CA) == 0 || len(w.CA) > maxPEM || len(w.Pair.PEM()) == 0 || len(w.Pair.PEM()) > maxPEM) {
+		return problem.Invalid.Errorf("a tunnel over TLS needs a server's name, the provider's CA, and a certificate with its key")
 	}
 	return nil
 }

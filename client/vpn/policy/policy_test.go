@@ -27,7 +27,7 @@ func link() *policy.Link {
 		PeerKey:    lease.Key{2},
 		PSK:        lease.Key{3},
 		Endpoint:   netip.MustParseAddrPort("192.0.2.1:51820"),
-		Wrap:       &policy.Wrap{ServerName: "gw1.example.org", CA: []byte("pem")},
+		Wrap:       &policy.Wrap{ServerName: "gw1.example.org", CA: []byte("pem"), Pair: policy.PairOf([]byte("pair"))},
 	}
 }
 
@@ -101,6 +101,7 @@ func TestValidate(t *testing.T) {
 		"no endpoint":       func(p *policy.Policy) { p.Tunnel.Endpoint = netip.AddrPort{} },
 		"TLS without name":  func(p *policy.Policy) { p.Tunnel.Wrap.ServerName = "" },
 		"TLS without CA":    func(p *policy.Policy) { p.Tunnel.Wrap.CA = nil },
+		"TLS without pair":  func(p *policy.Policy) { p.Tunnel.Wrap.Pair = policy.Pair{} },
 	} {
 		p := full()
 		spoil(&p)
@@ -119,11 +120,12 @@ func TestValidate(t *testing.T) {
 func TestSecretsStayHidden(t *testing.T) {
 	p := full()
 	raw := lease.Key([]byte("canary-canary-canary-canary-1234"))
-	p.Tunnel.PrivateKey, p.Tunnel.PSK = raw, raw
+	p.Tunnel.PrivateKey, p.Tunnel.PSK, p.Tunnel.Wrap.Pair = raw, raw, policy.PairOf(raw[:])
 	var b strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 		fmt.Fprintf(&b, verb+"\n", *p.Tunnel)
 		fmt.Fprintf(&b, verb+"\n", p.Tunnel.PSK)
+		fmt.Fprintf(&b, verb+"\n", *p.Tunnel.Wrap)
 	}
 	slog.New(slog.NewTextHandler(&b, nil)).Info("policy", "tunnel", *p.Tunnel)
 	for _, canary := range []string{"canary", raw.Hex()[:12], fmt.Sprint(raw[:6])[1:20]} {

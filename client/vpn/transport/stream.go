@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"leap.example/client/vpn/policy"
+	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
@@ -44,15 +45,26 @@ type Stream struct {
 }
 
 // NewStream returns a Stream to the gateway at to, and begins to connect by
-// dial. A malformed CA is Invalid.
+// dial. A malformed CA or certificate is Invalid.
 func NewStream(dial DialFunc, to netip.AddrPort, w policy.Wrap) (*Stream, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(w.CA) {
 		return nil, problem.Invalid.Errorf("the provider's CA is malformed")
 	}
+	key, cert, err := certs.SplitPEM(w.Pair.PEM())
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, problem.Invalid.Errorf("the certificate is malformed")
+	}
 	s := &Stream{
 		dial: dial, to: to, out: make(chan []byte, queue), in: make(chan []byte, queue),
-		tls: &tls.Config{RootCAs: roots, ServerName: w.ServerName, MinVersion: tls.VersionTLS13, NextProtos: []string{lease.ALPN}},
+		tls: &tls.Config{
+			RootCAs: roots, ServerName: w.ServerName, MinVersion: tls.VersionTLS13, NextProtos: []string{lease.ALPN},
+			Certificates: []tls.Certificate{pair}, CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
+		},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.run)

@@ -126,7 +126,7 @@ func TestChangesUnderway(t *testing.T) {
 	l.Endpoint = netip.MustParseAddrPort("127.0.0.1:9") // Nobody is there.
 	apply(t, p, tunnelTo(l))
 	l = g.link()
-	l.Endpoint, l.Wrap = g.tls, &policy.Wrap{ServerName: "gw1.example.org", CA: g.ca}
+	l.Endpoint, l.Wrap = g.tls, &policy.Wrap{ServerName: "gw1.example.org", CA: g.ca, Pair: g.pair}
 	apply(t, p, tunnelTo(l))
 	c := client(t, p)
 	if code := connectSOCKS(t, c, "echo.example", 7); code != socksFine {
@@ -146,7 +146,7 @@ func TestChangesUnderway(t *testing.T) {
 func TestStrangerIsNoGateway(t *testing.T) {
 	g, p := newGate(t), newPath(t)
 	l := g.link()
-	l.Endpoint, l.Wrap = g.tls, &policy.Wrap{ServerName: "gw2.example.org", CA: g.ca}
+	l.Endpoint, l.Wrap = g.tls, &policy.Wrap{ServerName: "gw2.example.org", CA: g.ca, Pair: g.pair}
 	apply(t, p, tunnelTo(l))
 	until(t, "a handshake is tried", func() bool {
 		s, err := p.Stats(t.Context())
@@ -155,7 +155,7 @@ func TestStrangerIsNoGateway(t *testing.T) {
 	if s, err := p.Stats(t.Context()); err != nil || s.RX > 0 {
 		t.Errorf("stats %+v, %v", s, err)
 	}
-	l.Wrap = &policy.Wrap{ServerName: "gw1.example.org", CA: []byte("none")}
+	l.Wrap = &policy.Wrap{ServerName: "gw1.example.org", CA: []byte("none"), Pair: g.pair}
 	if err := p.Apply(t.Context(), tunnelTo(l)); !errors.Is(err, problem.Invalid) {
 		t.Errorf("a malformed CA: %v", err)
 	}

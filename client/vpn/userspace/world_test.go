@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -43,6 +44,7 @@ type gate struct {
 	endpoint         netip.AddrPort
 	tls              netip.AddrPort // Where it takes datagrams over TLS.
 	ca               []byte
+	pair             policy.Pair
 	wg               sync.WaitGroup
 }
 
@@ -171,8 +173,24 @@ func (g *gate) listenTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mine, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := certs.VPNClient("UNLIMITED", rand.Reader, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientDER, err := certs.Create(client, ca, mine.Public(), key, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.pair = policy.PairOf(certs.JoinPEM(mine, clientDER))
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{lease.ALPN},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
 	})
 	if err != nil {
 		t.Fatal(err)
