@@ -22,13 +22,14 @@ import (
 type Server struct {
 	path    string
 	backend Backend
+	vpn     VPN
 	log     *slog.Logger
 }
 
 // NewServer returns a server that will listen on the unix socket at path,
 // whose directory it makes (0700) if it is missing.
-func NewServer(path string, backend Backend, log *slog.Logger) *Server {
-	return &Server{path: path, backend: backend, log: log}
+func NewServer(path string, backend Backend, vpn VPN, log *slog.Logger) *Server {
+	return &Server{path: path, backend: backend, vpn: vpn, log: log}
 }
 
 // Run listens and serves until ctx is done. It fails when another daemon
@@ -111,6 +112,7 @@ func (s *Server) routes() http.Handler {
 		}
 		return b.Keys(r.Context())
 	}))
+	s.vpnRoutes(mux)
 	mux.HandleFunc("POST /v1/sync", answer(s, func(r *http.Request, _ none) (any, error) { return b.Sync(r.Context()) }))
 	return mux
 }
