@@ -83,6 +83,13 @@ func (g *Gateway) Answers() bool {
 	return !g.Mute
 }
 
+// Key returns the private key of its tunnel.
+func (g *Gateway) Key() lease.Key {
+	var k lease.Key
+	copy(k[:], g.Name)
+	return k
+}
+
 // Machine returns g as a candidate.
 func (g *Gateway) Machine() machine.Gateway {
 	return machine.Gateway{Name: g.Name, Lease: []netip.AddrPort{g.Listen}}
@@ -136,11 +143,10 @@ func (g *Gateway) lease(r *http.Request) (lease.Lease, error) {
 		return lease.Lease{}, err
 	}
 	g.Leases[id] = true
-	var private, psk lease.Key
+	var psk lease.Key
 	rand.Read(psk[:])
-	copy(private[:], g.Name)
 	l := lease.Lease{
-		LeaseID: id, GatewayPublicKey: private.Public(), PSK: psk, PQ: r.TLS.CurveID == tls.X25519MLKEM768, Plan: lease.Unlimited, MTU: lease.MinMTU,
+		LeaseID: id, GatewayPublicKey: g.Key().Public(), PSK: psk, PQ: r.TLS.CurveID == tls.X25519MLKEM768, Plan: lease.Unlimited, MTU: lease.MinMTU,
 		Endpoints: []lease.Endpoint{
 			{Addr: g.Listen.Addr(), Ports: []uint16{443}, Proto: lease.UDP2TCP},
 			{Addr: g.Listen.Addr(), Ports: []uint16{51820, 53}, Proto: lease.UDP},
