@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,10 @@ import (
 
 	"leap.example/client/account"
 	"leap.example/client/control"
+	"leap.example/client/vpn"
+	"leap.example/client/vpn/policy"
 	"leap.example/services/daemon"
+	"leap.example/services/protocol/problem"
 )
 
 func (a *app) daemonCommand() *cobra.Command {
@@ -35,9 +39,11 @@ daemon holds this account); 143 stopped because it was asked to.`,
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
 			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome()}, log)
+			v := vpn.New(vpn.Config{Dir: a.home, Provider: acct.Provider, Token: acct.Token, Helper: vpnHelper}, log)
 			g := &daemon.Group{Log: log, Once: true}
 			g.Add("account", acct)
-			g.Add("control", control.NewServer(a.socket(), acct, log))
+			g.Add("vpn", v)
+			g.Add("control", control.NewServer(a.socket(), acct, v, log))
 			err := g.Run(cmd.Context())
 			if err == nil {
 				a.status = daemon.ExitStopped
@@ -50,4 +56,9 @@ daemon holds this account); 143 stopped because it was asked to.`,
 	cmd.Flags().BoolVar(&encryptedOnly, "encrypted-only", false, "refuse mail to people whose key is not known")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log details, which may name addresses")
 	return cmd
+}
+
+// vpnHelper reaches the privileged half of the VPN.
+func vpnHelper(context.Context) (policy.Path, error) {
+	return nil, problem.NotExist.Errorf("the VPN's helper is not installed")
 }
