@@ -83,7 +83,9 @@ func (v *VPN) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case c := <-v.calls:
-			c.done <- c.f(ctx, l)
+			err := c.f(ctx, l)
+			l.publish() // Who has its answer sees what it did.
+			c.done <- err
 		case e := <-l.events:
 			l.step(ctx, e)
 		case <-timer.C:

@@ -317,11 +317,14 @@ func TestWarmStart(t *testing.T) {
 	if len(c.actions) > 0 || c.s.Policy().Mode != policy.Tunnel {
 		t.Errorf("a cached lease is not used at once: %#v", c.actions)
 	}
-	c.after(machine.HandshakeTimeout)
+	c.after(4 * time.Second)
 	r := only[machine.Renew](c) // Does it still know us?
-	if c.s.Route != 1 {
-		t.Errorf("route %d", c.s.Route)
+	c.step(machine.Failed{Seq: r.Seq, Fault: machine.Unwilling}).after(7 * time.Second)
+	if len(c.actions) > 0 {
+		t.Errorf("asked again: %#v", c.actions)
 	}
+	c = newScript(t).step(machine.Up{Lease: l}).after(4 * time.Second)
+	r = only[machine.Renew](c)
 	c.step(machine.Failed{Seq: r.Seq, Fault: machine.Gone})
 	if a := only[machine.Enroll](c); !a.New || a.Gateway.Name != l.Gateway.Name {
 		t.Errorf("asked %+v", a)

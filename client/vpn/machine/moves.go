@@ -8,7 +8,7 @@ func (t *turn) handshake() {
 		return
 	}
 	t.Phase, t.Deadline, t.Problem = Connected, time.Time{}, ""
-	t.tries, t.pauses, t.avoided, t.fresh = 0, 0, "", false
+	t.tries, t.pauses, t.avoided, t.fresh, t.checked = 0, 0, "", false, false
 	if t.asking != discovery && t.asking != measuring { // Which the user may have asked for.
 		t.asking = nothing
 	}
@@ -37,9 +37,6 @@ func (t *turn) nextRoute() {
 	switch {
 	case t.tries < min(len(t.Lease.Routes), maxTries):
 		t.try(t.Route + 1)
-		if !t.fresh && t.asking == nothing {
-			t.renewLease(check)
-		}
 	case !t.fresh:
 		t.enroll(t.Lease.Gateway, true)
 	default:
@@ -117,7 +114,7 @@ func (t *turn) granted(e Granted) {
 	if t.Phase == Connected {
 		t.Phase = Reconnecting
 	}
-	t.tries = 0
+	t.tries, t.checked = 0, false
 	t.try(0)
 }
 

@@ -15,6 +15,7 @@ const (
 	MaxMeasured      = 8                // Gateways that are measured to choose them.
 	maxTries         = 5                // Handshakes with one lease that may fail.
 	HandshakeTimeout = 15 * time.Second // Of one try.
+	checkAfter       = 4 * time.Second  // Without a handshake by a lease from before the gateway is asked whether it knows it.
 	answerTimeout    = 45 * time.Second // Of one action: longer than the driver's own.
 	renewPause       = time.Minute      // After a renewal that failed.
 	minPause         = 2 * time.Second
@@ -106,6 +107,7 @@ type State struct {
 	renew    time.Time // When the lease is to be renewed.
 	fresh    bool      // The gateway has confirmed the lease since the last Connected.
 	enrolled string    // The gateway that is asked for a lease, or was last.
+	checked  bool      // The gateway was asked since then whether it knows the lease.
 	tries    int       // Handshakes that failed since then.
 	pauses   int       // Pauses since then.
 	known    bool      // Gateways were looked for since Up.

@@ -85,6 +85,9 @@ func (t *turn) due() {
 		t.renewLease(renewal)
 	case (t.Phase == Connecting || t.Phase == Reconnecting) && !t.Deadline.IsZero() && !t.now.Before(t.Deadline):
 		t.nextRoute()
+	case (t.Phase == Connecting || t.Phase == Reconnecting) && !t.Deadline.IsZero() && !t.fresh && !t.checked &&
+		t.asking == nothing && !t.now.Before(t.Deadline.Add(checkAfter-HandshakeTimeout)):
+		t.renewLease(check)
 	}
 }
 
@@ -164,6 +167,7 @@ func (t *turn) enroll(gateway Gateway, fresh bool) {
 }
 
 func (t *turn) renewLease(why asked) {
+	t.checked = true
 	t.actions = append(t.actions, Renew{Seq: t.ask(why), Lease: t.Lease})
 }
 

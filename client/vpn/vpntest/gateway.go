@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -48,7 +48,7 @@ func NewGateway(t testing.TB, a *Authority, name string, change func(*tls.Config
 	clients := x509.NewCertPool()
 	clients.AddCert(a.Cert)
 	g.srv = httptest.NewUnstartedServer(g.routes())
-	g.srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	g.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	g.srv.TLS = &tls.Config{
 		Certificates: []tls.Certificate{a.Server(t, name)}, MinVersion: tls.VersionTLS13,
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,

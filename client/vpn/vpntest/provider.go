@@ -3,8 +3,7 @@ package vpntest
 import (
 	"crypto/tls"
 	"encoding/json"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +53,7 @@ func NewProvider(t testing.TB) *Provider {
 	mux.HandleFunc("POST /1/cert", p.answer(p.certificate))
 	mux.HandleFunc("GET "+provider.PathGateways, p.answer(p.list))
 	p.srv = httptest.NewUnstartedServer(mux)
-	p.srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	p.srv.TLS = &tls.Config{Certificates: []tls.Certificate{p.Server(t, "localhost")}}
 	p.srv.StartTLS()
 	t.Cleanup(p.Offline)
