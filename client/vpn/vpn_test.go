@@ -16,6 +16,7 @@ import (
 )
 
 func TestUpAndDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	if s := w.status(); s.State != control.VPNDisconnected || s.Traffic != "open" || s.Use != "auto" {
 		t.Errorf("at first %+v", s)
@@ -47,6 +48,7 @@ func TestUpAndDown(t *testing.T) {
 
 // TestWarm: after a restart the kept lease is used, with nobody asked.
 func TestWarm(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.up()
 	w.connected(1)
@@ -61,8 +63,10 @@ func TestWarm(t *testing.T) {
 }
 
 // TestGatewayDies: the tunnel falls silent, the lease port is closed: the next
-// gateway is used within seconds, and nothing leaves meanwhile.
+// gateway is used within seconds, and nothing leaves meanwhile. The log tells
+// nobody's secrets.
 func TestGatewayDies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.up()
 	w.connected(1)
@@ -84,10 +88,23 @@ func TestGatewayDies(t *testing.T) {
 	if got := w.asked(2); got != "" {
 		t.Errorf("the gateway was asked %q", got)
 	}
+	w.stop()
+	w.path.set(func(p *paper) {
+		if p.now.Mode != policy.Tunnel {
+			t.Errorf("the end of the daemon changed the policy: %v", p.now.Mode)
+		}
+	})
+	text := w.log.String()
+	for _, canary := range []string{"gw1", "gw2", "127.0.0.1", "10.64.", "PRIVATE", "51820"} {
+		if strings.Contains(text, canary) {
+			t.Errorf("%q is in the log:\n%s", canary, text)
+		}
+	}
 }
 
 // TestLeaseForgotten: a gateway that lost its memory gives a new lease.
 func TestLeaseForgotten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.up()
 	w.connected(1)
@@ -108,6 +125,7 @@ func TestLeaseForgotten(t *testing.T) {
 }
 
 func TestUse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	if err := w.v.VPNUse(t.Context(), control.VPNChoice{Use: "atlantis"}); !errors.Is(err, problem.NotExist) || !strings.Contains(err.Error(), "leapc vpn gateways") {
 		t.Errorf("a place that is not there: %v", err)
@@ -141,6 +159,7 @@ func TestUse(t *testing.T) {
 // TestCertificates: fetched as a user where that is wanted, again when a
 // gateway refuses it, and imported.
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.provider.Set(func(o *vpntest.Offer) { o.Anonymous, o.Token = false, "second" })
 	if err := w.session.Refresh(t.Context(), 0); err != nil {
@@ -176,6 +195,7 @@ func TestCertificates(t *testing.T) {
 }
 
 func TestLockdown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	yes, no := true, false
 	if err := w.v.VPNSet(t.Context(), control.VPNSettings{Lockdown: &yes}); err != nil {
@@ -215,6 +235,7 @@ func TestLockdown(t *testing.T) {
 }
 
 func TestAutoconnect(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	yes := true
 	if err := w.v.VPNSet(t.Context(), control.VPNSettings{Autoconnect: &yes, LAN: &yes, Exclude: &[]uint32{1001}}); err != nil {
@@ -236,6 +257,7 @@ func TestAutoconnect(t *testing.T) {
 }
 
 func TestNoHelper(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.path = nil
 	err := w.v.VPNUp(t.Context(), control.VPNUpRequest{})
@@ -255,6 +277,7 @@ func TestNoHelper(t *testing.T) {
 
 // TestUnapplied: traffic that cannot be switched is not said to be.
 func TestUnapplied(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.path.set(func(p *paper) { p.broken = errors.New("no netlink") })
 	w.up()
@@ -274,6 +297,7 @@ func TestUnapplied(t *testing.T) {
 
 // TestDamagedSettings: they may have said lockdown.
 func TestDamagedSettings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.stop()
 	if err := os.WriteFile(filepath.Join(w.dir, "vpn.json"), []byte("{"), 0o600); err != nil {
@@ -287,6 +311,7 @@ func TestDamagedSettings(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	c, err := w.v.VPNExport(t.Context(), control.VPNChoice{})
 	if err != nil {
@@ -304,26 +329,5 @@ func TestExport(t *testing.T) {
 	w.connected(1)
 	if again, err := w.v.VPNExport(t.Context(), control.VPNChoice{Use: "auto"}); err != nil || again.Config == c.Config {
 		t.Errorf("a second one: %v", err)
-	}
-}
-
-// TestQuiet plants nothing and looks for what the log must not tell.
-func TestQuiet(t *testing.T) {
-	w := newWorld(t, 2)
-	w.up()
-	w.connected(1)
-	w.gateways[0].Stop()
-	w.connected(2)
-	w.stop()
-	text := w.log.String()
-	for _, canary := range []string{"gw1", "gw2", "127.0.0.1", "10.64.", "PRIVATE", "51820"} {
-		if strings.Contains(text, canary) {
-			t.Errorf("%q is in the log:\n%s", canary, text)
-		}
-	}
-	var p policy.Policy
-	w.path.set(func(paper *paper) { p = paper.now })
-	if p.Mode != policy.Tunnel {
-		t.Errorf("the end of the daemon changed the policy: %v", p.Mode)
 	}
 }
