@@ -177,7 +177,7 @@ func (g *gate) listenTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := certs.VPNClient("UNLIMITED", rand.Reader, time.Hour, time.Now())
+	client, err := certs.VPNClient(lease.Unlimited, rand.Reader, time.Hour, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

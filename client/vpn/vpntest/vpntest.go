@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/lease"
 )
 
 // An Authority is a CA, for servers and clients alike.
@@ -59,7 +60,7 @@ func (a *Authority) Client(t testing.TB, life time.Duration) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl, err := certs.VPNClient("UNLIMITED", rand.Reader, life, time.Now())
+	tmpl, err := certs.VPNClient(lease.Unlimited, rand.Reader, life, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
