@@ -41,7 +41,7 @@ they are never on the command line.`,
 	root.SetFlagErrorFunc(mistake)
 	provider := group(&cobra.Command{Use: "provider", Short: "Choose the provider of this device"}, a.providerAdd())
 	group(root, a.daemonCommand(), provider, a.signup(), a.login(), a.lock(), a.passwd(), a.account(),
-		a.statusCommand(), a.mail(), a.keys(), a.sync(), a.vpn())
+		a.statusCommand(), a.mail(), a.keys(), a.sync(), a.vpnHelper(), a.vpn())
 	noFiles(root)
 	return root
 }
