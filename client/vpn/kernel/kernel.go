@@ -53,7 +53,7 @@ var _ policy.Path = (*Path)(nil)
 // has ended: where its table is, all traffic is blocked from the first moment,
 // and where it is not, nothing is. What else was left behind is put away.
 func New(cfg Config, log *slog.Logger) (*Path, error) {
-	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
+	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
 		return nil, err
 	}
 	closed, err := installed()
