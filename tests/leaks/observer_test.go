@@ -116,7 +116,6 @@ type observer struct {
 	seen   []frame // What was neither needed nor allowed.
 	all    int
 	fences map[uint32]bool
-	lost   uint32
 	tokens uint32
 }
 

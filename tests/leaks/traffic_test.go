@@ -71,8 +71,6 @@ type shot struct {
 	card  string // The network card that the program insists on. Empty: none.
 }
 
-func (s shot) String() string { return s.proto + " " + s.to.String() + " " + s.card }
-
 // fire sends it and returns the socket, which goes on trying until it is closed:
 // -1 if there is none. What the kernel refuses is no leak.
 func (s shot) fire() int {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -78,8 +77,6 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 			if err := helper.Confine(); err != nil {
 				return fmt.Errorf("%w: %w", daemon.ErrFatal, err)
 			}
-			// A tunnel moves packets in buffers of its own; garbage is not worth much memory.
-			debug.SetGCPercent(20)
 			log := slog.New(slog.NewTextHandler(a.errs, nil))
 			path, err := kernel.New(o.kernel(), log)
 			if err != nil {

@@ -97,7 +97,7 @@ func newOwnWireGuard() (wireguard, error) {
 		return nil, err
 	}
 	// Its messages name peers and addresses.
-	return &ownWireGuard{device: device.NewDevice(t, conn.NewDefaultBind(), &device.Logger{Verbosef: device.DiscardLogf, Errorf: device.DiscardLogf})}, nil
+	return &ownWireGuard{device: device.NewDevice(&slimTUN{Device: t}, &slimBind{Bind: conn.NewDefaultBind()}, &device.Logger{Verbosef: device.DiscardLogf, Errorf: device.DiscardLogf})}, nil
 }
 
 func (o *ownWireGuard) set(l policy.Link, endpoint netip.AddrPort) error {
