@@ -57,7 +57,6 @@ func boot(w *world) {
 			return defaultRoutes("eth0", router, "fe80::1", 100)
 		})
 		w.plugged()
-		w.pause(300 * time.Millisecond)
 	})
 	w.step("the helper starts", func() {
 		w.startHelper()
@@ -236,19 +235,20 @@ func roaming(w *world) {
 			return defaultRoutes("eth0", router, "fe80::1", 1)
 		})
 		w.plugged()
-		w.pause(200 * time.Millisecond)
 	})
 	w.resumes("no network for a while")
 }
 
 // plugged waits until the internet's end of the cable has seen that the client's
-// is up: the kernel takes up to a second for that.
+// is up, for which the kernel takes up to a second, and until the client has
+// asked for its neighbours again, for which it takes one.
 func (w *world) plugged() {
 	w.Helper()
 	w.until("the cable carries", func() bool {
 		l, err := netlink.LinkByName("cli0")
 		return err == nil && l.Attrs().OperState == netlink.OperUp
 	})
+	w.pause(1500 * time.Millisecond)
 }
 
 func (w *world) resumes(after string) {
