@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 
 	"leap.example/appliance/netcfg/nettest"
@@ -121,9 +122,14 @@ func (w *world) disarm(p policy.Policy) {
 		if err != nil {
 			return err
 		}
+		// Were the table removed, the helper would put it back. A first rule that
+		// accepts all is as good as none.
 		t := &nftables.Table{Name: "leap_vpn", Family: nftables.TableFamilyINet}
-		conn.AddTable(t)
-		conn.DelTable(t)
+		for _, name := range []string{"input", "forward", "output"} {
+			conn.InsertRule(&nftables.Rule{
+				Table: t, Chain: &nftables.Chain{Name: name, Table: t}, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}},
+			})
+		}
 		if err := conn.Flush(); err != nil {
 			return err
 		}

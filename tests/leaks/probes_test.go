@@ -134,9 +134,6 @@ func forwarded(w *world) {
 	w.cable(w.client, container)
 	inside := w.actor(container, 0)
 	tunnel := w.policy(w.gateways[0])
-	if w.control { // They are forwarded at all.
-		w.apply(policy.Policy{Mode: policy.Open})
-	}
 	var shots []shot
 	for _, s := range everything() {
 		s.card = ""

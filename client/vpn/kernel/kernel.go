@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -42,6 +43,9 @@ type Path struct {
 	tunnel   *link      // Nil: there is none.
 	timer    *time.Timer
 
+	stop func() error // Ends the guard.
+	done sync.WaitGroup
+
 	mu  sync.Mutex // Guards what Stats and Dial read.
 	now policy.Policy
 	wg  wireguard
@@ -72,6 +76,9 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 		return nil, err
 	}
 	if err := p.state.keep(closed); err != nil {
+		return nil, err
+	}
+	if err := p.guard(); err != nil {
 		return nil, err
 	}
 	log.Info("took over", "mode", p.now.Mode.String())
@@ -297,6 +304,10 @@ func dialer() *net.Dialer {
 // Close stops this process's part. The table stays: with a policy other than
 // Open, nothing leaves the machine any more.
 func (p *Path) Close() error {
+	if err := p.stop(); err != nil && !errors.Is(err, os.ErrClosed) { // Closed before: there is no harm in it.
+		return err
+	}
+	p.done.Wait()
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	p.stopTimer()

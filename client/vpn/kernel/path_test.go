@@ -270,6 +270,44 @@ func TestResolvConf(t *testing.T) {
 	}
 }
 
+// TestFlushed: somebody flushes the machine's firewall, as a restart of
+// nftables.service does, or makes a hole of another kind.
+func TestFlushed(t *testing.T) {
+	p := open(t, machine(t))
+	apply(t, p, policy.Policy{})
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tamper := range map[string]func(t *nftables.Table){
+		"all":     func(*nftables.Table) { conn.FlushRuleset() },
+		"a chain": func(t *nftables.Table) { conn.DelChain(&nftables.Chain{Name: "output", Table: t}) },
+		"a policy": func(t *nftables.Table) {
+			accept := nftables.ChainPolicyAccept
+			conn.AddChain(&nftables.Chain{
+				Name: "output", Table: t, Type: nftables.ChainTypeFilter, Policy: &accept,
+				Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tamper(&nftables.Table{Name: "leap_vpn", Family: nftables.TableFamilyINet})
+			if err := conn.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			nettest.Until(t, "nothing leaves again", func() bool {
+				all, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+				i := slices.IndexFunc(all, func(c *nftables.Chain) bool { return c.Name == "output" })
+				return err == nil && i >= 0 && all[i].Policy != nil && *all[i].Policy == nftables.ChainPolicyDrop
+			})
+		})
+	}
+	apply(t, p, policy.Policy{Mode: policy.Open})
+	if slices.Contains(tables(t), "leap_vpn") {
+		t.Error("open, the table came back")
+	}
+}
+
 // TestWindow closes by its time, with the clock of the kernel and with ours.
 func TestWindow(t *testing.T) {
 	p := open(t, machine(t))
