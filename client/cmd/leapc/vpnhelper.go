@@ -15,7 +15,9 @@ import (
 
 	"leap.example/client/vpn/helper"
 	"leap.example/client/vpn/kernel"
+	"leap.example/client/vpn/policy"
 	"leap.example/services/daemon"
+	"leap.example/services/protocol/problem"
 )
 
 // helperOptions are the flags of the commands about the helper.
@@ -45,6 +47,7 @@ when the helper ends, however it ends: "sudo leapc vpn-helper unblock" removes i
 		o.run(a), o.block(), o.unblock(), o.install(a), o.uninstall())
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil } // No account's home is needed.
 	flags := cmd.PersistentFlags()
+	flags.StringVar(&o.socket, "socket", helper.Socket, "`path` of the helper's socket")
 	flags.StringVar(&o.runtime, "runtime", filepath.Dir(helper.Socket), "`directory` in RAM for what is to be put back")
 	flags.StringVar(&o.state, "state", "/var/lib/leap-vpn", "`directory` that survives a restart")
 	flags.StringVar(&o.resolvConf, "resolv-conf", "/etc/resolv.conf", "`file` that names the resolvers, where systemd-resolved does not run")
@@ -91,7 +94,6 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.socket, "socket", helper.Socket, "`path` of the socket")
 	flags.UintSliceVar(&o.uids, "uid", nil, "`users`, by number, who may ask beside root")
 	flags.UintSliceVar(&o.gids, "gid", nil, "`groups`, by number, whose members may")
 	return cmd
@@ -113,7 +115,14 @@ func (o *helperOptions) unblock() *cobra.Command {
 		Use:   "unblock",
 		Short: "Remove everything that the helper made: traffic leaves in the clear",
 		Args:  args(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return kernel.Unblock(cmd.Context(), o.kernel()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// One that runs would put its table back.
+			err := helper.NewClient(o.socket).Apply(cmd.Context(), policy.Policy{Mode: policy.Open})
+			if !errors.Is(err, problem.Unavailable) {
+				return err
+			}
+			return kernel.Unblock(cmd.Context(), o.kernel())
+		},
 	}
 }
 

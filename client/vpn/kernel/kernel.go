@@ -90,7 +90,8 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}) }
 
 // Unblock removes everything that this package has made, a table of a crashed
-// process included. What a running process has in mind is not changed.
+// process included. One that runs would put its table back: ask it for Open
+// instead.
 func Unblock(ctx context.Context, cfg Config) error {
 	p := &Path{state: settings(cfg.State), names: newResolver(cfg, slog.New(slog.DiscardHandler))}
 	if err := p.withdraw(ctx); err != nil {

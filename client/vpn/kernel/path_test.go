@@ -221,6 +221,9 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("dialling: %v", err)
 	}
 	// And one that finds no table opens nothing, and blocks nothing.
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := kernel.Unblock(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +319,7 @@ func TestWindow(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An address that no packet finds is enough: what is rejected says so.
-	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: &net.IPNet{IP: net.IPv4(192, 0, 2, 0).To4(), Mask: net.CIDRMask(24, 32)}}); err != nil {
+	if err := netlink.RouteReplace(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: &net.IPNet{IP: net.IPv4(192, 0, 2, 0).To4(), Mask: net.CIDRMask(24, 32)}}); err != nil {
 		t.Fatal(err)
 	}
 	until := time.Now().Add(2 * time.Second)
