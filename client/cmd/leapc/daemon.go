@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,9 +11,7 @@ import (
 	"leap.example/client/account"
 	"leap.example/client/control"
 	"leap.example/client/vpn"
-	"leap.example/client/vpn/policy"
 	"leap.example/services/daemon"
-	"leap.example/services/protocol/problem"
 )
 
 func (a *app) daemonCommand() *cobra.Command {
@@ -56,9 +53,4 @@ daemon holds this account); 143 stopped because it was asked to.`,
 	cmd.Flags().BoolVar(&encryptedOnly, "encrypted-only", false, "refuse mail to people whose key is not known")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log details, which may name addresses")
 	return cmd
-}
-
-// vpnHelper reaches the privileged half of the VPN.
-func vpnHelper(context.Context) (policy.Path, error) {
-	return nil, problem.NotExist.Errorf("the VPN's helper is not installed")
 }

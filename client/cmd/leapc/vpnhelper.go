@@ -20,6 +20,14 @@ import (
 	"leap.example/services/protocol/problem"
 )
 
+// vpnHelper reaches the privileged half of the VPN. NotExist: it is not there.
+func vpnHelper(context.Context) (policy.Path, error) {
+	if _, err := os.Stat(helper.Socket); errors.Is(err, os.ErrNotExist) {
+		return nil, problem.NotExist.Errorf("the VPN's helper is not installed")
+	}
+	return helper.NewClient(helper.Socket), nil
+}
+
 // helperOptions are the flags of the commands about the helper.
 type helperOptions struct {
 	socket, state, runtime, resolvConf, units string

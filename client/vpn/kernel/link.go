@@ -25,7 +25,6 @@ type wireguard interface {
 // A link is leap0 while this process has it.
 type link struct {
 	wg   wireguard
-	log  *slog.Logger
 	wrap *wrapper // Nil: plain UDP.
 }
 
@@ -43,7 +42,7 @@ func newLink(log *slog.Logger) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the tunnel's link: %w", err)
 	}
-	return &link{wg: wg, log: log}, nil
+	return &link{wg: wg}, nil
 }
 
 // linked reports whether there is a link of the name.
@@ -75,7 +74,7 @@ func (l *link) set(want policy.Link) error {
 	}
 	if want.Wrap != nil {
 		if l.wrap == nil {
-			w, err := newWrapper(want, l.log)
+			w, err := newWrapper(want)
 			if err != nil {
 				return err
 			}

@@ -103,18 +103,18 @@ func before(t time.Time) match {
 
 var transports = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}
 
-func transport(number byte) []expr.Any {
+func carried(number byte) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, is(number)}
 }
 
 // tcp is every segment.
-func tcp() match { return match{"meta l4proto tcp", transport(unix.IPPROTO_TCP)} }
+func tcp() match { return match{"meta l4proto tcp", carried(unix.IPPROTO_TCP)} }
 
 func dport(name string, number uint16) match { return port(name, "dport", 2, number) }
 func sport(name string, number uint16) match { return port(name, "sport", 0, number) }
 
 func port(name, end string, offset uint32, number uint16) match {
-	return match{fmt.Sprintf("%s %s %d", name, end, number), append(transport(transports[name]),
+	return match{fmt.Sprintf("%s %s %d", name, end, number), append(carried(transports[name]),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
 		is(binary.BigEndian.AppendUint16(nil, number)...),
 	)}
@@ -128,7 +128,7 @@ var icmp6Types = map[string]byte{
 }
 
 func icmp6(kind string) match {
-	return match{"icmpv6 type " + kind, append(append(family(unix.NFPROTO_IPV6), transport(unix.IPPROTO_ICMPV6)...),
+	return match{"icmpv6 type " + kind, append(append(family(unix.NFPROTO_IPV6), carried(unix.IPPROTO_ICMPV6)...),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1}, is(icmp6Types[kind]))}
 }
 

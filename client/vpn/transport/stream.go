@@ -91,6 +91,16 @@ func (s *Stream) Send(datagram []byte) error {
 	return nil
 }
 
+// Receive returns the next datagram of the gateway. It fails when ctx is done.
+func (s *Stream) Receive(ctx context.Context) ([]byte, error) {
+	select {
+	case d := <-s.in:
+		return d, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // run connects until the Stream is closed.
 func (s *Stream) run() {
 	for s.ctx.Err() == nil {
