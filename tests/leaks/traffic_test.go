@@ -1,6 +1,7 @@
 package leaks_test
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -162,4 +163,15 @@ func (w *world) storm(a *actor, shots []shot) (stop func()) {
 		}
 	})
 	return func() { close(end); done.Wait() }
+}
+
+// connects reports whether a connection to the address is made, by the thread
+// that calls.
+func connects(to netip.AddrPort) bool {
+	c, err := net.DialTimeout("tcp", to.String(), 2*time.Second)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
