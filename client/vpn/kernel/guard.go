@@ -12,8 +12,8 @@ import (
 )
 
 // guard watches the machine's firewall, and puts the table back when somebody
-// flushes all: a restart of Debian's nftables.service does. Between the two lies
-// a moment, of about a millisecond, that nobody can close.
+// flushes all: a restart of Debian's nftables.service does. Between the two lie
+// some milliseconds that nobody can close.
 func (p *Path) guard() error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
 	if err != nil {

@@ -298,6 +298,8 @@ func TestFlushed(t *testing.T) {
 			if err := conn.Flush(); err != nil {
 				t.Fatal(err)
 			}
+			begun := time.Now()
+			defer func() { t.Logf("open for %v at most", time.Since(begun)) }()
 			nettest.Until(t, "nothing leaves again", func() bool {
 				all, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 				i := slices.IndexFunc(all, func(c *nftables.Chain) bool { return c.Name == "output" })
