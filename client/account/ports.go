@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 
+	"leap.example/client/durable"
 	"leap.example/services/protocol/problem"
 )
 
@@ -57,7 +58,7 @@ func (a *Account) listen(ctx context.Context) (imap, smtp net.Listener, err erro
 	}
 	d = device{Version: 1, IMAP: imap.Addr().(*net.TCPAddr).Port, SMTP: smtp.Addr().(*net.TCPAddr).Port}
 	if data, err = json.Marshal(d); err == nil {
-		err = replace(a.path("device.json"), data)
+		err = durable.Replace(a.path("device.json"), data)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, imap.Close(), smtp.Close())

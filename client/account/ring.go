@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"leap.example/client/durable"
 	"leap.example/client/session"
 	"leap.example/client/soledad"
 	"leap.example/services/protocol/problem"
@@ -119,7 +120,7 @@ func (u *unlocked) saveRescue(k *soledad.Keyring) error {
 	}
 	nonce := make([]byte, aead.NonceSize())
 	rand.Read(nonce) // Never fails.
-	return replace(filepath.Join(u.dir, ringFile), aead.Seal(nonce, nonce, u.dek[:], []byte(ringLabel)))
+	return durable.Replace(filepath.Join(u.dir, ringFile), aead.Seal(nonce, nonce, u.dek[:], []byte(ringLabel)))
 }
 
 // rescue returns the vault's key by way of the key ring.

@@ -43,12 +43,27 @@ func (f *fake) FindKey(_ context.Context, address string) (control.Key, error) {
 	return control.Key{Address: address}, nil
 }
 
+// fakeVPN repeats what it was asked.
+type fakeVPN struct{ control.VPN }
+
+func (fakeVPN) VPNStatus(context.Context) control.VPNStatus {
+	return control.VPNStatus{State: control.VPNConnected}
+}
+
+func (fakeVPN) VPNUp(_ context.Context, q control.VPNUpRequest) error {
+	return problem.Unavailable.Errorf("no %s", q.Proxy)
+}
+
+func (fakeVPN) VPNExport(_ context.Context, q control.VPNChoice) (control.VPNConfig, error) {
+	return control.VPNConfig{Gateway: q.Use}, nil
+}
+
 func start(t *testing.T, b control.Backend) (*control.Client, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "leapc.sock")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- control.NewServer(path, b, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	go func() { done <- control.NewServer(path, b, fakeVPN{}, slog.New(slog.DiscardHandler)).Run(ctx) }()
 	c := control.Dial(path)
 	t.Cleanup(func() {
 		c.Close()
@@ -93,9 +108,22 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+func TestVPNCalls(t *testing.T) {
+	c, _ := start(t, &fake{})
+	if s, err := c.VPNStatus(t.Context()); err != nil || s.State != control.VPNConnected {
+		t.Errorf("status = %+v, %v", s, err)
+	}
+	if err := c.VPNUp(t.Context(), control.VPNUpRequest{Proxy: "proxy"}); !errors.Is(err, problem.Unavailable) || err.Error() != "no proxy" {
+		t.Errorf("up: %v", err)
+	}
+	if g, err := c.VPNExport(t.Context(), control.VPNChoice{Use: "here"}); err != nil || g.Gateway != "here" {
+		t.Errorf("export = %+v, %v", g, err)
+	}
+}
+
 func TestSecondDaemonStops(t *testing.T) {
 	_, path := start(t, &fake{})
-	err := control.NewServer(path, &fake{}, slog.New(slog.DiscardHandler)).Run(t.Context())
+	err := control.NewServer(path, &fake{}, fakeVPN{}, slog.New(slog.DiscardHandler)).Run(t.Context())
 	if !errors.Is(err, daemon.ErrFatal) {
 		t.Errorf("a second daemon on one socket: %v, want fatal", err)
 	}

@@ -22,13 +22,15 @@ import (
 type Server struct {
 	path    string
 	backend Backend
+	vpn     VPN
 	log     *slog.Logger
 }
 
 // NewServer returns a server that will listen on the unix socket at path,
-// whose directory it makes (0700) if it is missing.
-func NewServer(path string, backend Backend, log *slog.Logger) *Server {
-	return &Server{path: path, backend: backend, log: log}
+// whose directory it makes (0700) if it is missing. Without a VPN, nil, there
+// are no calls about it.
+func NewServer(path string, backend Backend, vpn VPN, log *slog.Logger) *Server {
+	return &Server{path: path, backend: backend, vpn: vpn, log: log}
 }
 
 // Run listens and serves until ctx is done. It fails when another daemon
@@ -111,6 +113,9 @@ func (s *Server) routes() http.Handler {
 		}
 		return b.Keys(r.Context())
 	}))
+	if s.vpn != nil {
+		s.vpnRoutes(mux)
+	}
 	mux.HandleFunc("POST /v1/sync", answer(s, func(r *http.Request, _ none) (any, error) { return b.Sync(r.Context()) }))
 	return mux
 }

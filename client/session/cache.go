@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"leap.example/client/durable"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/provider"
 )
@@ -70,7 +71,7 @@ func (p *Provider) save() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(p.opt.Dir, stateFile), data)
+	return durable.Replace(filepath.Join(p.opt.Dir, stateFile), data)
 }
 
 // cached returns what the API has at path, at most maxAge old; 0 asks for it

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"leap.example/client/durable"
 	"leap.example/services/protocol/problem"
 	"leap.example/services/protocol/srp"
 )
@@ -190,7 +191,7 @@ func (v *Vault) Rewrap(dek [32]byte, creds ...*Credentials) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(v.path, data); err != nil {
+	if err := durable.Replace(v.path, data); err != nil {
 		return err
 	}
 	v.file = f

@@ -25,6 +25,7 @@ First steps:
   leapc provider add example.org      choose a provider
   leapc signup alice                  make an account (or: leapc login alice)
   leapc mail                          what to type into your mail program
+  leapc vpn up                        encrypted internet, also without an account
 
 Exit status: 0 done; 1 failed; 2 a mistake on the command line; 3 needs a login;
 4 no daemon, no provider, or something that needs you. Messages are on standard
@@ -40,15 +41,17 @@ they are never on the command line.`,
 	root.SetFlagErrorFunc(mistake)
 	provider := group(&cobra.Command{Use: "provider", Short: "Choose the provider of this device"}, a.providerAdd())
 	group(root, a.daemonCommand(), provider, a.signup(), a.login(), a.lock(), a.passwd(), a.account(),
-		a.statusCommand(), a.mail(), a.keys(), a.sync())
+		a.statusCommand(), a.mail(), a.keys(), a.sync(), a.vpnHelper(), a.vpn())
 	noFiles(root)
 	return root
 }
 
-// noFiles keeps the shells from completing arguments by names of files: no
-// command takes one.
+// noFiles keeps the shells from completing arguments by names of files, unless
+// a command says what it takes.
 func noFiles(cmd *cobra.Command) {
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	if cmd.ValidArgs == nil && cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 	for _, sub := range cmd.Commands() {
 		noFiles(sub)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"leap.example/client/account"
 	"leap.example/client/control"
+	"leap.example/client/vpn"
 	"leap.example/services/daemon"
 )
 
@@ -35,9 +36,11 @@ daemon holds this account); 143 stopped because it was asked to.`,
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
 			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome()}, log)
+			v := vpn.New(vpn.Config{Dir: a.home, Provider: acct.Provider, Token: acct.Token, Helper: vpnHelper}, log)
 			g := &daemon.Group{Log: log, Once: true}
 			g.Add("account", acct)
-			g.Add("control", control.NewServer(a.socket(), acct, log))
+			g.Add("vpn", v)
+			g.Add("control", control.NewServer(a.socket(), acct, v, log))
 			err := g.Run(cmd.Context())
 			if err == nil {
 				a.status = daemon.ExitStopped

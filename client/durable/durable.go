@@ -1,4 +1,6 @@
-package session
+// Package durable replaces files so that a crash leaves the old content or the
+// new one, never a part.
+package durable
 
 import (
 	"errors"
@@ -6,11 +8,11 @@ import (
 	"path/filepath"
 )
 
-// writeFile replaces the file at path durably: after a crash there is the old
-// content or the new, never a part.
-func writeFile(path string, data []byte) error {
+// Replace makes data the content of the file at path, mode 0600. When it
+// returns without an error the content outlives a power cut.
+func Replace(path string, data []byte) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // Mode 0600.
+	f, err := os.CreateTemp(dir, ".new-*") // Mode 0600.
 	if err != nil {
 		return err
 	}

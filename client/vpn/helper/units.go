@@ -1,0 +1,116 @@
+package helper
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/template"
+
+	"leap.example/services/protocol/problem"
+)
+
+//go:embed systemd
+var systemd embed.FS
+
+// Service and Block are the names of the units.
+const (
+	Service = "leap-vpn-helper.service"
+	Block   = "leap-vpn-block.service"
+)
+
+// wants are the targets that start the units.
+var wants = map[string]string{Service: "multi-user.target.wants", Block: "sysinit.target.wants"}
+
+// Install says what the units are made of.
+type Install struct {
+	Dir     string // Of units: /etc/systemd/system. Required.
+	Program string // The absolute path of leapc. Required.
+	UIDs    []uint32
+	GIDs    []uint32
+}
+
+// Write writes the units and has systemd start them with the machine. Invalid:
+// somebody else than root could replace the program.
+func (i Install) Write() error {
+	if err := owned(i.Program); err != nil {
+		return err
+	}
+	for unit, target := range wants {
+		text, err := i.text(unit)
+		if err != nil {
+			return err
+		}
+		path, link := filepath.Join(i.Dir, unit), filepath.Join(i.Dir, target, unit)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+			return err
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return err
+		}
+		if err := os.Symlink(filepath.Join("..", unit), link); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Remove removes the units.
+func (i Install) Remove() error {
+	for unit, target := range wants {
+		for _, path := range []string{filepath.Join(i.Dir, target, unit), filepath.Join(i.Dir, unit)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (i Install) text(unit string) ([]byte, error) {
+	t, err := template.ParseFS(systemd, "systemd/"+unit)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, i); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", unit, err)
+	}
+	return b.Bytes(), nil
+}
+
+// owned refuses a program that root would run and another user could replace,
+// and a path that systemd would read as more than one word.
+func owned(program string) error {
+	if !filepath.IsAbs(program) || strings.ContainsAny(program, " \t\n\"'\\%$") {
+		return problem.Invalid.Errorf("the program's path must be absolute and without blanks, quotes and percent signs")
+	}
+	real, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{program, real} {
+		for ; ; path = filepath.Dir(path) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			stat, ok := info.Sys().(*syscall.Stat_t)
+			if !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
+				return problem.Invalid.Errorf("users other than root can write %s: copy leapc to /usr/local/bin as root, and install from there", path)
+			}
+			if path == filepath.Dir(path) {
+				break
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package helper
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"leap.example/services/protocol/problem"
+)
+
+func TestAllows(t *testing.T) {
+	cfg := Config{UIDs: []uint32{1000}, GIDs: []uint32{27}}
+	for _, c := range []struct {
+		who  credential
+		want bool
+	}{
+		{credential{uid: 0}, true},
+		{credential{uid: 1000, gids: []uint32{1000}}, true},
+		{credential{uid: 1001, gids: []uint32{1001}}, false},
+		{credential{uid: 1001, gids: []uint32{27, 1001}}, true},
+		{credential{uid: ^uint32(0)}, false},
+	} {
+		if got := cfg.allows(c.who); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.who, got, c.want)
+		}
+	}
+}
+
+// FuzzRequest: what is understood is the same after it was written.
+func FuzzRequest(f *testing.F) {
+	for _, text := range []string{
+		`{"apply":{"mode":"blocked","lan":true}}`, `{"stats":{}}`, `{"version":{}}`, `{"boot":{"block":true}}`,
+		`{"dial":{"network":"tcp","addr":"192.0.2.1:443"}}`, `{"apply":{"mode":"open"},"stats":{}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		q, err := parseRequest(data)
+		if err != nil {
+			if problem.KindOf(err) != problem.Invalid {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		out, err := json.Marshal(q)
+		if err != nil {
+			return // A mode or key that has no text cannot come from one.
+		}
+		again, err := parseRequest(out)
+		if err != nil {
+			t.Fatalf("%s is refused: %v", out, err)
+		}
+		if twice, err := json.Marshal(again); err != nil || string(twice) != string(out) {
+			t.Errorf("%s becomes %s, %v", out, twice, err)
+		}
+	})
+}
+
+func TestUnits(t *testing.T) {
+	dir := t.TempDir()
+	i := Install{Dir: dir, Program: "/usr/bin/env", UIDs: []uint32{1000}, GIDs: []uint32{27}}
+	for range 2 {
+		if err := i.Write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "multi-user.target.wants", Service))
+	if err != nil || !strings.Contains(string(text), "ExecStart=/usr/bin/env vpn-helper run --uid 1000 --gid 27\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	verify(t, dir)
+	if err := i.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*", "leap*")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	if err := i.Remove(); err != nil {
+		t.Errorf("removing what is not there: %v", err)
+	}
+}
+
+// verify has systemd read the units.
+func verify(t *testing.T, dir string) {
+	t.Helper()
+	program, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Log("LOUD: systemd-analyze is not there: nobody has read the units")
+		return
+	}
+	out, err := exec.CommandContext(t.Context(), program, "verify", "--man=no", filepath.Join(dir, Service), filepath.Join(dir, Block)).CombinedOutput()
+	var ours []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "leap-vpn") {
+			ours = append(ours, line)
+		}
+	}
+	if len(ours) > 0 {
+		t.Errorf("systemd-analyze: %v\n%s", err, strings.Join(ours, ""))
+	}
+}
+
+// TestOwned: root does not run what others can replace.
+func TestOwned(t *testing.T) {
+	dir := t.TempDir() // Below /tmp, which all can write.
+	program := filepath.Join(dir, "leapc")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bad := []string{program, "leapc", "/usr/bin/env -S", `/usr/bin/"env`}
+	if i := slices.IndexFunc(bad, func(path string) bool { return problem.KindOf(owned(path)) != problem.Invalid }); i >= 0 {
+		t.Errorf("%s would run as root", bad[i])
+	}
+	if err := owned("/usr/bin/env"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,323 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"leap.example/client/vpn/policy"
+	"leap.example/services/protocol/problem"
+)
+
+// A Config is where the machine keeps what this package changes.
+type Config struct {
+	// ResolvConf is the file that names the machine's resolvers. Empty:
+	// /etc/resolv.conf.
+	ResolvConf string
+	// State is a directory in RAM, /run/leap-vpn for instance, where the former
+	// values of settings lie until they are put back. Required.
+	State string
+	// Resolve runs resolvectl with the arguments given. Nil: systemd-resolved
+	// does not run here, and ResolvConf is written.
+	Resolve func(ctx context.Context, args ...string) error
+}
+
+// A Path makes policies true for the network namespace of its process. There is
+// at most one in a namespace.
+type Path struct {
+	log   *slog.Logger
+	names resolver
+	state settings
+
+	applying sync.Mutex // Held while Apply or a timer changes the machine; before mu.
+	tunnel   *link      // Nil: there is none.
+	timer    *time.Timer
+
+	stop func() error // Ends the guard.
+	done sync.WaitGroup
+
+	mu  sync.Mutex // Guards what Stats and Dial read.
+	now policy.Policy
+	wg  wireguard
+}
+
+var _ policy.Path = (*Path)(nil)
+
+// New returns the Path of this machine after it has taken over from one that
+// has ended: where its table is, all traffic is blocked from the first moment,
+// and where it is not, nothing is. What else was left behind is put away.
+func New(cfg Config, log *slog.Logger) (*Path, error) {
+	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
+		return nil, err
+	}
+	closed, err := installed()
+	if err != nil {
+		return nil, err
+	}
+	p := &Path{log: log, state: settings(cfg.State), now: policy.Policy{Mode: policy.Open}}
+	if closed {
+		p.now.Mode = policy.Blocked
+		if err := install(p.now); err != nil {
+			return nil, err
+		}
+	}
+	p.names = newResolver(cfg, log)
+	if err := p.withdraw(context.Background()); err != nil {
+		return nil, err
+	}
+	if err := p.state.keep(closed); err != nil {
+		return nil, err
+	}
+	if err := p.guard(); err != nil {
+		return nil, err
+	}
+	log.Info("took over", "mode", p.now.Mode.String())
+	return p, nil
+}
+
+// Block installs the table that blocks all and does nothing else: for the start
+// of a machine, before it has a network. LAN leaves the local one reachable.
+func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}) }
+
+// Unblock removes everything that this package has made, a table of a crashed
+// process included. One that runs would put its table back: ask it for Open
+// instead.
+func Unblock(ctx context.Context, cfg Config) error {
+	p := &Path{state: settings(cfg.State), names: newResolver(cfg, slog.New(slog.DiscardHandler))}
+	if err := p.withdraw(ctx); err != nil {
+		return err
+	}
+	if err := p.state.keep(false); err != nil {
+		return err
+	}
+	return install(policy.Policy{Mode: policy.Open})
+}
+
+// Apply makes p true. If the table cannot be written, all is as it was; if a
+// later step fails, all traffic is blocked, the local network being reachable
+// if it was, and so are the addresses of the policy before to this process.
+func (p *Path) Apply(ctx context.Context, q policy.Policy) error {
+	if err := q.Validate(time.Now()); err != nil {
+		return err
+	}
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	p.stopTimer()
+	if q.Mode == policy.Open {
+		return p.open(ctx)
+	}
+	before := p.current()
+	if err := install(q); err != nil {
+		return err
+	}
+	p.set(q)
+	err := p.state.keep(true)
+	if err == nil {
+		err = p.arrange(ctx, q)
+	}
+	if err != nil {
+		p.block(ctx, before)
+		return err
+	}
+	if w := q.Portal; w != nil {
+		// The table's own clock closes the window, also when this process is gone;
+		// this closes it when somebody sets the clock back.
+		p.timer = time.AfterFunc(time.Until(w.Until), func() { p.closeWindow(w) })
+	}
+	p.log.Info("applied", "mode", q.Mode.String(), "lan", q.LAN, "portal", q.Portal != nil, "excluded", len(q.Exclude))
+	return nil
+}
+
+// open takes away everything, the table last.
+func (p *Path) open(ctx context.Context) error {
+	if err := p.withdraw(ctx); err != nil {
+		return err
+	}
+	if err := p.state.keep(false); err != nil {
+		return err
+	}
+	q := policy.Policy{Mode: policy.Open}
+	if err := install(q); err != nil {
+		return err
+	}
+	p.set(q)
+	p.log.Info("applied", "mode", q.Mode.String())
+	return nil
+}
+
+// arrange brings link, routes and resolvers to what q says.
+func (p *Path) arrange(ctx context.Context, q policy.Policy) error {
+	if q.Tunnel == nil {
+		return p.withdraw(ctx)
+	}
+	if p.tunnel != nil && !linked() { // Somebody has deleted it.
+		if err := p.withdraw(ctx); err != nil {
+			return err
+		}
+	}
+	if p.tunnel == nil {
+		l, err := newLink(p.log)
+		if err != nil {
+			return err
+		}
+		p.tunnel = l
+		p.mu.Lock()
+		p.wg = l.wg
+		p.mu.Unlock()
+	}
+	if err := p.tunnel.set(*q.Tunnel); err != nil {
+		return err
+	}
+	if err := route(q); err != nil {
+		return err
+	}
+	return p.names.use(ctx, q.Tunnel.DNS)
+}
+
+// withdraw takes resolvers, routes and link away.
+func (p *Path) withdraw(ctx context.Context) error {
+	if err := p.names.restore(ctx); err != nil {
+		return err
+	}
+	if err := route(policy.Policy{}); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.wg = nil
+	p.mu.Unlock()
+	l := p.tunnel
+	p.tunnel = nil
+	if l != nil {
+		l.close()
+	}
+	return removeLink()
+}
+
+// block is what an error leaves.
+func (p *Path) block(ctx context.Context, before policy.Policy) {
+	q := policy.Policy{Mode: policy.Blocked, LAN: before.LAN, Reach: before.Reach}
+	if err := install(q); err != nil {
+		p.log.ErrorContext(ctx, "could not block all", "err", err) // The table of the policy that failed stands: it blocks but the tunnel.
+		return
+	}
+	p.set(q)
+	if err := p.withdraw(context.WithoutCancel(ctx)); err != nil {
+		p.log.ErrorContext(ctx, "something of the tunnel is left", "err", err)
+	}
+}
+
+// closeWindow removes a portal window that is over from the policy, if it is
+// still the one that holds.
+func (p *Path) closeWindow(w *policy.Portal) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	q := p.current()
+	if q.Portal != w {
+		return
+	}
+	q.Portal = nil
+	err := install(q)
+	if err == nil {
+		p.set(q)
+		if q.Tunnel != nil {
+			err = route(q)
+		}
+	}
+	if err != nil {
+		p.log.Error("the portal window is closed by its time alone", "err", err)
+		return
+	}
+	p.log.Info("portal window closed")
+}
+
+func (p *Path) stopTimer() {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+func (p *Path) current() policy.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+func (p *Path) set(q policy.Policy) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = q
+}
+
+// Stats says how the tunnel is.
+func (p *Path) Stats(context.Context) (policy.Stats, error) {
+	p.mu.Lock()
+	wg := p.wg
+	p.mu.Unlock()
+	if wg == nil {
+		return policy.Stats{}, nil
+	}
+	return wg.stats()
+}
+
+// dialTimeout is the most that a connection may take to be made.
+const dialTimeout = 20 * time.Second
+
+// Dial connects a marked socket. The kernel holds it to the policy of each
+// moment, so that a connection starves whose address a later one does not name.
+func (p *Path) Dial(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+	if network != "tcp" && network != "udp" {
+		return nil, problem.Invalid.Errorf("unknown network: tcp and udp are possible")
+	}
+	q := p.current()
+	if q.Mode != policy.Open && !slices.Contains(q.Reach, addr) {
+		return nil, problem.Permission.Errorf("the policy does not name this address to be reached")
+	}
+	c, err := dialer().DialContext(ctx, network, addr.String())
+	if err != nil {
+		return nil, problem.Unavailable.Errorf("reaching the address outside the tunnel: %w", reason(err))
+	}
+	return c, nil
+}
+
+// dialer makes sockets with the mark.
+func dialer() *net.Dialer {
+	return &net.Dialer{Timeout: dialTimeout, Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(ours)) })
+		if err == nil {
+			err = failed
+		}
+		return err
+	}}
+}
+
+// Close stops this process's part. The table stays: with a policy other than
+// Open, nothing leaves the machine any more.
+func (p *Path) Close() error {
+	if err := p.stop(); err != nil && !errors.Is(err, os.ErrClosed) { // Closed before: there is no harm in it.
+		return err
+	}
+	p.done.Wait()
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	p.stopTimer()
+	q := p.current()
+	if q.Mode == policy.Open {
+		return nil
+	}
+	if err := install(policy.Policy{Mode: policy.Blocked, LAN: q.LAN}); err != nil {
+		return fmt.Errorf("blocking: %w", err)
+	}
+	return p.withdraw(context.Background())
+}

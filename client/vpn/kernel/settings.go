@@ -1,0 +1,66 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// settings is the directory that remembers what the kernel's settings were.
+type settings string
+
+// sysctls are the settings while the table is there. arp_ignore 2: nobody on a
+// link learns whether this machine has the tunnel's address, as only questions
+// about the link's own network are answered. src_valid_mark: the check of the
+// way back respects marks.
+var sysctls = map[string]string{
+	"net/ipv4/conf/all/arp_ignore":     "2",
+	"net/ipv4/conf/all/src_valid_mark": "1",
+}
+
+// keep sets the settings, or puts back what was before.
+func (s settings) keep(closed bool) error {
+	for name, want := range sysctls {
+		path, memory := filepath.Join("/proc/sys", name), filepath.Join(string(s), filepath.Base(name))
+		var err error
+		if closed {
+			err = s.set(path, memory, want)
+		} else {
+			err = s.unset(path, memory)
+		}
+		if err != nil {
+			return fmt.Errorf("the kernel's setting %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (s settings) set(path, memory, want string) error {
+	have, err := os.ReadFile(path)
+	if err != nil || strings.TrimSpace(string(have)) == want {
+		return err
+	}
+	if _, err := os.Stat(memory); errors.Is(err, fs.ErrNotExist) { // Else: a former one's, that is older.
+		if err := os.WriteFile(memory, have, 0o600); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, []byte(want), 0o644)
+}
+
+func (s settings) unset(path, memory string) error {
+	was, err := os.ReadFile(memory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(path, was, 0o644)
+	}
+	if err == nil {
+		err = os.Remove(memory)
+	}
+	return err
+}

@@ -1,0 +1,32 @@
+package userspace
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"testing"
+)
+
+// FuzzRequest: no client of the proxy makes it panic, and what it accepts is an
+// address with a port.
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte("\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"))
+	f.Add([]byte("\x05\x01\x00\x05\x01\x00\x03\x07a.examp\x00\x50"))
+	f.Add([]byte("\x05\x02\x01\x02"))
+	f.Add([]byte("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for name, proto := range map[string]protocol{
+			"SOCKS": &socks{bufio.NewReader(bytes.NewReader(data)), new(bytes.Buffer)},
+			"HTTP":  &httpConnect{bufio.NewReader(bytes.NewReader(data)), new(bytes.Buffer)},
+		} {
+			address, err := proto.request()
+			if err != nil {
+				continue
+			}
+			if _, _, err := net.SplitHostPort(address); err != nil && name == "HTTP" {
+				t.Errorf("%s: %q: %v", name, address, err)
+			}
+		}
+	})
+}
