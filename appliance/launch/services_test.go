@@ -35,7 +35,7 @@ func secrets() []string {
 // write, too.
 func filesOf(service string) (read, write []string) {
 	return []string{node.ConfigPath(service), node.FilePath(service, "f"), node.SecretPath(service, "f"), node.LaunchPath(service)},
-		[]string{node.StateDir(service) + "/f", path.Dir(node.HealthPath(service)) + "/f"}
+		[]string{node.StateDir(service) + "/f", node.MemoryDir(service) + "/f", path.Dir(node.HealthPath(service)) + "/f"}
 }
 
 // asService is the confined process: it says which of some files below a root it
