@@ -78,6 +78,22 @@ func newKey() (k lease.Key) {
 	return k
 }
 
+// A bind is WireGuard's socket at a peer, whoever of its goroutines opens it: its
+// device comes up by itself, too.
+type bind struct {
+	conn.Bind
+	t *testing.T
+	p *nettest.Peer
+}
+
+func (b bind) Open(port uint16) (receive []conn.ReceiveFunc, actual uint16, err error) {
+	b.p.Do(b.t, func() error {
+		receive, actual, err = b.Bind.Open(port)
+		return nil
+	})
+	return receive, actual, err
+}
+
 // A user has WireGuard and a stack of its own in user space.
 type user struct {
 	Peer
@@ -99,11 +115,11 @@ func newUser(t *testing.T, p *nettest.Peer, gateway lease.Key, at string, addres
 		t.Fatal(err)
 	}
 	u.Net = stack
-	d := device.NewDevice(card, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	d := device.NewDevice(card, bind{conn.NewDefaultBind(), t, p}, device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(d.Close)
 	config := fmt.Sprintf("private_key=%s\npublic_key=%s\npreshared_key=%s\nendpoint=%s\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n",
 		key.Hex(), gateway.Hex(), u.PSK.Hex(), at)
-	p.Do(t, func() error { return errors.Join(d.IpcSet(config), d.Up()) })
+	must(t, errors.Join(d.IpcSet(config), d.Up()))
 	return u
 }
 
