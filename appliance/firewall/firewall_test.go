@@ -45,19 +45,26 @@ func gateway() node.Document {
 // tunnel is a gateway with everything.
 func tunnel() firewall.Gateway {
 	return firewall.Gateway{
-		Port: 51821, Also: []uint16{53, 80, 443, 1194, 51820},
-		Entry:  []netip.Addr{netip.MustParseAddr("192.0.2.5"), netip.MustParseAddr("2001:db8::5")},
+		Port:   51821,
+		Entry:  entries("192.0.2.5", "2001:db8::5"),
 		Tunnel: []netip.Prefix{netip.MustParsePrefix("10.64.0.1/16"), netip.MustParsePrefix("fd00:64::1/64")},
 		Egress: []netip.Addr{netip.MustParseAddr("192.0.2.6"), netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::6")},
 		Rate:   102400,
 	}
 }
 
+func entries(addresses ...string) (all []firewall.Entry) {
+	for _, a := range addresses {
+		all = append(all, firewall.Entry{Addr: netip.MustParseAddr(a), Ports: []uint16{53, 80, 443, 1194, 51820}})
+	}
+	return all
+}
+
 // routed is a gateway without addresses of its own, whose users of IPv6 have
 // addresses that are routed to it.
 func routed() firewall.Gateway {
 	g := tunnel()
-	g.Also, g.Egress = nil, nil
+	g.Entry, g.Egress = nil, nil
 	g.Tunnel[1] = netip.MustParsePrefix("2001:db8:64::1/64")
 	return g
 }

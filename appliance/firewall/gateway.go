@@ -18,9 +18,8 @@ const gatewayTable = "leap-gateway"
 // A Gateway is what a gateway's rules are made from. Its users come in by
 // [node.TunnelDevice].
 type Gateway struct {
-	Port  uint16       // UDP, of WireGuard. Required.
-	Entry []netip.Addr // The node's addresses at which users come in. Required.
-	Also  []uint16     // More UDP ports of these, that lead to Port.
+	Port  uint16  // UDP, of WireGuard. Required.
+	Entry []Entry // Where users come in, too.
 	// Tunnel has the gateway's own addresses among its users, with the length of
 	// their network: one of IPv4, or one of IPv6, or both. Required.
 	Tunnel []netip.Prefix
@@ -33,6 +32,12 @@ type Gateway struct {
 	// Rate is what limited addresses ([SetLimited]) may send, and get, in bytes a
 	// second. Required.
 	Rate int64
+}
+
+// An Entry is ports of one of the node's addresses that lead to WireGuard.
+type Entry struct {
+	Addr  netip.Addr
+	Ports []uint16 // UDP.
 }
 
 // GatewayText is the ruleset of a gateway, in the form of nft.
@@ -80,8 +85,8 @@ func (g Gateway) senders() []rule {
 func (g Gateway) ports() []rule {
 	var rules []rule
 	for _, entry := range g.Entry {
-		for _, p := range g.Also {
-			rules = append(rules, rule{[]match{iifNot(node.TunnelDevice), at(entry), port("udp", p)}, redirect(g.Port), "another way in"})
+		for _, p := range entry.Ports {
+			rules = append(rules, rule{[]match{iifNot(node.TunnelDevice), at(entry.Addr), port("udp", p)}, redirect(g.Port), "another way in"})
 		}
 	}
 	return rules

@@ -129,7 +129,7 @@ func TestGateway(t *testing.T) {
 	})
 
 	g := tunnel()
-	g.Entry = []netip.Addr{netip.MustParseAddr("198.51.100.5"), netip.MustParseAddr("2001:db8::5")}
+	g.Entry = entries("198.51.100.5", "2001:db8::5")
 	g.Egress = []netip.Addr{netip.MustParseAddr("198.51.100.6"), netip.MustParseAddr("2001:db8::6")}
 	g.Rate = 20000
 	d := gateway()

@@ -9,7 +9,7 @@ import (
 	"leap.example/services/protocol/lease"
 )
 
-// Config is a gateway's device.
+// Config is what [Device.Up] makes of a device.
 type Config struct {
 	PrivateKey lease.Key      // Required.
 	Port       uint16         // UDP. Required.
@@ -19,31 +19,28 @@ type Config struct {
 
 // A Device is that of a gateway's users, [node.TunnelDevice]. Its methods may be
 // called at any time from any goroutine, and need CAP_NET_ADMIN.
-type Device struct {
-	cfg    Config
-	kernel kernel
-}
+type Device struct{ kernel kernel }
 
-// New returns a device and touches nothing.
-func New(cfg Config) *Device { return &Device{cfg, linux{}} }
+// New returns the device as it is, and touches nothing.
+func New() *Device { return &Device{linux{}} }
 
 // A Plan is a list of changes, as text. None: all is as it shall be.
 type Plan []string
 
-// Up makes the device what its Config says, and returns what it did. Its peers
+// Up makes the device what cfg says, and returns what it did. Its peers
 // stay. After an error the device may be half made; Up goes on from there.
-func (d *Device) Up(ctx context.Context) (Plan, error) {
+func (d *Device) Up(ctx context.Context, cfg Config) (Plan, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	want := d.cfg.state()
+	want := cfg.state()
 	changes, err := d.changes(want)
 	if err != nil {
 		return nil, err
 	}
 	var done Plan
 	for _, c := range changes {
-		if err := d.kernel.do(c, d.cfg); err != nil {
+		if err := d.kernel.do(c, cfg); err != nil {
 			return done, fmt.Errorf("%v: %w", c, err)
 		}
 		done = append(done, c.String())

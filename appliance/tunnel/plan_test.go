@@ -73,12 +73,12 @@ func TestUp(t *testing.T) {
 	for name, have := range map[string]state{"none": {}, "good": good, "old": old, "down": down, "new": {mtu: 1420}} {
 		t.Run(name, func(t *testing.T) {
 			k := &fake{state: have}
-			d := &Device{config(), k}
-			done, err := d.Up(t.Context())
+			d := &Device{k}
+			done, err := d.Up(t.Context(), config())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := d.Up(t.Context()); err != nil || len(again) > 0 {
+			if again, err := d.Up(t.Context(), config()); err != nil || len(again) > 0 {
 				t.Errorf("again it does %v, %v", again, err)
 			}
 			golden(t, name, strings.Join(append(done, k.String()), "\n"))
@@ -104,13 +104,13 @@ func golden(t *testing.T, name, text string) {
 }
 
 func TestUpFails(t *testing.T) {
-	d := &Device{config(), &fake{deaf: true}}
-	if _, err := d.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "has not taken: [add address 10.64.0.1/16") {
+	d := &Device{&fake{deaf: true}}
+	if _, err := d.Up(t.Context(), config()); err == nil || !strings.Contains(err.Error(), "has not taken: [add address 10.64.0.1/16") {
 		t.Errorf("a kernel that does nothing: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := d.Up(ctx)
+	_, err := d.Up(ctx, config())
 	_, err2 := d.List(ctx)
 	for _, err := range []error{err, err2, d.Set(ctx, Peer{}), d.Remove(ctx), d.Forget(ctx, nil)} {
 		if !errors.Is(err, context.Canceled) {

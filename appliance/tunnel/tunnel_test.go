@@ -204,18 +204,18 @@ func TestTunnel(t *testing.T) {
 	frame(t, d)
 	c := config()
 	_, err := firewall.ApplyGateway(t.Context(), firewall.Gateway{
-		Port: c.Port, Also: []uint16{53, 443}, Entry: []netip.Addr{netip.MustParseAddr("203.0.113.5")}, Tunnel: c.Addresses,
+		Port: c.Port, Entry: []firewall.Entry{{Addr: netip.MustParseAddr("203.0.113.5"), Ports: []uint16{53, 443}}}, Tunnel: c.Addresses,
 		Egress: []netip.Addr{netip.MustParseAddr("198.51.100.6"), netip.MustParseAddr("2001:db8::6")}, Rate: 102400,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.PrivateKey = newKey()
-	dev := New(c)
-	if _, err := dev.Up(t.Context()); err != nil {
+	dev := New()
+	if _, err := dev.Up(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := dev.Up(t.Context()); err != nil || len(again) > 0 {
+	if again, err := dev.Up(t.Context(), c); err != nil || len(again) > 0 {
 		t.Errorf("again it does %v, %v", again, err)
 	}
 
@@ -239,8 +239,8 @@ func TestTunnel(t *testing.T) {
 	meet(t, a, b)
 
 	t.Run("after a restart all goes on", func(t *testing.T) {
-		again := New(c)
-		if done, err := again.Up(t.Context()); err != nil || len(done) > 0 {
+		again := New()
+		if done, err := again.Up(t.Context(), c); err != nil || len(done) > 0 {
 			t.Errorf("it does %v, %v", done, err)
 		}
 		states, err := again.List(t.Context())
