@@ -28,7 +28,6 @@ type Gateway struct {
 	// itself; but IPv6 users with addresses that are no unique local ones are
 	// seen at their own, which somebody must route here.
 	Egress []netip.Addr
-	Reach  []netip.Prefix // Private networks that users may reach all the same.
 	// Rate is what limited addresses ([SetLimited]) may send, and get, in bytes a
 	// second. Required.
 	Rate int64
@@ -51,7 +50,7 @@ func ApplyGateway(ctx context.Context, g Gateway) (bool, error) { return g.rules
 func (g Gateway) ruleset() table {
 	return table{
 		name: gatewayTable,
-		sets: []set{limited4, limited6, up4, up6, down4, down6},
+		sets: sets(),
 		chains: []chain{
 			{name: "senders", hook: "prerouting", priority: "raw", policy: accept, rules: g.senders()},
 			{name: "ports", hook: "prerouting", priority: "dstnat", policy: accept, rules: g.ports()},
@@ -109,7 +108,7 @@ func (g Gateway) input() []rule {
 			rule{[]match{user, at(own.Addr())}, drop, "nothing else is here"},
 		)
 	}
-	return append(rules, g.private(user)...)
+	return append(rules, private(user)...)
 }
 
 // public6 are the addresses of IPv6 that anybody has.
@@ -117,11 +116,8 @@ var public6 = netip.MustParsePrefix("2000::/3")
 
 // private has users stay away from what is nobody's in the world: the provider's
 // own networks, and the node's links.
-func (g Gateway) private(user match) []rule {
+func private(user match) []rule {
 	var rules []rule
-	for _, p := range g.Reach {
-		rules = append(rules, rule{[]match{user, to(p)}, accept, "all the same"})
-	}
 	for _, p := range []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
 	} {
@@ -151,16 +147,12 @@ var blocked = []struct {
 
 func (g Gateway) forward() []rule {
 	user := iif(node.TunnelDevice)
-	rules := []rule{
-		{[]match{state("invalid")}, drop, "invalid"},
-		{[]match{user, among(source, limited4), above(source, up4, g.Rate)}, drop, "limited"},
-		{[]match{user, among(source, limited6), above(source, up6, g.Rate)}, drop, "limited"},
-		{[]match{oif(node.TunnelDevice), among(destination, limited4), above(destination, down4, g.Rate)}, drop, "limited"},
-		{[]match{oif(node.TunnelDevice), among(destination, limited6), above(destination, down6, g.Rate)}, drop, "limited"},
+	rules := append([]rule{{[]match{state("invalid")}, drop, "invalid"}}, limits(g.Rate)...)
+	rules = append(rules, []rule{
 		{[]match{state("established", "related")}, accept, "answers"},
 		{[]match{user, oif(node.TunnelDevice)}, drop, "users do not meet"},
-	}
-	rules = append(rules, g.private(user)...)
+	}...)
+	rules = append(rules, private(user)...)
 	for _, b := range blocked {
 		for _, protocol := range b.protocols {
 			rules = append(rules, rule{[]match{user, ports(protocol, b.first, b.last)}, refuse(protocol), "blocked"})
