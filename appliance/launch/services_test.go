@@ -47,7 +47,7 @@ func asService(root, name, list string) int {
 	proc := filepath.Join(root, "proc")
 	err := errors.Join(os.MkdirAll(proc, 0o755), unix.Mount("/proc", proc, "", unix.MS_BIND|unix.MS_REC, ""), syscall.Chroot(root), os.Chdir("/"), syscall.Setgroups(nil), syscall.Setgid(id), syscall.Setuid(id))
 	if err == nil {
-		err = launch.Confine(launch.ForService(name, node.Launch{}))
+		err = launch.Confine(launch.ForService(name, node.Launch{Net: name == "gateway"}))
 	}
 	if err != nil {
 		fmt.Println(err)

@@ -84,7 +84,7 @@ func (g kernelGateway) Run(ctx context.Context) error {
 
 // gatewayRules are those of a gateway whose WireGuard is at that port.
 func gatewayRules(cfg gateway.Config, port uint16) firewall.Gateway {
-	r := firewall.Gateway{Port: port, Egress: cfg.Egress, Reach: cfg.Reach, Rate: cfg.Rate}
+	r := firewall.Gateway{Port: port, Egress: cfg.Egress, Rate: cfg.Rate}
 	for i, network := range []netip.Prefix{cfg.IPv4, cfg.IPv6} {
 		if network.IsValid() {
 			r.Tunnel = append(r.Tunnel, netip.PrefixFrom(cfg.Own()[i], network.Bits()))
