@@ -30,6 +30,7 @@ type Parts struct {
 	Firewall func(context.Context, node.Document) error
 	Network  func(context.Context, node.Network) error
 	Mesh     func(ctx context.Context, m *node.Mesh, privateKey []byte) error // Nil: no mesh.
+	Tunnel   func(context.Context, node.Document) error                       // What a gateway needs, or the end of what it left.
 	// NetworkTrouble says what the network waits for: leases, cards.
 	NetworkTrouble func() []string
 	// Clock tells the clock its servers, and waits until the time is known, no

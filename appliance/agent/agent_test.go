@@ -108,8 +108,15 @@ func TestBack(t *testing.T) {
 			d.Network.Interfaces[0].Name = "broken"
 			return d
 		}(), "network: there is no such card"},
-		{"cut off", func() node.Document {
+		{"no gateway", func() node.Document {
 			d := w.document(5, map[string]part{"mx": {}})
+			mx := d.Services["mx"]
+			mx.Net = true
+			d.Services["mx"] = mx
+			return d
+		}(), "tunnel: the kernel forwards nothing"},
+		{"cut off", func() node.Document {
+			d := w.document(6, map[string]part{"mx": {}})
 			d.Network.Interfaces[0].MTU = 1400
 			return d
 		}(), "no operator has reached the node within 2s of the change of its network"},
@@ -363,6 +370,7 @@ func TestOwners(t *testing.T) {
 		w.run + "/mx/secrets":           fmt.Sprint("drwxr-x--- 0 ", id),
 		w.run + "/mx/secrets/key":       fmt.Sprint("-r--r----- 0 ", id),
 		w.run + "/mx/health":            fmt.Sprint("drwxr-x--- ", id, id),
+		w.run + "/mx/memory":            fmt.Sprint("drwx------ ", id, id),
 		w.dir + "/state/mx":             fmt.Sprint("drwx------ ", id, id),
 		w.dir + "/keys":                 "drwx------ 0 0",
 		w.dir + "/keys/mesh.key":        "-r-------- 0 0",
@@ -375,6 +383,14 @@ func TestOwners(t *testing.T) {
 		if got := fmt.Sprint(info.Mode(), " ", stat.Uid, " ", stat.Gid); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
+	}
+	check(t, os.WriteFile(w.run+"/mx/memory/f", nil, 0o600))
+	check(t, os.WriteFile(w.run+"/mx/files/old", nil, 0o600))
+	w.good(w.document(2, map[string]part{"mx": {Says: "another configuration"}}), nil)
+	_, err := os.Stat(w.run + "/mx/memory/f")
+	check(t, err)
+	if _, err := os.Stat(w.run + "/mx/files/old"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file of another generation: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -50,6 +51,9 @@ func (a *Agent) install(ctx context.Context, d node.Document, told func(string))
 			told("stopping " + name)
 			errs = append(errs, a.parts.Supervisor.Stop(ctx, name), os.RemoveAll(filepath.Join(a.cfg.RunDir, name)))
 		}
+	}
+	if err := a.parts.Tunnel(ctx, d); err != nil { // Whoever ran it has ended, or is to be started.
+		errs = append(errs, fmt.Errorf("tunnel: %w", err))
 	}
 	clock := false // It was waited for.
 	for _, late := range []bool{false, true} {
@@ -148,7 +152,8 @@ func (a *Agent) furnish(dir, name string, s node.Service, text, limits []byte, s
 	if !ok {
 		return fmt.Errorf("there is no service %q", name)
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	memory := filepath.Join(dir, "memory")
+	if err := empty(dir, memory); err != nil {
 		return err
 	}
 	state := filepath.Join(a.cfg.StateDir, name)
@@ -160,7 +165,7 @@ func (a *Agent) furnish(dir, name string, s node.Service, text, limits []byte, s
 		return err
 	}
 	err := errors.Join(os.MkdirAll(a.cfg.RunDir, 0o755), os.MkdirAll(a.cfg.StateDir, 0o755),
-		directory(dir, 0o750, 0), directory(filepath.Join(dir, "health"), 0o750, id), directory(state, 0o700, id),
+		directory(dir, 0o750, 0), directory(filepath.Join(dir, "health"), 0o750, id), directory(memory, 0o700, id), directory(state, 0o700, id),
 		directory(filepath.Join(dir, "files"), 0o750, 0), directory(filepath.Join(dir, "secrets"), 0o750, 0))
 	if err != nil {
 		return err
@@ -183,6 +188,20 @@ func (a *Agent) furnish(dir, name string, s node.Service, text, limits []byte, s
 		errs = append(errs, write(filepath.Join(dir, "secrets", file), value))
 	}
 	return errors.Join(errs...)
+}
+
+// empty removes what is in a directory, but for one path.
+func empty(dir, except string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); path != except {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return err
 }
 
 // own gives a file its mode and its owners.

@@ -326,7 +326,13 @@ func (w *world) start() {
 			}
 			return nil
 		},
-		Mesh:  func(context.Context, *node.Mesh, []byte) error { return nil },
+		Mesh: func(context.Context, *node.Mesh, []byte) error { return nil },
+		Tunnel: func(_ context.Context, d node.Document) error {
+			if d.Gateway() {
+				return errors.New("the kernel forwards nothing")
+			}
+			return nil
+		},
 		Clock: func(context.Context, node.Time, time.Duration) error { return nil },
 		ClockState: func() node.Clock {
 			return node.Clock{Now: time.Now(), Known: !w.clockUnknown.Load(), Told: w.told.Load()}

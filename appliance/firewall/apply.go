@@ -10,19 +10,26 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 
 	"leap.example/appliance/node"
 )
 
-// table is the name of the only table that this package touches.
-const table = "leap"
-
 // Apply makes the firewall what a document asks for, and reports whether it
 // changed anything. Rules that are there already are left alone, with their
-// limits and counts. On an error the old rules stand.
+// limits and counts. What [ApplyGateway] left on a node that is no gateway any
+// more goes. On an error the old rules stand.
 func Apply(ctx context.Context, d node.Document) (bool, error) {
+	changed, err := ruleset(d).apply(ctx)
+	if err != nil || d.Gateway() {
+		return changed, err
+	}
+	removed, err := remove(ctx, gatewayTable)
+	return changed || removed, err
+}
+
+// apply makes the kernel's table of that name this one.
+func (t table) apply(ctx context.Context) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
@@ -30,34 +37,56 @@ func Apply(ctx context.Context, d node.Document) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reaching the firewall: %w", err)
 	}
-	want, mark := ruleset(d), digest(d)
-	there, err := same(conn, want, mark)
+	there, err := t.same(conn)
 	if err != nil {
 		return false, fmt.Errorf("reading the firewall: %w", err)
 	}
 	if there {
 		return false, nil
 	}
-	replace(conn, want, mark)
+	if err := t.replace(conn); err != nil {
+		return false, fmt.Errorf("writing the firewall: %w", err)
+	}
 	if err := conn.Flush(); err != nil {
 		return false, fmt.Errorf("writing the firewall: %w", err)
 	}
 	// Seen is believed.
-	if there, err = same(conn, want, mark); err == nil && !there {
+	if there, err = t.same(conn); err == nil && !there {
 		err = errors.New("the kernel has other rules than it was given")
 	}
 	return true, err
 }
 
-// digest marks the rules of one ruleset, as what they are written from.
-func digest(d node.Document) string {
-	sum := sha256.Sum256([]byte(Text(d)))
-	return hex.EncodeToString(sum[:8])
+// remove takes a table away, and reports whether there was one.
+func remove(ctx context.Context, name string) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("reaching the firewall: %w", err)
+	}
+	all, err := conn.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, fmt.Errorf("reading the firewall: %w", err)
+	}
+	i := slices.IndexFunc(all, func(t *nftables.Table) bool { return t.Name == name })
+	if i < 0 {
+		return false, nil
+	}
+	conn.DelTable(all[i])
+	if err := conn.Flush(); err != nil {
+		return false, fmt.Errorf("writing the firewall: %w", err)
+	}
+	return true, nil
 }
 
-// comments are what the rules of a chain carry in the kernel. The mark tells
-// rulesets apart, their order and number tells whether one is whole.
-func comments(c chain, mark string) []string {
+// comments are what the rules of a chain carry in the kernel. The mark, of all
+// that the table is written from, tells tables apart; their order and number
+// tells whether one is whole.
+func (t table) comments(c chain) []string {
+	sum := sha256.Sum256([]byte(t.String()))
+	mark := hex.EncodeToString(sum[:8])
 	all := make([]string, 0, len(c.rules))
 	for i, r := range c.rules {
 		all = append(all, fmt.Sprintf("%s [%s %d]", r.why, mark, i))
@@ -66,18 +95,18 @@ func comments(c chain, mark string) []string {
 }
 
 // same reports whether the kernel has exactly these chains and rules.
-func same(conn *nftables.Conn, want []chain, mark string) (bool, error) {
+func (t table) same(conn *nftables.Conn) (bool, error) {
 	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return false, err
 	}
-	chains = slices.DeleteFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name != table })
-	if len(chains) != len(want) {
+	chains = slices.DeleteFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name != t.name })
+	if len(chains) != len(t.chains) {
 		return false, nil
 	}
-	for _, w := range want {
+	for _, w := range t.chains {
 		i := slices.IndexFunc(chains, func(c *nftables.Chain) bool { return c.Name == w.name })
-		if i < 0 || chains[i].Policy == nil || *chains[i].Policy != policy(w) || chains[i].Hooknum == nil || *chains[i].Hooknum != *hook(w) {
+		if i < 0 || chains[i].Policy == nil || *chains[i].Policy != w.kernelPolicy() || chains[i].Hooknum == nil || *chains[i].Hooknum != *w.kernelHook() {
 			return false, nil
 		}
 		rules, err := conn.GetRules(chains[i].Table, chains[i])
@@ -89,45 +118,38 @@ func same(conn *nftables.Conn, want []chain, mark string) (bool, error) {
 			text, _ := userdata.GetString(r.UserData, userdata.TypeComment)
 			have = append(have, strings.TrimRight(text, "\x00"))
 		}
-		if !slices.Equal(have, comments(w, mark)) {
+		if !slices.Equal(have, t.comments(w)) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-func policy(c chain) nftables.ChainPolicy {
-	if c.policy == accept {
-		return nftables.ChainPolicyAccept
-	}
-	return nftables.ChainPolicyDrop
-}
-
-func hook(c chain) *nftables.ChainHook {
-	return map[string]*nftables.ChainHook{
-		"input": nftables.ChainHookInput, "forward": nftables.ChainHookForward, "output": nftables.ChainHookOutput,
-	}[c.name]
-}
-
 // replace prepares the transaction: the table goes, and is there again. To
 // delete it, it must be there.
-func replace(conn *nftables.Conn, want []chain, mark string) {
-	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	conn.AddTable(t)
-	conn.DelTable(t)
-	conn.AddTable(t)
-	for _, c := range want {
-		p := policy(c)
+func (t table) replace(conn *nftables.Conn) error {
+	own := &nftables.Table{Name: t.name, Family: nftables.TableFamilyINet}
+	conn.AddTable(own)
+	conn.DelTable(own)
+	conn.AddTable(own)
+	for _, s := range t.sets {
+		if err := conn.AddSet(s.kernel(own), nil); err != nil {
+			return err
+		}
+	}
+	for _, c := range t.chains {
+		policy := c.kernelPolicy()
 		in := conn.AddChain(&nftables.Chain{
-			Name: c.name, Table: t, Type: nftables.ChainTypeFilter, Hooknum: hook(c), Priority: nftables.ChainPriorityFilter, Policy: &p,
+			Name: c.name, Table: own, Type: c.kind(), Hooknum: c.kernelHook(), Priority: c.kernelPriority(), Policy: &policy,
 		})
-		for i, comment := range comments(c, mark) {
-			r := &nftables.Rule{Table: t, Chain: in, UserData: userdata.AppendString(nil, userdata.TypeComment, comment)}
+		for i, comment := range t.comments(c) {
+			r := &nftables.Rule{Table: own, Chain: in, UserData: userdata.AppendString(nil, userdata.TypeComment, comment)}
 			for _, m := range c.rules[i].matches {
 				r.Exprs = append(r.Exprs, m.exprs...)
 			}
-			r.Exprs = append(r.Exprs, &expr.Verdict{Kind: map[verdict]expr.VerdictKind{accept: expr.VerdictAccept, drop: expr.VerdictDrop}[c.rules[i].verdict]})
+			r.Exprs = append(r.Exprs, c.rules[i].then.exprs...)
 			conn.AddRule(r)
 		}
 	}
+	return nil
 }

@@ -9,7 +9,7 @@
 //   - the agent's port, on every device;
 //   - the port of the mesh, on every device but the mesh's own;
 //   - listeners from "public" on every device but the mesh's, listeners from
-//     "mesh" on the mesh's alone;
+//     "mesh" on the mesh's alone, from "tunnel" on that of a gateway's users;
 //   - ICMP that networks need: errors, neighbour discovery that comes from the
 //     link itself (hop limit 255, RFC 4861, 6.1 and 7.1), router advertisements
 //     where a card believes them, questions for multicast listeners, and 20
@@ -26,9 +26,28 @@
 //
 // # What goes through
 //
-// Nothing, where no service manages the network. A gateway, which does, forwards
-// by a table of its own; here is only held that nothing is forwarded from or to
-// the mesh.
+// Nothing, where no service manages the network. Where one does, what its users
+// send and get by the tunnel's device, but nothing from or to the mesh; and only
+// as far as the gateway's own table lets it.
+//
+// # A gateway
+//
+// It makes a table of its own from its configuration, inet leap-gateway, by
+// [ApplyGateway]: the ports at which users come in, what they reach, at which
+// addresses the world sees them, and how much those with a limit may send and
+// get ([SetLimited]). [GatewayText] shows it. The node's table holds whatever that
+// one says: both must let a packet through. Listeners from "tunnel" are for users,
+// at the gateway's addresses in the tunnel; from "public", for users too, at the
+// addresses that the node has in the world.
+//
+// Users are told apart by their addresses, which WireGuard lets nobody else use.
+// They reach neither each other, nor the mesh, nor networks that are not of the
+// world. Ports for which there is no honest use of a tunnel are closed. To other
+// name servers than the gateway's they get no answer: names would be asked for in
+// clear beside it.
+//
+// Limits are policing: the kernel of nodes has no queue that shapes. A packet
+// beyond the rate is dropped, and TCP finds its pace below it.
 //
 // # What goes out
 //

@@ -3,7 +3,6 @@ package firewall
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -65,12 +64,18 @@ func protocol(number byte) []expr.Any {
 }
 
 // port is the destination's.
-func port(name string, number uint16) match {
-	exprs := protocol(map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}[name])
-	return match{fmt.Sprintf("%s dport %d", name, number), append(exprs,
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		is(binary.BigEndian.AppendUint16(nil, number)...),
-	)}
+func port(name string, number uint16) match { return ports(name, number, number) }
+
+// ports are the destination's, from the first to the last.
+func ports(name string, first, last uint16) match {
+	exprs := append(protocol(map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}[name]),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	low, high := binary.BigEndian.AppendUint16(nil, first), binary.BigEndian.AppendUint16(nil, last)
+	if first == last {
+		return match{fmt.Sprintf("%s dport %d", name, first), append(exprs, is(low...))}
+	}
+	return match{fmt.Sprintf("%s dport %d-%d", name, first, last), append(exprs,
+		&expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: low}, &expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: high})}
 }
 
 // Types of ICMP messages by nft's names (RFC 792; RFC 4443, 4861, 2710).
@@ -111,26 +116,4 @@ func over(n uint32) match {
 	return match{fmt.Sprintf("limit rate over %d/second burst %d packets", n, n), []expr.Any{
 		&expr.Limit{Type: expr.LimitTypePkts, Rate: uint64(n), Unit: expr.LimitTimeSecond, Burst: n, Over: true},
 	}}
-}
-
-func from(p netip.Prefix) match { return address("saddr", 12, 8, p.Masked()) }
-func to(p netip.Prefix) match   { return address("daddr", 16, 24, p.Masked()) }
-
-// address is one within a prefix, at the offset that it has in the header of
-// IPv4 or of IPv6.
-func address(text string, offset4, offset6 uint32, p netip.Prefix) match {
-	name, number, offset := "ip6 ", byte(unix.NFPROTO_IPV6), offset6
-	if p.Addr().Is4() {
-		name, number, offset = "ip ", unix.NFPROTO_IPV4, offset4
-	}
-	size := p.Addr().BitLen() / 8
-	mask := make([]byte, size)
-	for bit := range p.Bits() {
-		mask[bit/8] |= 0x80 >> (bit % 8)
-	}
-	return match{name + text + " " + p.String(), append(family(number),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(size)},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(size), Mask: mask, Xor: make([]byte, size)},
-		is(p.Addr().AsSlice()...),
-	)}
 }

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,59 +9,19 @@ import (
 	"leap.example/appliance/node"
 )
 
-// A verdict is what happens to a packet that a rule matches.
-type verdict string
-
-const (
-	accept verdict = "accept"
-	drop   verdict = "drop"
-)
-
-// A rule is one line of a chain.
-type rule struct {
-	matches []match
-	verdict verdict
-	why     string // For people, at most 60 characters.
-}
-
-func (r rule) String() string {
-	var b strings.Builder
-	for _, m := range r.matches {
-		b.WriteString(m.text + " ")
-	}
-	fmt.Fprintf(&b, "%s comment %q", r.verdict, r.why)
-	return b.String()
-}
-
-// A chain is the rules of one hook of the kernel.
-type chain struct {
-	name   string // Of the hook too.
-	policy verdict
-	rules  []rule
-}
+// nodeTable is the name of the table of every node.
+const nodeTable = "leap"
 
 // Text is the ruleset of a document, in the form of nft.
-func Text(d node.Document) string {
-	var b strings.Builder
-	b.WriteString("table inet " + table + " {\n")
-	for _, c := range ruleset(d) {
-		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority filter; policy %s;\n", c.name, c.name, c.policy)
-		for _, r := range c.rules {
-			fmt.Fprintf(&b, "\t\t%v\n", r)
-		}
-		b.WriteString("\t}\n")
-	}
-	b.WriteString("}\n")
-	return b.String()
-}
+func Text(d node.Document) string { return ruleset(d).String() }
 
 // ruleset is what a document asks for. It depends on nothing else.
-func ruleset(d node.Document) []chain {
-	return []chain{
-		{"input", drop, input(d)},
-		forward(d),
-		{"output", accept, output(d)},
-	}
+func ruleset(d node.Document) table {
+	return table{name: nodeTable, chains: []chain{
+		{name: "input", policy: drop, rules: input(d)},
+		{name: "forward", policy: drop, rules: forward(d)},
+		{name: "output", policy: accept, rules: output(d)},
+	}}
 }
 
 func input(d node.Document) []rule {
@@ -122,35 +81,32 @@ func listeners(d node.Document) []rule {
 	})
 	var rules []rule
 	for _, l := range all {
-		where := iifNot(node.MeshDevice)
-		if l.From == "mesh" {
-			where = iif(node.MeshDevice)
-		}
+		where := map[string]match{"public": iifNot(node.MeshDevice), "mesh": iif(node.MeshDevice), "tunnel": iif(node.TunnelDevice)}[l.From]
 		rules = append(rules, rule{[]match{where, port(l.Protocol, l.Port)}, accept, strings.Join(names[l], ", ")})
 	}
 	return rules
 }
 
-func forward(d node.Document) chain {
-	c := chain{"forward", drop, nil}
-	for _, s := range d.Services {
-		if s.Net {
-			c.policy = accept
-		}
+// forward lets a gateway's own rules decide about what its users send and get,
+// and about nothing else.
+func forward(d node.Document) []rule {
+	if !d.Gateway() {
+		return nil
 	}
-	if c.policy == accept {
-		c.rules = []rule{
-			{[]match{iif(node.MeshDevice)}, drop, "from the mesh"},
-			{[]match{oif(node.MeshDevice)}, drop, "to the mesh"},
-		}
-		if d.Mesh != nil {
-			c.rules = append(c.rules,
-				rule{[]match{from(d.Mesh.Address)}, drop, "from the mesh's addresses"},
-				rule{[]match{to(d.Mesh.Address)}, drop, "to the mesh's addresses"},
-			)
-		}
+	rules := []rule{
+		{[]match{iif(node.MeshDevice)}, drop, "from the mesh"},
+		{[]match{oif(node.MeshDevice)}, drop, "to the mesh"},
 	}
-	return c
+	if d.Mesh != nil {
+		rules = append(rules,
+			rule{[]match{from(d.Mesh.Address)}, drop, "from the mesh's addresses"},
+			rule{[]match{to(d.Mesh.Address)}, drop, "to the mesh's addresses"},
+		)
+	}
+	return append(rules,
+		rule{[]match{iif(node.TunnelDevice)}, accept, "from the gateway's users"},
+		rule{[]match{oif(node.TunnelDevice)}, accept, "to the gateway's users"},
+	)
 }
 
 func output(d node.Document) []rule {

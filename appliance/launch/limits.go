@@ -30,7 +30,7 @@ func ForService(name string, l node.Launch) Limits {
 			"/proc/sys/net/core/somaxconn",
 			"/dev/urandom",
 		},
-		Write:  []string{path.Dir(node.HealthPath(name)), node.StateDir(name), "/dev/null"},
+		Write:  []string{path.Dir(node.HealthPath(name)), node.MemoryDir(name), node.StateDir(name), "/dev/null"},
 		Ports:  l.Ports,
 		Memory: l.Memory,
 		Net:    l.Net,

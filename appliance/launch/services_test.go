@@ -35,7 +35,7 @@ func secrets() []string {
 // write, too.
 func filesOf(service string) (read, write []string) {
 	return []string{node.ConfigPath(service), node.FilePath(service, "f"), node.SecretPath(service, "f"), node.LaunchPath(service)},
-		[]string{node.StateDir(service) + "/f", path.Dir(node.HealthPath(service)) + "/f"}
+		[]string{node.StateDir(service) + "/f", node.MemoryDir(service) + "/f", path.Dir(node.HealthPath(service)) + "/f"}
 }
 
 // asService is the confined process: it says which of some files below a root it
@@ -47,7 +47,7 @@ func asService(root, name, list string) int {
 	proc := filepath.Join(root, "proc")
 	err := errors.Join(os.MkdirAll(proc, 0o755), unix.Mount("/proc", proc, "", unix.MS_BIND|unix.MS_REC, ""), syscall.Chroot(root), os.Chdir("/"), syscall.Setgroups(nil), syscall.Setgid(id), syscall.Setuid(id))
 	if err == nil {
-		err = launch.Confine(launch.ForService(name, node.Launch{}))
+		err = launch.Confine(launch.ForService(name, node.Launch{Net: name == "gateway"}))
 	}
 	if err != nil {
 		fmt.Println(err)

@@ -79,6 +79,22 @@ func makeDevice(t *testing.T) {
 	t.Cleanup(func() { _ = ln.Close(); <-done; d.Close() })
 }
 
+// A bind is WireGuard's socket at a peer, whoever of its goroutines opens it: its
+// device comes up by itself, too.
+type bind struct {
+	conn.Bind
+	t *testing.T
+	p *nettest.Peer
+}
+
+func (b bind) Open(port uint16) (receive []conn.ReceiveFunc, actual uint16, err error) {
+	b.p.Do(b.t, func() error {
+		receive, actual, err = b.Bind.Open(port)
+		return nil
+	})
+	return receive, actual, err
+}
+
 // A neighbour is another node of the mesh, with a web server.
 type neighbour struct {
 	node.Peer
@@ -97,11 +113,13 @@ func newNeighbour(t *testing.T, p *nettest.Peer, own mesh.Key, address string) *
 		t.Fatal(err)
 	}
 	n.net = stack
-	d := device.NewDevice(card, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	d := device.NewDevice(card, bind{conn.NewDefaultBind(), t, p}, device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(d.Close)
 	config := fmt.Sprintf("private_key=%s\nlisten_port=51820\npublic_key=%s\nallowed_ip=10.9.0.1/32\n",
 		hex.EncodeToString(key.Bytes()), hexKey(t, own))
-	p.Do(t, func() error { return errors.Join(d.IpcSet(config), d.Up()) })
+	if err := errors.Join(d.IpcSet(config), d.Up()); err != nil {
+		t.Fatal(err)
+	}
 
 	ln, err := stack.ListenTCPAddrPort(netip.AddrPortFrom(n.Address, 80))
 	if err != nil {

@@ -85,6 +85,7 @@ func TestBadDocuments(t *testing.T) {
 `, `/services/exim: there is no such service; there are bigcouch, ca`},
 		{"daemon", `"mx": {"listen": ":25"}`, `"daemon": {"listen": ":25"}`, `/services/mx/sections/daemon: the node writes this`},
 		{"port of the agent", `"port": 25`, `"port": 4499`, `/services/mx/listeners/0: the agent already listens on port 4499`},
+		{"from users of nothing", `"public"`, `"tunnel"`, `/services/mx/listeners/0: this node is no gateway`},
 		{"from nowhere", `"public"`, `"anywhere"`, `/services/mx/listeners/0: a protocol`},
 		{"outside", `"certs/server.crt"`, `"../../etc/passwd"`, `/services/mx/files/..~1..~1etc~1passwd: a relative path`},
 		{"secret of nobody", `"server.key": "mx-server.key"`, `"server.key": "other"`, `/services/mx/secrets/server.key: a file name and the name`},
@@ -147,4 +148,24 @@ func FuzzParseDocument(f *testing.F) {
 			t.Errorf("%s and %s are not the same", text, written)
 		}
 	})
+}
+
+// TestTunnelPorts: names are resolved for users of a gateway at the port at which
+// they may come in, too.
+func TestTunnelPorts(t *testing.T) {
+	text := strings.Replace(golden(t), `"services": {`, `"services": {
+    "dns": {"sections": {}, "net": true, "listeners": [
+      {"protocol": "udp", "port": 53, "from": "tunnel"}, {"protocol": "tcp", "port": 53, "from": "tunnel"}]},
+    "ca": {"sections": {}, "listeners": [{"protocol": "udp", "port": 53, "from": "public"}]},`, 1)
+	d, err := node.ParseDocument([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !d.Gateway() {
+		t.Error("it is no gateway")
+	}
+	text = strings.Replace(text, `"port": 53, "from": "public"`, `"port": 53, "from": "tunnel"`, 1)
+	if _, err := node.ParseDocument([]byte(text)); err == nil || !strings.Contains(err.Error(), "already listens on port 53") {
+		t.Errorf("two services at one port: %v", err)
+	}
 }

@@ -46,6 +46,7 @@ func TestRealAgent(t *testing.T) {
 			return nil
 		},
 		Mesh:       func(context.Context, *node.Mesh, []byte) error { return nil },
+		Tunnel:     func(context.Context, node.Document) error { return nil },
 		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
 		ClockState: func() node.Clock { return node.Clock{Known: true} }, ClockSet: func(context.Context) error { return nil }, NetworkTrouble: func() []string { return nil },
 		Supervisor: nothing{},

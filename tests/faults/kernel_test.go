@@ -57,13 +57,13 @@ func TestKernel(t *testing.T) {
 			t.Errorf("%s is skipped:\n%s", skip[1], text)
 		}
 	}
-	if !strings.Contains(text, "WireGuard of the kernel") {
-		t.Error("the kernel's WireGuard was not used")
+	if n := strings.Count(text, "WireGuard of the kernel"); n != 2 { // The mesh's and the gateway's.
+		t.Errorf("the kernel's WireGuard was used %d times", n)
 	}
 }
 
 // kernelTests are the packages whose tests run.
-var kernelTests = []string{"appliance/netcfg", "appliance/firewall", "appliance/mesh", "appliance/launch"}
+var kernelTests = []string{"appliance/netcfg", "appliance/firewall", "appliance/mesh", "appliance/tunnel", "appliance/launch"}
 
 // archive writes the programs of the tests, and what they read.
 func archive(t *testing.T, path, dir string) error {

@@ -23,6 +23,7 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
 	"leap.example/appliance/supervise"
+	"leap.example/appliance/tunnel"
 	"leap.example/appliance/volume"
 	"leap.example/services/daemon"
 )
@@ -143,6 +144,11 @@ func parts(network *netcfg.Net, c *clock.Clock, log *slog.Logger) agent.Parts {
 			}
 			plan, err := mesh.Apply(ctx, m, key)
 			did(ctx, "mesh", plan)
+			return err
+		},
+		Tunnel: func(ctx context.Context, d node.Document) error {
+			plan, err := tunnel.Frame(ctx, d)
+			did(ctx, "tunnel", plan)
 			return err
 		},
 		Clock: func(ctx context.Context, t node.Time, wait time.Duration) error {

@@ -27,7 +27,7 @@ func services() map[string]daemon.Builder {
 		"ca":         buildCA,
 		"couchsetup": buildCouchsetup,
 		"dns":        buildDNS,
-		"gateway":    buildUserspaceGateway,
+		"gateway":    buildGateway,
 		"mx":         buildMX,
 		"nickserver": buildNickserver,
 		"relay":      buildRelay,

@@ -150,7 +150,7 @@ func NewPeer(t *testing.T) *Peer {
 
 // Do runs f in the namespace and fails the test on its error. Sockets that f
 // opens stay there, wherever they are used; goroutines that it starts do not.
-func (p *Peer) Do(t *testing.T, f func() error) {
+func (p *Peer) Do(t testing.TB, f func() error) {
 	t.Helper()
 	done := make(chan error, 1)
 	p.work <- func() { done <- f() }

@@ -311,6 +311,7 @@ func testLimit(t *testing.T, w *World) {
 	}
 	rate := w.Config.WithDefaults().Rate
 	for _, upward := range []bool{false, true} {
+		w.transfer(t, slow, rate, upward) // Kernels let a second's worth through at once.
 		limited := w.transfer(t, slow, 3*rate, upward)
 		free := w.transfer(t, fast, 3*rate, upward)
 		ratio, gain := limited/float64(rate), free/limited
