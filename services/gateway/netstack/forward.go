@@ -66,6 +66,8 @@ func (p *Plane) tcp(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer out.Close()
+	// The handshake may wait for a client that has gone: the server does not.
+	defer context.AfterFunc(ctx, func() { out.Close() })()
 	var wq waiter.Queue
 	ep, terr := r.CreateEndpoint(&wq)
 	r.Complete(terr != nil)

@@ -25,6 +25,8 @@ const (
 	queueLen  = 1024 // Packets towards clients; what is more is lost.
 	inFlight  = 1024 // TCP connections that are being made.
 	batchSize = 64   // Packets at once between stack and device.
+
+	synRetries = 3 // Of an answer to a connection, 1, 2, 4 s apart.
 )
 
 // A netstack is the IP stack as wireguard-go's device of packets.
@@ -59,9 +61,10 @@ func newStack(p *Plane) (*netstack, error) {
 }
 
 func (s *netstack) configure() error {
-	sack := tcpip.TCPSACKEnabled(true)
+	sack, retries := tcpip.TCPSACKEnabled(true), tcpip.TCPSynRetriesOption(synRetries)
 	errs := []tcpip.Error{
 		s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &sack),
+		s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &retries),
 		s.stack.CreateNIC(nic, s.wire),
 		s.stack.SetPromiscuousMode(nic, true), // Packets for everybody are for it,
 		s.stack.SetSpoofing(nic, true),        // and it answers as everybody.
