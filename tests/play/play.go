@@ -29,6 +29,7 @@ type Stage struct {
 	MX                   string       // host:port.
 
 	Database Database
+	Tunnel   Tunnel // For Surf.
 	// Files looks for words in what else the provider holds: files, logs.
 	Files func(*Finder) error
 }
@@ -46,6 +47,7 @@ type Story struct {
 
 	alice, bob, phone *person // phone is bob's second device.
 	words             words
+	proxy             string // Of alice's VPN.
 }
 
 // A Step is one sentence of the story.

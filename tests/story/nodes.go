@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -24,16 +25,28 @@ func (s *scene) killNode() error {
 	}
 	d := nodes[s.kills%len(nodes)]
 	s.kills++
-	text, err := os.ReadFile(d.PIDFile)
+	if err := kill(d.PIDFile); err != nil {
+		return fmt.Errorf("database node %s: %w", d.Name, err)
+	}
+	return nil
+}
+
+// kill kills the process of "leapd dev" whose number is in a file. One that is
+// being started again is no error.
+func kill(pidFile string) error {
+	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		return err
 	}
+	if len(text) == 0 { // Being written.
+		return nil
+	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || pid < 2 {
-		return fmt.Errorf("%s: %q is no process", d.PIDFile, text)
+		return fmt.Errorf("%s: %q is no process", pidFile, text)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("killing database node %s: %w", d.Name, err)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("killing it: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,7 @@ func (s *scene) steps() []play.Step {
 		return []play.Step{build, start, {What: "alice and bob open their accounts", Do: s.Reopen}}
 	}
 	list := append([]play.Step{build, {What: "the stage is empty", Do: s.clear}, start}, s.Begin()...)
+	list = append(list, s.Surf()...)
 	if s.opt.stay {
 		return append(list, play.Step{What: "what was lived is noted for the next start", Do: s.Save})
 	}
@@ -60,7 +62,7 @@ func (s *scene) startProvider() error {
 		}
 	}
 	var err error
-	s.provider, err = play.Start(s.Dir, "leapd", nil, s.bin("leapd"), "dev", "--dir", home, "--base-port", fmt.Sprint(base), "--nodes", fmt.Sprint(s.opt.nodes))
+	s.provider, err = play.Start(s.Dir, "leapd", nil, s.bin("leapd"), "dev", "--dir", home, "--base-port", fmt.Sprint(base), "--nodes", fmt.Sprint(s.opt.nodes), "--gateways", "2")
 	if err != nil {
 		return err
 	}
@@ -104,8 +106,18 @@ func (s *scene) stage() (play.Stage, error) {
 	}
 	return play.Stage{
 		Domain: s.at.Domain, Bootstrap: s.at.Bootstrap, Fingerprint: s.at.Fingerprint, Resolver: s.at.Resolver, Invite: s.at.Invite,
-		Web: s.at.Web, Nickserver: s.at.Nickserver, WKD: s.at.WKD, HTTP: web, MX: s.at.MX, Database: db, Files: s.files,
+		Tunnel: s.tunnel(),
+		Web:    s.at.Web, Nickserver: s.at.Nickserver, WKD: s.at.WKD, HTTP: web, MX: s.at.MX, Database: db, Files: s.files,
 	}, err
+}
+
+// tunnel is what the story needs to know of the VPN.
+func (s *scene) tunnel() play.Tunnel {
+	t := play.Tunnel{Called: netip.MustParseAddr("192.0.2.1")} // As appliance/cmd/leapd has it.
+	for _, g := range s.at.Gateways {
+		t.Gateways = append(t.Gateways, play.Gateway{Host: g.Host, Egress: g.Egress, Kill: func() error { return kill(g.PIDFile) }})
+	}
+	return t
 }
 
 // files looks into the provider's files and logs as they lie on the disk.
