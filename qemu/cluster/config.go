@@ -73,7 +73,7 @@ func Of(i *provider.Instance, env string, secrets map[string][]byte) (Config, er
 		}
 		one := NodeConfig{Name: n.Name, Address: netip.PrefixFrom(n.IPAddress, 24), AgentPort: id.Agent.Port, Identity: content}
 		for _, a := range id.Interface.Addresses {
-			if a.Addr().Is4() {
+			if a.Addr() == n.IPAddress { // A gateway has more.
 				one.Address = a
 			}
 		}
