@@ -26,7 +26,7 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 
 # The five nodes take as long as all others: they go first, and the others beside them.
 qemu-test: debian build ## boot nodes and a whole provider as virtual machines, and break them
-	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/node ./tests/local ./tests/boot ./tests/qemu -qemu
+	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
 
 test: debian unit fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, the story, a slice of fuzzing, nodes that boot
 
