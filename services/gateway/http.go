@@ -37,8 +37,8 @@ func (s *Server) handle(f func(*http.Request) (any, error)) http.HandlerFunc {
 		}
 		if err != nil {
 			kind := problem.KindOf(err)
-			if kind == problem.Internal || kind == problem.Unavailable {
-				s.log.WarnContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
+			if kind == problem.Internal {
+				s.log.ErrorContext(r.Context(), "a request failed", "route", r.Pattern, "err", err)
 			}
 			write(w, kind.Status(), problem.ContentType, problem.DocumentOf(err))
 			return

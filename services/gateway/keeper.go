@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -36,7 +35,7 @@ func (s *Server) grant(ctx context.Context, b bid) (row, error) {
 	s.table.put(r)
 	if err := s.establish(ctx, r); err != nil {
 		r.end = now // Whatever part of it there is goes.
-		return row{}, unavailable(errors.Join(err, s.sweep(ctx, now)))
+		return row{}, s.unavailable(errors.Join(err, s.sweep(ctx, now)))
 	}
 	return *r, nil
 }
@@ -57,7 +56,7 @@ func (s *Server) replace(ctx context.Context, id lease.ID, b bid) (row, error) {
 	defer cancel()
 	if old.key != r.key || old.ipv6 && !r.ipv6 {
 		if err := s.plane.Peers.Remove(ctx, old.key); err != nil {
-			return row{}, unavailable(err)
+			return row{}, s.unavailable(err)
 		}
 		old.set = false
 	}
@@ -65,7 +64,7 @@ func (s *Server) replace(ctx context.Context, id lease.ID, b bid) (row, error) {
 	if err := s.establish(ctx, r); err != nil {
 		old.set = false
 		s.table.put(old) // The next tick sets it again.
-		return row{}, unavailable(errors.Join(err, s.plane.Peers.Remove(ctx, r.key), s.book.keep(old)))
+		return row{}, s.unavailable(errors.Join(err, s.plane.Peers.Remove(ctx, r.key), s.book.keep(old)))
 	}
 	return *r, nil
 }
@@ -81,13 +80,17 @@ func (s *Server) end(ctx context.Context, id lease.ID) error {
 	}
 	r.end = now
 	if err := s.sweep(ctx, now); err != nil {
-		return unavailable(err)
+		return s.unavailable(err)
 	}
 	return nil
 }
 
-func unavailable(err error) error {
-	return fmt.Errorf("%w: %w", problem.Unavailable.Errorf("the gateway cannot do that now: try again, or choose another one"), err)
+// unavailable logs what kept the gateway from what a client wanted, and returns
+// what the client is told. A gateway that is merely full logs nothing: a line
+// would tell when somebody came.
+func (s *Server) unavailable(err error) error {
+	s.log.Warn("a request failed", "err", err)
+	return problem.Unavailable.Errorf("the gateway cannot do that now: try again, or choose another one")
 }
 
 // call bounds one call of the data plane. It goes on when the client that

@@ -1,0 +1,160 @@
+package gatewaytest
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"testing"
+	"time"
+
+	"leap.example/services/gateway"
+	"leap.example/services/protocol/lease"
+)
+
+// testForget: who gets the address of a client that has gone gets none of its
+// packets.
+func testForget(t *testing.T, w *World) {
+	first := w.join(t, 1)
+	sink := w.udp(t, w.Server)
+	inside := netip.AddrPortFrom(w.place(1)[0].Addr(), 4000)
+	conn, err := first.Net.DialUDPAddrPort(inside, at(w.Server, sink.LocalAddr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	_, from := receive(t, sink)
+	w.remove(t, first.Key.Public())
+	addrs := []netip.Addr{}
+	for _, p := range w.place(1) {
+		addrs = append(addrs, p.Addr())
+	}
+	if err := w.Plane.Flows.Forget(t.Context(), addrs); err != nil {
+		t.Fatal(err)
+	}
+	second := w.join(t, 1)
+	w.fetch(t, second, w.Server) // Its session is there.
+	ear, err := second.Net.ListenUDPAddrPort(inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ear.Close()
+	if _, err := sink.WriteTo([]byte("for the first"), from); err != nil {
+		t.Logf("the way back is closed: %v", err)
+	}
+	if !silent(t, ear) {
+		t.Error("a packet for the client before came to the one after")
+	}
+}
+
+func (w *World) remove(t *testing.T, key lease.Key) {
+	t.Helper()
+	if err := w.Plane.Peers.Remove(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testRemove: a peer that was removed is cut off; set again, it is as new.
+func testRemove(t *testing.T, w *World) {
+	c := w.join(t, 1)
+	w.fetch(t, c, w.Server)
+	w.remove(t, c.Key.Public())
+	w.remove(t, c.Key.Public()) // No error.
+	sink := w.udp(t, w.Server)
+	conn, err := c.Net.DialUDPAddrPort(netip.AddrPort{}, at(w.Server, sink.LocalAddr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if !silent(t, sink) {
+		t.Error("a removed peer came through")
+	}
+	if err := w.Plane.Peers.Set(t.Context(), gateway.Peer{PublicKey: c.Key.Public(), PSK: c.PSK, Addresses: w.place(1)}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := w.Plane.Peers.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		if p.PublicKey == c.Key.Public() && !p.LastHandshake.IsZero() {
+			t.Error("the handshake of before is still known")
+		}
+	}
+}
+
+// testLimit: a limited client gets about its rate in each direction, and its
+// neighbour much more at the same time.
+func testLimit(t *testing.T, w *World) {
+	slow, fast := w.join(t, 1), w.join(t, 2)
+	var addrs []netip.Addr
+	for _, p := range w.place(1) {
+		addrs = append(addrs, p.Addr())
+	}
+	if err := w.Plane.Limits.Set(t.Context(), addrs); err != nil {
+		t.Fatal(err)
+	}
+	rate := w.Config.WithDefaults().Rate
+	for _, upward := range []bool{false, true} {
+		w.transfer(t, slow, rate, upward) // Kernels let a second's worth through at once.
+		limited := w.transfer(t, slow, 3*rate, upward)
+		free := w.transfer(t, fast, 3*rate, upward)
+		ratio, gain := limited/float64(rate), free/limited
+		t.Logf("upward %v: limited client %.2f of its rate, neighbour %.0f times as fast", upward, ratio, gain)
+		if ratio > 1.35 || ratio < 0.2 || gain < 3 {
+			t.Errorf("upward %v: limited client has %.2f of its rate, neighbour is %.1f times as fast", upward, ratio, gain)
+		}
+	}
+	if err := w.Plane.Limits.Set(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.transfer(t, slow, 3*rate, false); got < 2*float64(rate) {
+		t.Errorf("after the limit is lifted: %.2f of its rate", got/float64(rate))
+	}
+}
+
+// transfer moves n bytes by TCP and returns bytes a second.
+func (w *World) transfer(t *testing.T, c *Client, n int64, upward bool) float64 {
+	t.Helper()
+	ln := w.tcp(t, w.Server, 0)
+	moved := make(chan error, 1)
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			moved <- err
+			return
+		}
+		defer conn.Close()
+		if upward {
+			_, err = io.CopyN(io.Discard, conn, n)
+		} else {
+			_, err = conn.Write(make([]byte, n))
+		}
+		moved <- err
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	conn, err := c.Net.DialContextTCPAddrPort(ctx, at(w.Server, ln.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	start := time.Now()
+	if upward {
+		_, err = conn.Write(make([]byte, n))
+	} else {
+		_, err = io.CopyN(io.Discard, conn, n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-moved; err != nil {
+		t.Fatal(err)
+	}
+	return float64(n) / time.Since(start).Seconds()
+}
