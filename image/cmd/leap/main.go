@@ -124,13 +124,14 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
-	text := b.Main.Version
+	var text strings.Builder
+	text.WriteString(b.Main.Version)
 	for _, s := range b.Settings {
 		if s.Key == "vcs.revision" {
-			text += " " + s.Value
+			text.WriteString(" " + s.Value)
 		}
 	}
-	return text + ", " + b.GoVersion
+	return text.String() + ", " + b.GoVersion
 }
 
 // complete has a shell propose what FILTER and NAME can be.
