@@ -2,6 +2,7 @@ package vpn
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -46,22 +47,32 @@ func (v *VPN) VPNUp(ctx context.Context, q control.VPNUpRequest) error {
 		if v.prefs.Load().Lockdown && proxy.IsValid() {
 			return problem.Invalid.Errorf(`lockdown needs the helper: "leapc vpn up" without --proxy, or "leapc vpn lockdown off"`)
 		}
-		if err := v.change(func(s *settings) { s.Proxy, s.Account, s.Classical = proxy, q.Account, q.Classical }); err != nil {
+		if err := v.change(func(s *settings) { s.Up, s.Proxy, s.Account, s.Classical = true, proxy, q.Account, q.Classical }); err != nil {
 			return err
 		}
-		l.broken = ""
-		return l.up(ctx)
+		l.broken, l.later = "", time.Time{}
+		if err := l.up(ctx); err != nil {
+			return errors.Join(err, v.change(func(s *settings) { s.Up = false }))
+		}
+		return nil
 	})
 }
 
 // VPNDown implements control.VPN.
 func (v *VPN) VPNDown(ctx context.Context) error {
 	return v.do(ctx, func(ctx context.Context, l *loop) error {
-		l.broken = ""
+		l.broken, l.later = "", time.Time{}
 		if l.cancel != nil {
 			l.cancel()
 		}
 		l.closeKeeper()
+		if err := v.change(func(s *settings) { s.Up = false }); err != nil {
+			return err
+		}
+		// Whatever happened before, the helper may still block.
+		if err := l.open(ctx); err != nil && !errors.Is(err, problem.NotExist) && !l.prefs.Load().Proxy.IsValid() {
+			return err
+		}
 		l.step(ctx, machine.Down{})
 		if l.way.Load() != nil && !l.prefs.Load().Lockdown {
 			return problem.Internal.Errorf("traffic is still blocked: %s", l.state.Problem)

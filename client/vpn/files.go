@@ -32,6 +32,7 @@ const (
 // settings are the file vpn.json.
 type settings struct {
 	Version     int              `json:"version"`
+	Up          bool             `json:"up,omitempty"` // The user wants to be connected: also after a restart of the daemon.
 	Autoconnect bool             `json:"autoconnect,omitempty"`
 	Lockdown    bool             `json:"lockdown,omitempty"`
 	LAN         bool             `json:"lan,omitempty"`

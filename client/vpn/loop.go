@@ -17,7 +17,8 @@ const (
 	applyPause   = 2 * time.Second        // Before what could not be applied is tried again.
 	fastPace     = 100 * time.Millisecond // While a handshake is waited for.
 	slowPace     = time.Second
-	idlePace     = time.Hour // Nothing to watch.
+	idlePace     = time.Hour       // Nothing to watch.
+	beginPause   = 5 * time.Second // Before the Path is opened again.
 )
 
 // A loop is what Run's goroutine owns.
@@ -33,6 +34,8 @@ type loop struct {
 	actions sync.WaitGroup
 	since   time.Time // Of the phase.
 	shown   shown     // Of the lease in use.
+	later   time.Time // When the Path is to be opened again. Zero: not at all.
+	damaged bool      // The settings could not be read.
 	broken  string    // Why the settings are not to be believed.
 }
 
@@ -40,7 +43,7 @@ type loop struct {
 func (l *loop) start(ctx context.Context) {
 	s := settings{Version: fileVersion}
 	if err := load(l.cfg.Dir, settingsFile, &s, &s.Version); errors.Is(err, problem.Invalid) {
-		l.broken = err.Error() + `; until then nothing leaves (lockdown)`
+		l.broken, l.damaged = err.Error()+`; until then nothing leaves (lockdown)`, true
 		s = settings{Version: fileVersion, Lockdown: true}
 	} else if err != nil && !errors.Is(err, problem.NotExist) {
 		l.broken = err.Error()
@@ -48,17 +51,27 @@ func (l *loop) start(ctx context.Context) {
 	s.Exclude = s.Exclude[:min(len(s.Exclude), policy.MaxExclude)]
 	l.prefs.Store(&s)
 	l.state, _ = l.state.Step(time.Now(), machine.Set{Options: options(&s)})
+	l.begin(ctx)
+}
+
+// begin opens the Path if the settings want one. Where that fails, the helper
+// not running yet, it is tried again.
+func (l *loop) begin(ctx context.Context) {
+	s := l.prefs.Load()
+	l.later = time.Time{}
+	var err error
 	switch {
-	case s.Autoconnect:
-		if err := l.up(ctx); err != nil {
-			l.log.Warn("the VPN cannot be brought up at the start", "err", err)
-			l.broken = err.Error()
-		}
+	case s.Autoconnect || s.Up:
+		err = l.up(ctx)
 	case s.Lockdown:
-		if err := l.open(ctx); err != nil {
-			l.broken = errNoHelper(err).Error()
-		}
+		err = l.open(ctx)
 		l.step(ctx, machine.Tick{})
+	}
+	if err != nil {
+		l.broken = errNoHelper(err).Error()
+		l.later = time.Now().Add(beginPause)
+	} else if l.way.Load() != nil && !l.damaged {
+		l.broken = ""
 	}
 }
 
@@ -208,10 +221,13 @@ func otherTunnel(before *policy.Policy, b *policy.Link) bool {
 
 // tick looks at the clock, the tunnel and the network.
 func (l *loop) tick(ctx context.Context) {
+	now := time.Now()
+	if !l.later.IsZero() && !now.Before(l.later) {
+		l.begin(ctx)
+	}
 	if l.way.Load() == nil {
 		return
 	}
-	now := time.Now()
 	if l.net.changed(now) {
 		l.watch.restart(now)
 		l.step(ctx, machine.Network{})
@@ -225,7 +241,7 @@ func (l *loop) tick(ctx context.Context) {
 // pace is how long nothing need be looked at.
 func (l *loop) pace() time.Duration {
 	switch {
-	case l.way.Load() == nil:
+	case l.way.Load() == nil && l.later.IsZero():
 		return idlePace
 	case l.tunnelled() && l.state.Phase != machine.Connected:
 		return fastPace

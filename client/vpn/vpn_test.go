@@ -54,8 +54,7 @@ func TestWarm(t *testing.T) {
 	w.connected(1)
 	w.asked(1)
 	w.provider.Offline()
-	w.start()
-	w.up()
+	w.start() // By itself: nobody has said "down".
 	w.connected(1)
 	if got := w.asked(1) + w.asked(2); got != "" {
 		t.Errorf("gateways were asked %q", got)
@@ -111,7 +110,6 @@ func TestLeaseForgotten(t *testing.T) {
 	w.stop()
 	w.gateways[0].Set(func(s *vpntest.State) { s.Leases, s.Mute, s.Asked = map[lease.ID]bool{}, true, nil })
 	w.start()
-	w.up()
 	w.until("is a new lease asked for", func(control.VPNStatus) bool {
 		var asked string
 		w.gateways[0].Set(func(s *vpntest.State) { asked = strings.Join(s.Asked, " ") })
@@ -259,7 +257,7 @@ func TestAutoconnect(t *testing.T) {
 func TestNoHelper(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	w.path = nil
+	w.missing.Store(true)
 	err := w.v.VPNUp(t.Context(), control.VPNUpRequest{})
 	if !errors.Is(err, problem.Unavailable) || !strings.Contains(err.Error(), "vpn-helper install") || !strings.Contains(err.Error(), "--proxy") {
 		t.Errorf("up: %v", err)
@@ -293,6 +291,48 @@ func TestUnapplied(t *testing.T) {
 	}
 	w.path.set(func(p *paper) { p.broken = nil })
 	w.until("open", func(s control.VPNStatus) bool { return s.Traffic == "open" })
+}
+
+// TestHelperComesLater: after the start of the computer the daemon may be
+// faster than the helper.
+func TestHelperComesLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.up()
+	w.connected(1)
+	w.missing.Store(true)
+	w.start()
+	s := w.until("says what is missing", func(s control.VPNStatus) bool { return s.Problem != "" })
+	if !strings.Contains(s.Problem, "vpn-helper install") {
+		t.Errorf("%+v", s)
+	}
+	w.missing.Store(false)
+	if s := w.connected(1); s.Problem != "" {
+		t.Errorf("connected: %+v", s)
+	}
+}
+
+// TestHelperForgets: a helper that was started anew knows no tunnel, until it
+// is told again.
+func TestHelperForgets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.up()
+	w.connected(1)
+	w.path.set(func(p *paper) { p.now, p.seen, p.tx = policy.Policy{}, nil, 0 })
+	w.until("told again", func(control.VPNStatus) bool { return w.path.modes() == "tunnel" })
+	w.connected(1)
+}
+
+// TestDownAfterLoss: "down" opens the traffic even if this daemon never knew
+// that it was blocked.
+func TestDownAfterLoss(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.path.set(func(p *paper) { p.now = policy.Policy{} })
+	if err := w.v.VPNDown(t.Context()); err != nil || w.path.modes() != "open" {
+		t.Errorf("traffic was %s: %v", w.path.modes(), err)
+	}
 }
 
 // TestDamagedSettings: they may have said lockdown.

@@ -47,11 +47,12 @@ func (l *loop) look(ctx context.Context, now time.Time) machine.Event {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	s, err := path.Stats(ctx)
-	if err != nil {
-		l.log.Warn("the tunnel cannot be asked", "err", err)
+	w := &l.watch
+	if err != nil || s.TX == 0 && w.stats.TX > 0 { // The helper was started anew, perhaps, and knows nothing.
+		l.log.Warn("the tunnel is gone, or cannot be asked: it is made again", "err", err)
+		l.applied = nil
 		return nil
 	}
-	w := &l.watch
 	if s.RX != w.stats.RX || s.TX < w.stats.TX || w.stats.TX == 0 {
 		w.sent, w.since, w.asked = s.TX, time.Time{}, false
 	} else if s.TX > w.sent+little && w.since.IsZero() {

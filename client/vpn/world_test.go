@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,7 +120,8 @@ type world struct {
 	gateways []*vpntest.Gateway
 	path     *paper
 	session  *session.Provider
-	tokens   []string // That the account has, in order.
+	missing  atomic.Bool // The helper.
+	tokens   []string    // That the account has, in order.
 	v        *vpn.VPN
 	stop     func()
 	log      *canary
@@ -155,7 +157,7 @@ func (w *world) start() {
 			return w.tokens[i], nil
 		},
 		Helper: func(context.Context) (policy.Path, error) {
-			if w.path == nil {
+			if w.missing.Load() {
 				return nil, problem.NotExist.Errorf("no helper")
 			}
 			return w.path, nil

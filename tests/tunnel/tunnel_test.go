@@ -22,8 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"leap.example/appliance/netcfg/nettest"
 	"leap.example/client/control"
 	"leap.example/client/session"
 	"leap.example/client/vpn"
@@ -35,7 +34,7 @@ import (
 	"leap.example/services/protocol/problem"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(nettest.Main(m)) }
 
 // A node is one gateway.
 type node struct {
@@ -44,11 +43,11 @@ type node struct {
 	stop  func()
 }
 
-// free returns an address of loopback that nobody uses by TCP and UDP.
-func free(t *testing.T) netip.AddrPort {
+// free returns a port that nobody uses by TCP and UDP.
+func free(t *testing.T, at string) netip.AddrPort {
 	t.Helper()
 	for range 50 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,9 +62,19 @@ func free(t *testing.T) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// start runs gateway number n, whose clients' traffic leaves from 127.0.0.(10+n).
-// Without udp nobody takes plain datagrams: they go over TLS alone.
+// start runs gateway number n on loopback, whose clients' traffic leaves from
+// 127.0.0.(10+n). Without udp nobody takes plain datagrams: they go over TLS
+// alone.
 func start(t *testing.T, a *vpntest.Authority, n int, udp bool) node {
+	t.Helper()
+	return startAt(t, a, n, "127.0.0.1", udp, func(c *gateway.Config) {
+		c.Egress = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(10 + n)})}
+		c.Lab = []gateway.ConfigLab{{As: netip.MustParsePrefix("192.0.2.0/24"), Is: netip.MustParsePrefix("127.0.0.0/24")}}
+	})
+}
+
+// startAt runs gateway number n at an address of this machine.
+func startAt(t *testing.T, a *vpntest.Authority, n int, at string, udp bool, change func(*gateway.Config)) node {
 	t.Helper()
 	dir := t.TempDir()
 	host := fmt.Sprintf("gw%d.example.org", n)
@@ -92,18 +101,18 @@ func start(t *testing.T, a *vpntest.Authority, n int, udp bool) node {
 	if err := os.Mkdir(filepath.Join(dir, "run"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	api, plain := free(t), free(t)
+	api, plain := free(t, at), free(t, at)
 	entry := plain.Port()
 	if !udp {
-		entry = free(t).Port() // Nobody is there.
+		entry = free(t, at).Port() // Nobody is there.
 	}
 	cfg := gateway.Config{
 		Listen: []string{api.String()}, CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"),
 		ClientCAFile: filepath.Join(dir, "ca.pem"), WGKeyFile: filepath.Join(dir, "wg.key"), RunDir: filepath.Join(dir, "run"),
 		Entry:    []gateway.ConfigEntry{{Addr: api.Addr(), Ports: []uint16{entry}, TLSPorts: []uint16{api.Port()}}},
 		WGListen: []string{plain.String()}, IPv4: netip.MustParsePrefix(fmt.Sprintf("10.64.%d.0/24", n)),
-		Egress: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(10 + n)})}, Lab: []gateway.ConfigLab{{As: netip.MustParsePrefix("192.0.2.0/24"), Is: netip.MustParsePrefix("127.0.0.0/24")}},
 	}
+	change(&cfg)
 	plane, err := netstack.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package vpntest
 import (
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,7 +22,8 @@ import (
 // A Provider is the account API as far as the VPN needs it.
 type Provider struct {
 	*Authority
-	API netip.AddrPort
+	Name string
+	API  netip.AddrPort
 
 	t   testing.TB
 	srv *httptest.Server
@@ -42,10 +44,16 @@ type Offer struct {
 // Offline makes a Provider that is not reached answer nothing.
 func (p *Provider) Offline() { p.srv.CloseClientConnections(); p.srv.Close() }
 
-// NewProvider starts one.
+// NewProvider starts one, which is called localhost.
 func NewProvider(t testing.TB) *Provider {
 	t.Helper()
-	p := &Provider{Authority: NewAuthority(t), t: t}
+	return NewProviderAt(t, "localhost", "127.0.0.1")
+}
+
+// NewProviderAt starts one that is called name, at an address of this machine.
+func NewProviderAt(t testing.TB, name, at string) *Provider {
+	t.Helper()
+	p := &Provider{Authority: NewAuthority(t), Name: name, t: t}
 	p.Life, p.Anonymous = 48*time.Hour, true
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /provider.json", p.document)
@@ -54,7 +62,8 @@ func NewProvider(t testing.TB) *Provider {
 	mux.HandleFunc("GET "+provider.PathGateways, p.answer(p.list))
 	p.srv = httptest.NewUnstartedServer(mux)
 	p.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	p.srv.TLS = &tls.Config{Certificates: []tls.Certificate{p.Server(t, "localhost")}}
+	p.srv.TLS = &tls.Config{Certificates: []tls.Certificate{p.Server(t, name)}}
+	listen(t, p.srv, at)
 	p.srv.StartTLS()
 	t.Cleanup(p.Offline)
 	p.API = p.srv.Listener.Addr().(*net.TCPAddr).AddrPort()
@@ -71,7 +80,7 @@ func (p *Provider) Set(f func(*Offer)) {
 // Session returns the provider as a client that has chosen it knows it.
 func (p *Provider) Session(t testing.TB, dir string) *session.Provider {
 	t.Helper()
-	s, err := session.Bootstrap(t.Context(), hostport(p.API), session.Options{CAFingerprint: provider.FingerprintOf(p.Cert.Raw), Dir: dir})
+	s, err := session.Bootstrap(t.Context(), p.Host(), session.Options{CAFingerprint: p.Fingerprint(), Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,20 +88,29 @@ func (p *Provider) Session(t testing.TB, dir string) *session.Provider {
 	return s
 }
 
-// hostport names loopback, so that a name is resolved.
-func hostport(a netip.AddrPort) string { return "localhost:" + portOf(a) }
+// Host returns what "leapc provider add" takes.
+func (p *Provider) Host() string { return net.JoinHostPort(p.Name, fmt.Sprint(p.API.Port())) }
 
-func portOf(a netip.AddrPort) string {
-	_, port, _ := net.SplitHostPort(a.String())
-	return port
+// Fingerprint returns that of the provider's CA.
+func (p *Provider) Fingerprint() string { return provider.FingerprintOf(p.Cert.Raw) }
+
+// listen has a server listen at another address than httptest's.
+func listen(t testing.TB, srv *httptest.Server, at string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Listener.Close()
+	srv.Listener = ln
 }
 
 func (p *Provider) document(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	json.NewEncoder(w).Encode(provider.Provider{
-		APIURI: "https://" + hostport(p.API), CACertURI: "https://" + hostport(p.API) + "/ca.crt", APIVersion: "1", Domain: "localhost",
-		CACertFingerprint: provider.FingerprintOf(p.Cert.Raw), EnrollmentPolicy: "open",
+		APIURI: "https://" + p.Host(), CACertURI: "https://" + p.Host() + "/ca.crt", APIVersion: "1", Domain: p.Name,
+		CACertFingerprint: p.Fingerprint(), EnrollmentPolicy: "open",
 		Service: provider.Service{AllowAnonymous: p.Anonymous},
 	})
 }

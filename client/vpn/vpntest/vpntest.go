@@ -36,10 +36,16 @@ func NewAuthority(t testing.TB) *Authority {
 	return &Authority{cert, certs.EncodeCert(cert.Raw), key}
 }
 
-// Server returns a certificate for names.
+// Server returns a certificate for names and addresses.
 func (a *Authority) Server(t testing.TB, names ...string) tls.Certificate {
 	t.Helper()
-	tmpl, err := certs.Server(names, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now())
+	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	for _, name := range names {
+		if a, err := netip.ParseAddr(name); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	tmpl, err := certs.Server(names, addrs, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
