@@ -11,7 +11,7 @@ import (
 )
 
 // roles are what this program does in the processes that the tests start.
-var roles = map[string]func() error{"gateway": gatewayRole, "daemon": daemonRole, "resolve": resolveRole}
+var roles = map[string]func() error{"gateway": gatewayRole, "leasing": leasingRole, "daemon": daemonRole, "resolve": resolveRole}
 
 func TestMain(m *testing.M) {
 	if role := roles[os.Getenv("LEAKS_ROLE")]; role != nil {
