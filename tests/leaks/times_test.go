@@ -156,40 +156,6 @@ func versions(w *world) {
 	w.step("a network of IPv6 alone", func() { w.works("IPv4 through IPv6") })
 }
 
-// expired: the gateway has forgotten the client. What counts is what reaches the
-// server, or leaves.
-func expired(w *world) {
-	w.startHelper()
-	tunnel := w.policy(w.gateways[0])
-	w.connect(tunnel)
-	notAfter := time.Now().Add(time.Second)
-	w.pause(time.Until(notAfter))
-	if !w.control {
-		w.gateways[0].expire(w)
-	}
-	w.pause(2 * time.Second)
-	before := w.arrived.Load()
-	w.quiet()
-	stop := w.storm(w.shooter, everything())
-	for range 3 {
-		w.through("tcp4", server4)
-	}
-	if !w.control {
-		w.apply(policy.Policy{})
-		w.through("tcp4", server4)
-	}
-	stop()
-	after := int(w.arrived.Load() - before)
-	seen := w.wan.take(w.T)
-	w.total += after + len(seen)
-	if !w.control && (after > 0 || len(seen) > 0) {
-		w.Errorf("after the lease's end %d connections reach the server, and %v leaks", after, seen[:min(len(seen), 5)])
-	}
-	if w.control && after == 0 {
-		w.Error("without an end nothing reaches the server: this proves nothing")
-	}
-}
-
 // roaming: the machine sleeps, wakes up elsewhere, and moves on.
 func roaming(w *world) {
 	w.startHelper()

@@ -34,11 +34,12 @@ const (
 )
 
 var (
-	tunnelNet  = netip.MustParsePrefix("10.64.0.0/15")
-	tunnelNet6 = netip.MustParsePrefix("fd00:64::/31")
+	tunnelNet  = netip.MustParsePrefix("10.64.0.0/14")
+	tunnelNet6 = netip.MustParsePrefix("fd00:64::/30")
 	endpoints  = []netip.AddrPort{
 		netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddrPort("192.0.2.1:51821"),
 		netip.MustParseAddrPort("[2001:db8:2::1]:51820"), netip.MustParseAddrPort("[2001:db8:2::1]:51821"),
+		netip.MustParseAddrPort("192.0.2.1:51830"),
 	}
 )
 
@@ -50,7 +51,7 @@ type world struct {
 	dir                     string
 	client, gateway, server *nettest.Peer
 	wan                     *observer
-	gateways                [2]*gateway
+	gateways                [2]*peer
 	helper                  *process
 	ask                     *helper.Client
 	arrived                 atomic.Int64 // Connections at the server that came through a tunnel.
@@ -194,7 +195,7 @@ func (w *world) serve() {
 					return
 				}
 				from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-				if tunnelNet.Contains(from) || tunnelNet6.Contains(from) {
+				if tunnelNet.Contains(from) || tunnelNet6.Contains(from) || from.String() == gatewayOut {
 					w.arrived.Add(1)
 				}
 				c.Close()
@@ -302,7 +303,7 @@ func (w *world) until(what string, ok func() bool) {
 }
 
 // policy is a tunnel to a gateway.
-func (w *world) policy(g *gateway) policy.Policy {
+func (w *world) policy(g *peer) policy.Policy {
 	return policy.Policy{Mode: policy.Tunnel, Tunnel: &policy.Link{
 		PrivateKey: g.client, PeerKey: g.key.Public(), PSK: g.psk, MTU: lease.MaxMTU - 80, Endpoint: g.endpoint,
 		Addresses: []netip.Prefix{netip.PrefixFrom(g.addr4, 32), netip.PrefixFrom(g.addr6, 128)},

@@ -8,7 +8,7 @@
 //   - policy routing rules of priorities 5199 to 5202 and the routing table 51820;
 //   - the machine's resolvers, while a tunnel is up: those of leap0 where
 //     systemd-resolved runs, else /etc/resolv.conf;
-//   - the settings arp_ignore and src_valid_mark, while the table is there.
+//   - the settings arp_ignore and rp_filter, while the table is there.
 //
 // # No open moment
 //

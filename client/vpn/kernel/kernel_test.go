@@ -48,6 +48,7 @@ func policies() map[string]policy.Policy {
 		"blocked": {},
 		"reach":   {Reach: ports("192.0.2.1:443", "[2001:db8::1]:443"), LAN: true},
 		"tunnel":  {Mode: policy.Tunnel, Tunnel: link(), Reach: ports("192.0.2.1:1194")},
+		"exclude": {Mode: policy.Tunnel, Tunnel: link(), Exclude: []uint32{1001}},
 		"four":    {Mode: policy.Tunnel, Tunnel: four, LAN: true},
 		"full": {
 			Mode: policy.Tunnel, Tunnel: wrapped, Exclude: []uint32{1001, 1002},

@@ -61,14 +61,6 @@ func marked(m uint32) match {
 	return match{fmt.Sprintf("meta mark %#x", m), []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, is(number(m)...)}}
 }
 
-// mark gives the packet a mark.
-func mark(m uint32) match {
-	return match{fmt.Sprintf("meta mark set %#x", m), []expr.Any{
-		&expr.Immediate{Register: 1, Data: number(m)},
-		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
-	}}
-}
-
 // tracked is a packet of a connection with the mark.
 func tracked(m uint32) match {
 	return match{fmt.Sprintf("ct mark %#x", m), []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, is(number(m)...)}}

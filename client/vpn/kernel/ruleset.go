@@ -14,9 +14,8 @@ const (
 	table = "leap_vpn"
 	link0 = "leap0" // The tunnel's link.
 
-	ours     uint32 = 0x6c656170 // Mark of this process's sockets and of packets that answer them.
+	ours     uint32 = 0x6c656170 // Mark of this process's sockets.
 	excluded uint32 = 0x6c656171 // Mark of connections of users outside the tunnel.
-	portal   uint32 = 0x6c656172 // Mark of connections through a portal window.
 )
 
 // A verdict is what happens to a packet that a rule matches.
@@ -27,7 +26,6 @@ const (
 	drop   verdict = "drop"
 	reset  verdict = "reject with tcp reset"
 	reject verdict = "reject with icmpx admin-prohibited"
-	next   verdict = "" // The rule only changed a mark.
 )
 
 // A rule is one line of a chain.
@@ -42,19 +40,14 @@ func (r rule) String() string {
 	for _, m := range r.matches {
 		b.WriteString(m.text + " ")
 	}
-	if r.verdict != next {
-		b.WriteString(string(r.verdict) + " ")
-	}
-	fmt.Fprintf(&b, "comment %q", r.why)
+	fmt.Fprintf(&b, "%s comment %q", r.verdict, r.why)
 	return b.String()
 }
 
 // A chain is the rules of one hook of the kernel.
 type chain struct {
-	name     string // Of the hook too.
-	priority string
-	policy   verdict
-	rules    []rule
+	name  string // Of the hook too. The policy is to drop.
+	rules []rule
 }
 
 func (c *chain) add(why string, v verdict, matches ...match) {
@@ -70,11 +63,11 @@ func (c *chain) refuse(why string, matches ...match) {
 // Text is the ruleset of a policy in the form of nft: empty for Open.
 func Text(p policy.Policy) string {
 	var b strings.Builder
-	for i, c := range ruleset(p) {
+	for i, c := range ruleset(p, true) {
 		if i == 0 {
 			b.WriteString("table inet " + table + " {\n")
 		}
-		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority %s; policy %s;\n", c.name, c.name, c.priority, c.policy)
+		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority filter; policy drop;\n", c.name, c.name)
 		for _, r := range c.rules {
 			fmt.Fprintf(&b, "\t\t%v\n", r)
 		}
@@ -96,29 +89,18 @@ var (
 )
 
 // ruleset is what a policy asks for: nothing with Mode Open. It depends on
-// nothing else.
-func ruleset(p policy.Policy) []chain {
+// nothing else but on whether the kernel knows marks of connections.
+func ruleset(p policy.Policy, marks bool) []chain {
 	if p.Mode == policy.Open {
 		return nil
 	}
-	return []chain{prerouting(), input(p), forward(p), output(p)}
-}
-
-// prerouting marks what answers a socket outside the tunnel, so that the
-// kernel's check of the way back (rp_filter, with src_valid_mark) looks up the
-// route that the question took.
-func prerouting() chain {
-	c := chain{name: "prerouting", priority: "mangle", policy: accept}
-	for _, m := range []uint32{ours, excluded, portal} {
-		c.add("an answer from outside the tunnel", next, tracked(m), mark(ours))
-	}
-	return c
+	return []chain{input(p), forward(p), output(p, marks)}
 }
 
 // input is about what others learn of this machine: what is not asked for gets
 // no answer, and the tunnel's addresses exist on the tunnel alone (CVE-2019-14899).
 func input(p policy.Policy) chain {
-	c := chain{name: "input", priority: "filter", policy: drop}
+	c := chain{name: "input"}
 	c.add("loopback", accept, iif("lo"))
 	for _, a := range addresses(p) {
 		c.add("the tunnel's address on another link", drop, iifNot(link0), to(a))
@@ -140,7 +122,7 @@ func input(p policy.Policy) chain {
 
 // forward treats containers and guests like the machine itself.
 func forward(p policy.Policy) chain {
-	c := chain{name: "forward", priority: "filter", policy: drop}
+	c := chain{name: "forward"}
 	resolvers(&c, p)
 	for _, v := range versions(p) {
 		c.add("tunnel", accept, oif(link0), version(v))
@@ -153,26 +135,30 @@ func forward(p policy.Policy) chain {
 	return c
 }
 
-func output(p policy.Policy) chain {
-	c := chain{name: "output", priority: "filter", policy: drop}
+func output(p policy.Policy, marks bool) chain {
+	c := chain{name: "output"}
 	c.add("loopback", accept, oif("lo"))
 	if p.Tunnel != nil {
-		c.add("gateway", accept, marked(ours), to(p.Tunnel.Endpoint.Addr()), dport(proto(p.Tunnel), p.Tunnel.Endpoint.Port()), track(ours))
+		c.add("gateway", accept, marked(ours), to(p.Tunnel.Endpoint.Addr()), dport(proto(p.Tunnel), p.Tunnel.Endpoint.Port()))
 	}
 	for _, a := range p.Reach {
-		c.add("reach", accept, marked(ours), to(a.Addr()), dport("tcp", a.Port()), track(ours))
-		c.add("reach", accept, marked(ours), to(a.Addr()), dport("udp", a.Port()), track(ours))
+		c.add("reach", accept, marked(ours), to(a.Addr()), dport("tcp", a.Port()))
+		c.add("reach", accept, marked(ours), to(a.Addr()), dport("udp", a.Port()))
 	}
 	c.refuse("no other way for the helper", marked(ours))
 	for _, uid := range p.Exclude {
-		c.add("outside the tunnel", accept, of(uid), track(excluded))
+		if marks {
+			c.add("outside the tunnel", accept, of(uid), track(excluded))
+		} else {
+			c.add("outside the tunnel", accept, of(uid))
+		}
 	}
-	if len(p.Exclude) > 0 { // What a socket still sends after its process has closed it has no owner.
+	if marks && len(p.Exclude) > 0 { // What a socket still sends after its process has closed it has no owner.
 		c.add("outside the tunnel", accept, tracked(excluded), answers())
 	}
 	if w := p.Portal; w != nil {
 		for _, port := range []match{dport("udp", 53), dport("tcp", 53), dport("tcp", 80), dport("tcp", 443)} {
-			c.add("portal window", accept, of(w.UID), before(w.Until), port, track(portal))
+			c.add("portal window", accept, of(w.UID), before(w.Until), port)
 		}
 	}
 	resolvers(&c, p)

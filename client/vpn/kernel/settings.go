@@ -14,11 +14,12 @@ type settings string
 
 // sysctls are the settings while the table is there. arp_ignore 2: nobody on a
 // link learns whether this machine has the tunnel's address, as only questions
-// about the link's own network are answered. src_valid_mark: the check of the
-// way back respects marks.
+// about the link's own network are answered. rp_filter 2: answers to sockets
+// outside the tunnel come by another way than the one the kernel would take; the
+// table, which lets answers alone in, is stricter than its check.
 var sysctls = map[string]string{
-	"net/ipv4/conf/all/arp_ignore":     "2",
-	"net/ipv4/conf/all/src_valid_mark": "1",
+	"net/ipv4/conf/all/arp_ignore": "2",
+	"net/ipv4/conf/all/rp_filter":  "2",
 }
 
 // keep sets the settings, or puts back what was before.

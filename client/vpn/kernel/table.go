@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,6 +20,17 @@ import (
 // The table never has the owner flag, with which it would go when its process
 // does.
 func install(p policy.Policy) error {
+	err := write(ruleset(p, true))
+	if errors.Is(err, unix.EOPNOTSUPP) && len(p.Exclude) > 0 {
+		// A kernel without CONFIG_NF_CONNTRACK_MARK: the last segments of connections
+		// of users outside the tunnel are lost when their program ends at once.
+		err = write(ruleset(p, false))
+	}
+	return err
+}
+
+// write is the transaction.
+func write(want []chain) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("reaching the firewall: %w", err)
@@ -26,7 +38,7 @@ func install(p policy.Policy) error {
 	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
 	conn.AddTable(t) // To be deleted, it must be there.
 	conn.DelTable(t)
-	if want := ruleset(p); len(want) > 0 {
+	if len(want) > 0 {
 		conn.AddTable(t)
 		for _, c := range want {
 			fill(conn, t, c)
@@ -53,27 +65,18 @@ func installed() (bool, error) {
 
 func fill(conn *nftables.Conn, t *nftables.Table, c chain) {
 	policy := nftables.ChainPolicyDrop
-	if c.policy == accept {
-		policy = nftables.ChainPolicyAccept
-	}
 	in := conn.AddChain(&nftables.Chain{
-		Name: c.name, Table: t, Type: nftables.ChainTypeFilter, Policy: &policy,
+		Name: c.name, Table: t, Type: nftables.ChainTypeFilter, Priority: nftables.ChainPriorityFilter, Policy: &policy,
 		Hooknum: map[string]*nftables.ChainHook{
-			"prerouting": nftables.ChainHookPrerouting, "input": nftables.ChainHookInput,
-			"forward": nftables.ChainHookForward, "output": nftables.ChainHookOutput,
+			"input": nftables.ChainHookInput, "forward": nftables.ChainHookForward, "output": nftables.ChainHookOutput,
 		}[c.name],
-		Priority: map[string]*nftables.ChainPriority{
-			"mangle": nftables.ChainPriorityMangle, "filter": nftables.ChainPriorityFilter,
-		}[c.priority],
 	})
 	for _, r := range c.rules {
 		k := &nftables.Rule{Table: t, Chain: in, UserData: userdata.AppendString(nil, userdata.TypeComment, r.why)}
 		for _, m := range r.matches {
 			k.Exprs = append(k.Exprs, m.exprs...)
 		}
-		if v := verdicts[r.verdict]; v != nil {
-			k.Exprs = append(k.Exprs, v)
-		}
+		k.Exprs = append(k.Exprs, verdicts[r.verdict])
 		conn.AddRule(k)
 	}
 }
