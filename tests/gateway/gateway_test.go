@@ -39,6 +39,7 @@ func TestLife(t *testing.T) {
 		s.seen()
 	})
 	hidden.session("alice", s, alice)
+	w.Step("the gateway finds names for users", s.names)
 	w.Step("by IPv6 and another port, too", func() {
 		other := alice.connect(netip.AddrPortFrom(entry6, 53))
 		other.seen()
