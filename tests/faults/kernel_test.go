@@ -57,8 +57,8 @@ func TestKernel(t *testing.T) {
 			t.Errorf("%s is skipped:\n%s", skip[1], text)
 		}
 	}
-	if n := strings.Count(text, "WireGuard of the kernel"); n != 2 { // The mesh's and the gateway's.
-		t.Errorf("the kernel's WireGuard was used %d times", n)
+	if strings.Contains(text, "WireGuard in user space") || strings.Count(text, "WireGuard of the kernel") < 2 {
+		t.Error("mesh and gateway did not use the kernel's WireGuard")
 	}
 }
 

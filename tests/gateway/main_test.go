@@ -44,8 +44,10 @@ func check(t *testing.T, err error) {
 const (
 	domain   = "demo.example"
 	nodeName = "gw1"
-	rate     = 65536 // Of limited users, bytes a second.
-	crowd    = 500   // Leases at once.
+	// placeName is the name of a place in the world.
+	placeName = "www.world.example"
+	rate      = 65536 // Of limited users, bytes a second.
+	crowd     = 500   // Leases at once.
 )
 
 var (
@@ -76,13 +78,16 @@ func newWorld(t *testing.T) *world {
 	}, `{
 	"time": {"servers": ["10.77.0.1"]},
 	"gate": {"ready": "3m", "watch": "3s"},
-	"dns": {"resolver": {"upstreams": ["10.77.0.1:53"]}},
+	"dns": {"resolver": {"upstreams": ["10.77.0.1:53"], "dnssec": "off"}},
 	"gateway": {"rate": 65536, "leases": 600, "requests_per_minute": 100000},
 }`)
 	op.AddNode(nodeName, "services:gateway", "ip_address:10.77.0.11",
 		`network:{"interfaces":[{"name":"eth0","addresses":["10.77.0.11/24","198.51.100.11/24","198.51.100.12/24","2001:db8:77::11/64","2001:db8:77::12/64"],"gateways":["10.77.0.1"]}],"nameservers":["10.77.0.1"]}`,
 		`vpn:{"gateway_addresses":["198.51.100.11","2001:db8:77::11"],"egress_addresses":["198.51.100.12","2001:db8:77::12"],"ipv6":"fd00:64::/64"}`)
-	w := &world{t: t, Lab: lab.New(t, dir, op, lab.Options{Memory: map[string]int{"": 512}, CaptureBytes: 64 << 20, Artefacts: *artefacts})}
+	w := &world{t: t, Lab: lab.New(t, dir, op, lab.Options{
+		Memory: map[string]int{"": 512}, CaptureBytes: 64 << 20, Artefacts: *artefacts,
+		Names: map[string][]netip.Addr{placeName: {place, place6}},
+	})}
 	w.user = w.host("user", own, own6)
 	w.place = w.host("world", place, place6)
 	w.web = op.Web()
@@ -91,7 +96,8 @@ func newWorld(t *testing.T) *world {
 	w.ca = newAuthority(t, i.Files["ca/client_ca.crt"], op.Secrets()["client_ca.key"])
 	for _, a := range []netip.Addr{place, place6} {
 		w.tell(a)
-		w.echo(a)
+		w.echo(netip.AddrPortFrom(a, 7))
+		w.echo(netip.AddrPortFrom(a, 53)) // It is no resolver, but would be heard.
 	}
 	return w
 }
@@ -121,10 +127,10 @@ func (w *world) tell(at netip.Addr) {
 	w.t.Cleanup(func() { _ = s.Close(); <-done })
 }
 
-// echo answers datagrams at port 7.
-func (w *world) echo(at netip.Addr) {
+// echo answers datagrams.
+func (w *world) echo(at netip.AddrPort) {
 	w.t.Helper()
-	c, err := w.place.ListenUDP(netip.AddrPortFrom(at, 7))
+	c, err := w.place.ListenUDP(at)
 	check(w.t, err)
 	done := make(chan struct{})
 	go func() {

@@ -128,7 +128,7 @@ func (s *session) pinged(end time.Time) <-chan time.Duration {
 	result := make(chan time.Duration, 1)
 	go func() {
 		last, b := time.Time{}, make([]byte, 100)
-		for time.Now().Before(end.Add(10 * time.Second)) {
+		for time.Now().Before(end.Add(5 * time.Second)) {
 			if _, err := c.Write([]byte("ping")); err != nil {
 				break
 			}

@@ -62,7 +62,7 @@ func (n needles) session(name string, s *session, a *account) {
 // scan reads all and returns the names of needles that it has, sorted. What is the
 // same in was, at the same place, is passed over, and so are holes.
 func scan(from io.Reader, was io.ReaderAt, n needles) ([]string, error) {
-	const chunk = 4 << 20
+	const chunk = 64 << 10
 	found := map[string]bool{}
 	longest := 0
 	for _, text := range n {
@@ -115,7 +115,7 @@ func TestScan(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk")
 	f, err := os.Create(path)
 	check(t, err)
-	at := int64(4<<20 - 5) // Across two chunks.
+	at := int64(64<<10 - 5) // Across two chunks.
 	for _, name := range []string{"key", "key in hex", "key in base64", "address", "address, raw", "key in capital hex"} {
 		_, err := f.WriteAt(n[name], at)
 		check(t, err)
@@ -126,7 +126,7 @@ func TestScan(t *testing.T) {
 		_, err := f.WriteAt([]byte(document), at+int64(before)*1000)
 		check(t, err)
 	}
-	at = at/(4<<20)*(4<<20) + 8<<20
+	at = at/(64<<10)*(64<<10) + 128<<10
 	_, err = f.WriteAt(n["old"], at)
 	check(t, errors.Join(err, f.Close()))
 	before := make([]byte, at+int64(len(n["old"])))

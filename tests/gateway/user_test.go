@@ -15,8 +15,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"leap.example/services/gateway/gatewaytest"
 	"leap.example/services/protocol/certs"
@@ -183,6 +186,43 @@ func (s *session) seen() {
 			s.w.t.Errorf("%v says %q to the user, %v", at, text, err)
 		}
 	}
+}
+
+// names wants the gateway's resolvers, at its addresses in the tunnel, to find the
+// world by its name, and others not to be asked.
+func (s *session) names() {
+	t := s.w.t
+	t.Helper()
+	for _, at := range s.granted.DNS {
+		s.w.Until("names are resolved", func(context.Context) error {
+			addrs, err := s.resolve(at)
+			if err == nil && !slices.Equal(addrs, []netip.Addr{place}) {
+				err = fmt.Errorf("%v says %v", at, addrs)
+			}
+			return err
+		})
+	}
+	if addrs, err := s.resolve(place); err == nil {
+		t.Errorf("another resolver is asked, and says %v", addrs)
+	}
+}
+
+func (s *session) resolve(at netip.Addr) (addrs []netip.Addr, err error) {
+	c, err := s.Net.DialUDPAddrPort(netip.AddrPort{}, netip.AddrPortFrom(at, 53))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // The answer is read, or an error returned.
+	answer, _, err := (&dns.Client{Timeout: 2 * time.Second}).ExchangeWithConn(new(dns.Msg).SetQuestion(placeName+".", dns.TypeA), &dns.Conn{Conn: c})
+	if err != nil {
+		return nil, err
+	}
+	for _, rr := range answer.Answer {
+		if a, ok := rr.(*dns.A); ok {
+			addrs = append(addrs, netip.AddrFrom4([4]byte(a.A.To4())))
+		}
+	}
+	return addrs, nil
 }
 
 // lost reports whether nothing comes through the tunnel any more.
