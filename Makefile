@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes qemu-test test unit check race fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes generate debian clean
+.PHONY: help build run story story-nodes qemu-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -39,6 +39,9 @@ check: ## formatting, vet, staticcheck, dead code, modernizers, layering, genera
 
 race: ## go test -race over all packages (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+leaks: ## count what leaves a computer outside its VPN, by packets, beside runs that must leak (needs root)
+	@cd tests/leaks && $(GO) test -count=1 -timeout 8m
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	./.ci/fuzz $(FUZZTIME)

@@ -24,8 +24,19 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		fmt.Println("leaks: SKIPPED IN PART: not root. What needs several users is not tried, or nothing is where there are no user namespaces")
 	}
-	os.Exit(nettest.Main(m))
+	dir, err := os.MkdirTemp("", "leaks")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "leaks:", err)
+		os.Exit(1)
+	}
+	programs = dir
+	code := nettest.Main(m)
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
+
+// programs is the directory of what is built.
+var programs string
 
 // ownEtc gives this process's namespace of mounts an /etc of its own: the C
 // library knows no other place for resolv.conf.

@@ -72,11 +72,7 @@ var etc = sync.OnceValue(ownEtc)
 
 // program is leapc, built once.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "leaks")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "leapc")
+	path := filepath.Join(programs, "leapc")
 	cmd := exec.Command("go", "build", "-o", path, "leap.example/client/cmd/leapc")
 	cmd.Stderr = os.Stderr
 	return path, cmd.Run()
