@@ -108,8 +108,8 @@ func (w *world) born() (canary string) {
 }
 
 const (
-	crowdLife = 30 * time.Second // How long many users have certificates, at least.
-	spare     = 15 * time.Second // How long of it is left when all have come.
+	crowdLife = 24 * time.Second // How long many users have certificates, at least.
+	spare     = 10 * time.Second // How long of it is left when all have come.
 )
 
 // come has many users get leases, and returns one of them. It takes longer

@@ -228,7 +228,7 @@ func (s *session) resolve(at netip.Addr) (addrs []netip.Addr, err error) {
 // lost reports whether nothing comes through the tunnel any more.
 func (s *session) lost() bool {
 	s.w.t.Helper()
-	ctx, cancel := context.WithTimeout(s.w.t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(s.w.t.Context(), time.Second)
 	defer cancel()
 	_, err := s.get(ctx, place)
 	return err != nil
