@@ -17,8 +17,11 @@ const (
 	applyPause   = 2 * time.Second        // Before what could not be applied is tried again.
 	fastPace     = 100 * time.Millisecond // While a handshake is waited for.
 	slowPace     = time.Second
-	idlePace     = time.Hour       // Nothing to watch.
-	beginPause   = 5 * time.Second // Before the Path is opened again.
+	// freshHandshake is how old the handshake of a session that is in use may
+	// be (REKEY_AFTER_TIME).
+	freshHandshake = 2 * time.Minute
+	idlePace       = time.Hour       // Nothing to watch.
+	beginPause     = 5 * time.Second // Before the Path is opened again.
 )
 
 // A loop is what Run's goroutine owns.
@@ -165,6 +168,9 @@ func (l *loop) apply(ctx context.Context) {
 		l.retry = time.Now().Add(applyPause)
 		l.state, _ = l.state.Step(time.Now(), machine.Unapplied{Problem: "this computer's traffic could not be switched: " + err.Error()})
 		return
+	}
+	if l.applied == nil { // The tunnel may have been there before this daemon, and then shakes no hands for this.
+		begin = begin.Add(-freshHandshake)
 	}
 	if otherTunnel(l.applied, next.Tunnel) {
 		l.watch.restart(begin)

@@ -109,6 +109,7 @@ func TestLeaseForgotten(t *testing.T) {
 	w.connected(1)
 	w.stop()
 	w.gateways[0].Set(func(s *vpntest.State) { s.Leases, s.Mute, s.Asked = map[lease.ID]bool{}, true, nil })
+	w.path.set(func(p *paper) { p.now = policy.Policy{} }) // The computer was started anew, too.
 	w.start()
 	w.until("is a new lease asked for", func(control.VPNStatus) bool {
 		var asked string

@@ -206,14 +206,15 @@ func (c *computer) origin() (from string) {
 // comes waits until requests come from an address.
 func (c *computer) comes(from, when string) {
 	c.Helper()
-	last := ""
-	end := time.Now().Add(60 * time.Second)
+	last, begin := "", time.Now()
+	end := begin.Add(60 * time.Second)
 	for last = c.origin(); last != from; last = c.origin() {
 		if time.Now().After(end) {
 			c.Fatalf("%s: requests come from %q, want %q; %+v", when, last, from, c.status())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	c.Logf("%s: %.1f s", when, time.Since(begin).Seconds())
 }
 
 // TestWholeComputer: with the helper all traffic of a computer goes through a
@@ -222,6 +223,7 @@ func TestWholeComputer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds leapc: not in -short")
 	}
+	t.Parallel()
 	c := newComputer(t)
 	p := vpntest.NewProviderAt(t, here, here)
 	var nodes []node

@@ -239,6 +239,7 @@ func whoami(t *testing.T) string {
 // TestNextGateway: a request leaves from the first gateway's address; the
 // gateway ends; requests leave from the second's.
 func TestNextGateway(t *testing.T) {
+	t.Parallel()
 	p := vpntest.NewProvider(t)
 	one, two := start(t, p.Authority, 1, true), start(t, p.Authority, 2, true)
 	d := newDevice(t, p, one, two)
@@ -280,6 +281,7 @@ func TestOverTLS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits 15 s for UDP: not in -short")
 	}
+	t.Parallel()
 	p := vpntest.NewProvider(t)
 	d := newDevice(t, p, start(t, p.Authority, 1, false))
 	if s := d.up(); s.Transport != "udp2tcp" {
@@ -299,6 +301,7 @@ func TestOverTLS(t *testing.T) {
 
 // TestExported: a real gateway's lease becomes a file.
 func TestExported(t *testing.T) {
+	t.Parallel()
 	p := vpntest.NewProvider(t)
 	d := newDevice(t, p, start(t, p.Authority, 1, true))
 	var c control.VPNConfig

@@ -123,20 +123,24 @@ func (o *ownWireGuard) stats() (policy.Stats, error) {
 		return policy.Stats{}, fmt.Errorf("asking about the tunnel: %w", err)
 	}
 	var s policy.Stats
+	var sec, nsec int64
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for lines.Scan() {
 		key, value, _ := strings.Cut(lines.Text(), "=")
 		n, _ := strconv.ParseInt(value, 10, 64) // Keys are no numbers, and are not looked at.
 		switch key {
 		case "last_handshake_time_sec":
-			if n > 0 {
-				s.LastHandshake = time.Unix(n, 0)
-			}
+			sec = n
+		case "last_handshake_time_nsec": // Whoever waits for a handshake compares it with when the tunnel was made.
+			nsec = n
 		case "rx_bytes":
 			s.RX = uint64(n)
 		case "tx_bytes":
 			s.TX = uint64(n)
 		}
+	}
+	if sec > 0 {
+		s.LastHandshake = time.Unix(sec, nsec)
 	}
 	return s, nil
 }
