@@ -128,13 +128,16 @@ func (s *session) pinged(end time.Time) <-chan time.Duration {
 	result := make(chan time.Duration, 1)
 	go func() {
 		last, b := time.Time{}, make([]byte, 100)
-		for time.Now().Before(end.Add(5 * time.Second)) {
+		for over := end; time.Now().Before(over.Add(3*time.Second)) && time.Now().Before(end.Add(20*time.Second)); {
 			if _, err := c.Write([]byte("ping")); err != nil {
 				break
 			}
 			_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 			if _, err := c.Read(b); err == nil {
 				last = time.Now()
+				if last.After(end) {
+					over = last
+				}
 			}
 		}
 		result <- last.Sub(end)

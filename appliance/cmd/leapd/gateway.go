@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"leap.example/appliance/firewall"
 	"leap.example/appliance/tunnel"
@@ -55,7 +60,7 @@ func kernelPort(cfg gateway.Config) (port uint16, err error) {
 // A kernelGateway is the gateway's process on a node. What it finds in the kernel
 // it makes what its configuration says, and leaves there when it ends.
 type kernelGateway struct {
-	checked
+	*gateway.Server
 	cfg    gateway.Config
 	port   uint16
 	device *tunnel.Device
@@ -79,7 +84,36 @@ func (g kernelGateway) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return g.checked.Run(ctx)
+	listeners, err := listenEarly(ctx, g.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	return g.Serve(ctx, listeners...)
+}
+
+// listenEarly listens at addresses that the node may not have yet: those of IPv6
+// are looked for among its neighbours first, which takes seconds.
+func listenEarly(ctx context.Context, addresses []string) (all []net.Listener, err error) {
+	early := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error {
+		level, option := unix.IPPROTO_IP, unix.IP_FREEBIND
+		if strings.HasSuffix(network, "6") {
+			level, option = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND
+		}
+		var err error
+		outer := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, 1) })
+		return errors.Join(outer, err)
+	}}
+	for _, address := range addresses {
+		ln, err := early.Listen(ctx, "tcp", address)
+		if err != nil {
+			for _, ln := range all {
+				_ = ln.Close() // Nobody was let in.
+			}
+			return nil, err
+		}
+		all = append(all, ln)
+	}
+	return all, nil
 }
 
 // gatewayRules are those of a gateway whose WireGuard is at that port.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"leap.example/appliance/firewall"
@@ -45,5 +48,25 @@ func TestKernelPort(t *testing.T) {
 		if _, err := kernelPort(gateway.Config{WGListen: listen}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want an error with %q", listen, err, says)
 		}
+	}
+}
+
+// TestListenEarly listens at addresses that this machine does not have.
+func TestListenEarly(t *testing.T) {
+	listeners, err := listenEarly(t.Context(), []string{"192.0.2.1:0", "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ln := range listeners {
+		defer ln.Close()
+	}
+	if c, err := net.Dial("tcp", listeners[1].Addr().String()); err != nil {
+		t.Error(err)
+	} else {
+		_ = c.Close()
+	}
+	taken := listeners[1].Addr().String()
+	if _, err := listenEarly(t.Context(), []string{"127.0.0.1:0", taken}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a port that is taken: %v", err)
 	}
 }
