@@ -156,7 +156,7 @@ func (m measured) vpnFigures() []figure {
 			remark: fmt.Sprintf("%.0f of %.0f Mbit/s", get("limited", "neighbour-beside-Mbit/s"), get("limited", "neighbour-alone-Mbit/s")),
 		},
 		figure{what: "helper's memory after a connect", value: get("throughput", "rss-MB"), unit: "MB", most: 20, remark: "RssAnon, userspace WireGuard in it", scene: "throughput", of: "tunnel-helper"},
-		figure{what: "  the most under load", value: get("throughput", "loaded-rss-MB"), unit: "MB"},
+		figure{what: "  the most under load", value: get("throughput", "loaded-rss-MB"), unit: "MB", remark: "of wireguard-go's buffers of 64 KiB, which have no bound"},
 	)
 }
 

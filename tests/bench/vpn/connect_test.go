@@ -53,7 +53,7 @@ func sceneConnect(t testing.TB, report reporter) {
 		t.Logf("%s, ms: %.0f", name, values)
 		report(median(values), name+"-ms")
 	}
-	for _, name := range []string{"cold", "warm"} {
+	for _, name := range []string{"cold", "switch", "warm"} {
 		report(ratio(median(found[name]), median(found["openvpn"])), name+"-x-openvpn")
 		report(ratio(median(found[name]), median(found["rtt"])), name+"-rtts")
 	}
