@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes qemu-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes generate debian clean
+.PHONY: help build run story story-nodes qemu-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -63,6 +63,9 @@ bench-couch: ## measure the database beside pouchdb-server and the bare disk, an
 
 bench-nodes: ## boot nodes in QEMU, measure what is promised of them, and record the figures
 	$(GO) run ./tests/bench -nodes
+
+bench-vpn: ## measure the VPN beside OpenVPN in network namespaces (as root), and record the figures
+	$(GO) run ./tests/bench -vpn
 
 generate: ## rewrite generated files
 	$(GO) generate ./...

@@ -60,7 +60,8 @@ type figure struct {
 	most   float64 // Target, if not 0.
 	least  float64 // Target, if not 0.
 	remark string
-	scene  string // Of package couch, whose profile explains a miss.
+	scene  string // Of package couch or vpn, whose profile explains a miss.
+	of     string // In package vpn: the process that is profiled.
 }
 
 // verdict says whether the figure is met.
@@ -78,6 +79,8 @@ func (f figure) verdict() string {
 
 func (f figure) target() string {
 	switch {
+	case f.most != 0 && f.least != 0:
+		return fmt.Sprintf("%.4g–%.4g", f.least, f.most)
 	case f.most != 0:
 		return fmt.Sprintf("≤ %.4g", f.most)
 	case f.least != 0:

@@ -2,7 +2,8 @@
 // them in tests/bench/results/<date>-<machine>.txt: first each figure with its
 // target, then what the programs said that measured it. With -couch it measures
 // those of the database instead, and what comes after "--" goes to package couch;
-// with -nodes those of nodes.
+// with -nodes those of nodes; with -vpn those of the VPN, and what comes after "--"
+// goes to package vpn.
 //
 // It records and never fails on a figure: a figure that is missed, or could
 // not be measured, says so. Figures of different machines are compared as
@@ -31,9 +32,10 @@ const results = "tests/bench/results"
 func main() {
 	couch := flag.Bool("couch", false, "measure the database")
 	nodes := flag.Bool("nodes", false, "measure nodes, in QEMU")
+	vpn := flag.Bool("vpn", false, "measure the VPN beside OpenVPN, in network namespaces: as root")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *couch, *nodes)
+	err := run(ctx, *couch, *nodes, *vpn)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -53,7 +55,7 @@ var benchmarks = [][]string{
 
 // run measures everything and writes the results. A part that fails does not
 // keep the others from being measured.
-func run(ctx context.Context, couch, nodes bool) error {
+func run(ctx context.Context, couch, nodes, vpn bool) error {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return fmt.Errorf("run from the module's root: %w", err)
 	}
@@ -77,6 +79,13 @@ func run(ctx context.Context, couch, nodes bool) error {
 			return ctx.Err()
 		}
 		return r.write("nodes-"+machine(), r.found.nodeFigures(), failed)
+	}
+	if vpn {
+		failed := r.vpn(flag.Args())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return r.write("vpn-"+machine(), r.explained(r.found.vpnFigures()), failed)
 	}
 	if err := r.build(); err != nil {
 		return err
@@ -102,7 +111,8 @@ type recorder struct {
 	out     io.Writer // Standard output and details.
 	details bytes.Buffer
 	found   measured
-	load    string // Of the machine, before anything was measured.
+	load    string            // Of the machine, before anything was measured.
+	tops    map[string]string // Of profiles of the VPN, by the name of the process.
 }
 
 // build builds the programs with the settings of "make build", and once

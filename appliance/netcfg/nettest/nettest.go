@@ -112,7 +112,7 @@ func run(m *testing.M) int {
 }
 
 // Need skips a test that has no network of its own.
-func Need(t *testing.T) {
+func Need(t testing.TB) {
 	t.Helper()
 	if !apart() {
 		t.Skip("needs network namespaces: root, or unprivileged user namespaces, and no fuzzing")
@@ -124,7 +124,7 @@ type Peer struct{ work chan func() }
 
 // NewPeer makes a namespace with loopback up. It skips the test where that is
 // not possible.
-func NewPeer(t *testing.T) *Peer {
+func NewPeer(t testing.TB) *Peer {
 	t.Helper()
 	Need(t)
 	p := &Peer{work: make(chan func())}
@@ -162,7 +162,7 @@ func (p *Peer) Do(t testing.TB, f func() error) {
 // Veth makes a cable with the plug near here and the plug far at the peer, which
 // is set up with the addresses given, with their lengths of prefix. The node's
 // end is left down. The cable ends with the test.
-func (p *Peer) Veth(t *testing.T, near, far string, addresses ...string) {
+func (p *Peer) Veth(t testing.TB, near, far string, addresses ...string) {
 	t.Helper()
 	thread := make(chan int, 1)
 	p.Do(t, func() error { thread <- unix.Gettid(); return nil })
@@ -198,7 +198,7 @@ func (p *Peer) Veth(t *testing.T, near, far string, addresses ...string) {
 
 // Until polls until ok holds, and fails the test after 20 seconds with what it
 // waited for.
-func Until(t *testing.T, what string, ok func() bool) {
+func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
