@@ -80,11 +80,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	hs := &http.Server{
-		Handler:           s.handler(ctx),
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // Says little but who broke off.
-		ReadHeaderTimeout: s.patience,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		Handler:        s.handler(ctx),
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // Says little but who broke off.
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
 	}
 	return daemon.Serve(ctx, tls.NewListener(ln, &tls.Config{
 		Certificates: []tls.Certificate{cert},
