@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type Path struct {
 	applying sync.Mutex // Held while Apply or a timer changes the machine; before mu.
 	tunnel   *link      // Nil: there is none.
 	timer    *time.Timer
+	had      []netip.Addr // Of tunnels, since traffic was open last.
 
 	stop func() error // Ends the guard.
 	done sync.WaitGroup
@@ -58,9 +60,10 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 		return nil, err
 	}
 	p := &Path{log: log, state: settings(cfg.State), now: policy.Policy{Mode: policy.Open}}
+	p.had = p.state.had()
 	if closed {
 		p.now.Mode = policy.Blocked
-		if err := install(p.now); err != nil {
+		if err := install(p.now, p.had); err != nil {
 			return nil, err
 		}
 	}
@@ -80,20 +83,16 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 
 // Block installs the table that blocks all and does nothing else: for the start
 // of a machine, before it has a network. LAN leaves the local one reachable.
-func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}) }
+func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}, nil) }
 
 // Unblock removes everything that this package has made, a table of a crashed
 // process included. One that runs would put its table back: ask it for Open
 // instead.
 func Unblock(ctx context.Context, cfg Config) error {
-	p := &Path{state: settings(cfg.State), names: newResolver(cfg, slog.New(slog.DiscardHandler))}
-	if err := p.withdraw(ctx); err != nil {
-		return err
-	}
-	if err := p.state.keep(false); err != nil {
-		return err
-	}
-	return install(policy.Policy{Mode: policy.Open})
+	log := slog.New(slog.DiscardHandler)
+	p := &Path{log: log, state: settings(cfg.State), names: newResolver(cfg, log)}
+	p.had = p.state.had()
+	return p.open(ctx)
 }
 
 // Apply makes p true. If the table cannot be written, all is as it was; if a
@@ -110,7 +109,10 @@ func (p *Path) Apply(ctx context.Context, q policy.Policy) error {
 		return p.open(ctx)
 	}
 	before := p.current()
-	if err := install(q); err != nil {
+	if err := p.remember(q); err != nil {
+		return err
+	}
+	if err := install(q, p.gone(q)); err != nil {
 		return err
 	}
 	p.set(q)
@@ -131,75 +133,10 @@ func (p *Path) Apply(ctx context.Context, q policy.Policy) error {
 	return nil
 }
 
-// open takes away everything, the table last.
-func (p *Path) open(ctx context.Context) error {
-	if err := p.withdraw(ctx); err != nil {
-		return err
-	}
-	if err := p.state.keep(false); err != nil {
-		return err
-	}
-	q := policy.Policy{Mode: policy.Open}
-	if err := install(q); err != nil {
-		return err
-	}
-	p.set(q)
-	p.log.Info("applied", "mode", q.Mode.String())
-	return nil
-}
-
-// arrange brings link, routes and resolvers to what q says.
-func (p *Path) arrange(ctx context.Context, q policy.Policy) error {
-	if q.Tunnel == nil {
-		return p.withdraw(ctx)
-	}
-	if p.tunnel != nil && !linked() { // Somebody has deleted it.
-		if err := p.withdraw(ctx); err != nil {
-			return err
-		}
-	}
-	if p.tunnel == nil {
-		l, err := newLink(p.log)
-		if err != nil {
-			return err
-		}
-		p.tunnel = l
-		p.mu.Lock()
-		p.wg = l.wg
-		p.mu.Unlock()
-	}
-	if err := p.tunnel.set(*q.Tunnel); err != nil {
-		return err
-	}
-	if err := route(q); err != nil {
-		return err
-	}
-	return p.names.use(ctx, q.Tunnel.DNS)
-}
-
-// withdraw takes resolvers, routes and link away.
-func (p *Path) withdraw(ctx context.Context) error {
-	if err := p.names.restore(ctx); err != nil {
-		return err
-	}
-	if err := route(policy.Policy{}); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	p.wg = nil
-	p.mu.Unlock()
-	l := p.tunnel
-	p.tunnel = nil
-	if l != nil {
-		l.close()
-	}
-	return removeLink()
-}
-
 // block is what an error leaves.
 func (p *Path) block(ctx context.Context, before policy.Policy) {
 	q := policy.Policy{Mode: policy.Blocked, LAN: before.LAN, Reach: before.Reach}
-	if err := install(q); err != nil {
+	if err := install(q, p.gone(q)); err != nil {
 		p.log.ErrorContext(ctx, "could not block all", "err", err) // The table of the policy that failed stands: it blocks but the tunnel.
 		return
 	}
@@ -219,7 +156,7 @@ func (p *Path) closeWindow(w *policy.Portal) {
 		return
 	}
 	q.Portal = nil
-	err := install(q)
+	err := install(q, p.gone(q))
 	if err == nil {
 		p.set(q)
 		if q.Tunnel != nil {
@@ -277,7 +214,8 @@ func (p *Path) Close() error {
 	if q.Mode == policy.Open {
 		return nil
 	}
-	if err := install(policy.Policy{Mode: policy.Blocked, LAN: q.LAN}); err != nil {
+	q = policy.Policy{Mode: policy.Blocked, LAN: q.LAN}
+	if err := install(q, p.gone(q)); err != nil {
 		return fmt.Errorf("blocking: %w", err)
 	}
 	return p.withdraw(context.Background())

@@ -65,3 +65,25 @@ func (s settings) unset(path, memory string) error {
 	}
 	return err
 }
+
+// hadFile is where the addresses of tunnels are remembered.
+const hadFile = "addresses"
+
+func (s settings) read(name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(string(s), name))
+}
+
+// write replaces a file, or removes it if it is to be empty.
+func (s settings) write(name, text string) error {
+	path := filepath.Join(string(s), name)
+	if text == "" {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
