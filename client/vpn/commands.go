@@ -52,6 +52,7 @@ func (v *VPN) VPNUp(ctx context.Context, q control.VPNUpRequest) error {
 		}
 		l.broken, l.later = "", time.Time{}
 		if err := l.up(ctx); err != nil {
+			l.later = time.Now().Add(beginPause)
 			return errors.Join(err, v.change(func(s *settings) { s.Up = false }))
 		}
 		return nil
@@ -69,11 +70,26 @@ func (v *VPN) VPNDown(ctx context.Context) error {
 		if err := v.change(func(s *settings) { s.Up = false }); err != nil {
 			return err
 		}
-		// Whatever happened before, the helper may still block.
-		if err := l.open(ctx); err != nil && !errors.Is(err, problem.NotExist) && !l.prefs.Load().Proxy.IsValid() {
-			return err
-		}
 		l.step(ctx, machine.Down{})
+		// Whatever happened before, the helper may still block.
+		if l.way.Load() == nil && !l.prefs.Load().Lockdown {
+			if mode, err := l.guarded(ctx); err == nil && mode == policy.Open || err != nil && l.prefs.Load().Proxy.IsValid() {
+				l.outside, l.later = policy.Open.String(), time.Now().Add(adoptPause)
+				return nil
+			}
+		}
+		if l.way.Load() == nil {
+			path, err := l.newPath(ctx, netip.AddrPort{})
+			if errors.Is(err, problem.NotExist) {
+				l.outside = control.VPNUnknown
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			l.way.Store(&way{path, netip.AddrPort{}})
+			l.apply(ctx)
+		}
 		if l.way.Load() != nil && !l.prefs.Load().Lockdown {
 			return problem.Internal.Errorf("traffic is still blocked: %s", l.state.Problem)
 		}

@@ -73,7 +73,7 @@ func New(cfg Config, log *slog.Logger) *VPN {
 // guards this computer, it goes on to block what the policy blocks.
 func (v *VPN) Run(ctx context.Context) error {
 	defer close(v.ended)
-	l := &loop{VPN: v, events: make(chan machine.Event, 16)}
+	l := &loop{VPN: v, events: make(chan machine.Event, 16), outside: policy.Open.String()}
 	l.start(ctx)
 	defer l.stop()
 	timer := time.NewTimer(0)

@@ -190,7 +190,8 @@ until you interrupt it; with --json as one line each time.
             connected      traffic goes through the tunnel
             reconnecting   the tunnel is silent or being moved; nothing leaves
             blocked        it does not work, the problem says why; nothing leaves
-  traffic   open, tunnel or blocked: what is in force now
+  traffic   open, tunnel or blocked: what is in force now; unknown: the helper
+            does not answer, or could not do what it was asked
 
 Exit status 0: connected or disconnected; 4: anything else, or a problem.`,
 		Args: args(cobra.NoArgs),

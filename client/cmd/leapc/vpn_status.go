@@ -77,6 +77,8 @@ func traffic(s control.VPNStatus) string {
 		return who + " goes through the tunnel, or nowhere"
 	case "blocked":
 		return who + " is blocked"
+	case control.VPNUnknown:
+		return "unknown: the helper does not answer, or could not do it"
 	}
 	return "open: the VPN is off"
 }

@@ -39,7 +39,7 @@ func (p *paper) Apply(_ context.Context, q policy.Policy) error {
 }
 
 func (p *paper) Stats(context.Context) (policy.Stats, error) {
-	return policy.Stats{LastHandshake: time.Unix(1772600707, 0).UTC(), RX: 7, TX: 9}, nil
+	return policy.Stats{LastHandshake: time.Unix(1772600707, 0).UTC(), RX: 7, TX: 9, Mode: policy.Tunnel}, nil
 }
 
 func (p *paper) Dial(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
@@ -102,6 +102,24 @@ func TestPath(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEpoch: a caller notices that the helper is not the one that it told.
+func TestEpoch(t *testing.T) {
+	var epochs []uint64
+	for range 2 {
+		cfg, _ := start(t, nil)
+		for range 2 {
+			s, err := helper.NewClient(cfg.Socket).Stats(t.Context())
+			if err != nil || s.Mode != policy.Tunnel {
+				t.Errorf("%+v, %v", s, err)
+			}
+			epochs = append(epochs, s.Epoch)
+		}
+	}
+	if epochs[0] == 0 || epochs[0] != epochs[1] || epochs[1] == epochs[2] {
+		t.Errorf("the helpers' epochs are %v", epochs)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,13 +39,15 @@ type Server struct {
 	path policy.Path
 	log  *slog.Logger
 
+	epoch uint64 // Of this process, by chance.
+
 	mu sync.Mutex // Held while a policy is applied, and no longer than workTimeout.
 }
 
 // NewServer returns a server that has path do what callers ask. It does not
 // close it.
 func NewServer(cfg Config, path policy.Path, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, path: path, log: log}
+	return &Server{cfg: cfg, path: path, log: log, epoch: 1 + rand.Uint64N(1<<53-1)} // A number that JSON keeps.
 }
 
 // Run listens and serves until ctx is done. It fails when another helper answers
@@ -149,6 +152,7 @@ func (s *Server) answer(ctx context.Context, c *net.UnixConn, r *reply) (*os.Fil
 		return nil, s.path.Apply(ctx, *q.Apply)
 	case q.Stats != nil:
 		stats, err := s.path.Stats(ctx)
+		stats.Epoch = s.epoch
 		r.Stats = &stats
 		return nil, err
 	case q.Dial != nil:

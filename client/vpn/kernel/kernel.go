@@ -189,15 +189,17 @@ func (p *Path) set(q policy.Policy) {
 	p.now = q
 }
 
-// Stats says how the tunnel is.
+// Stats says how the tunnel is, and what is applied.
 func (p *Path) Stats(context.Context) (policy.Stats, error) {
 	p.mu.Lock()
-	wg := p.wg
+	wg, mode := p.wg, p.now.Mode
 	p.mu.Unlock()
 	if wg == nil {
-		return policy.Stats{}, nil
+		return policy.Stats{Mode: mode}, nil
 	}
-	return wg.stats()
+	s, err := wg.stats()
+	s.Mode = mode
+	return s, err
 }
 
 // Close stops this process's part. The table stays: with a policy other than

@@ -16,8 +16,8 @@ type Path interface {
 	// does not interrupt traffic; a new Endpoint or Wrap alone keeps the link
 	// and its addresses. Invalid: p.Validate refuses it.
 	Apply(ctx context.Context, p Policy) error
-	// Stats says how the tunnel of the policy is. Without one it is the zero
-	// Stats.
+	// Stats says how the tunnel of the policy is. Without one its figures are
+	// zero.
 	Stats(ctx context.Context) (Stats, error)
 	// Dial connects outside the tunnel ("tcp" or "udp"). Permission: addr is
 	// not in Reach of the policy that is applied; with Mode Open every address
@@ -35,4 +35,10 @@ type Stats struct {
 	LastHandshake time.Time `json:"last_handshake,omitzero"` // Zero: none since the tunnel was made.
 	RX            uint64    `json:"rx"`                      // Bytes received.
 	TX            uint64    `json:"tx"`                      // Bytes sent.
+	// Mode is what is applied, by whoever asked for it. It counts with an Epoch.
+	Mode Mode `json:"mode"`
+	// Epoch tells one life of the process that guards the traffic from another:
+	// after a change it knows nothing of the policy applied last. 0: it lives and
+	// dies with its caller.
+	Epoch uint64 `json:"epoch,omitempty"`
 }
