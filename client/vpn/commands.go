@@ -50,6 +50,7 @@ func (v *VPN) VPNUp(ctx context.Context, q control.VPNUpRequest) error {
 		if err := v.change(func(s *settings) { s.Up, s.Proxy, s.Account, s.Classical = true, proxy, q.Account, q.Classical }); err != nil {
 			return err
 		}
+		l.tellStart(ctx, v.prefs.Load()) // Without a helper, up says so.
 		l.broken, l.later = "", time.Time{}
 		if err := l.up(ctx); err != nil {
 			l.later = time.Now().Add(beginPause)
@@ -203,45 +204,6 @@ func take[T any](to *T, from *T) {
 	if from != nil {
 		*to = *from
 	}
-}
-
-// A bootBlocker is a Path that can block traffic from the start of the
-// computer on.
-type bootBlocker interface {
-	BlockAtBoot(ctx context.Context, block bool) error
-}
-
-// guard prepares lockdown and the start of the computer, which only the helper
-// can guard.
-func (l *loop) guard(ctx context.Context, q control.VPNSettings, next *settings) error {
-	if q.Lockdown == nil && q.Autoconnect == nil {
-		return nil
-	}
-	if next.Proxy.IsValid() {
-		if next.Lockdown {
-			return problem.Invalid.Errorf(`lockdown needs the helper, and the last "leapc vpn up" used a proxy: install it with "sudo leapc vpn-helper install", then "leapc vpn down" and "leapc vpn up"`)
-		}
-		return nil
-	}
-	path, err := l.newPath(ctx, next.Proxy)
-	if err != nil {
-		if !next.Lockdown && !next.Autoconnect {
-			return nil // Nothing to guard, and nobody who did.
-		}
-		return errNoHelper(err)
-	}
-	if b, ok := path.(bootBlocker); ok {
-		if err := b.BlockAtBoot(ctx, next.Lockdown || next.Autoconnect); err != nil {
-			return err
-		}
-	}
-	if err := path.Close(); err != nil {
-		return err
-	}
-	if next.Lockdown {
-		return l.open(ctx)
-	}
-	return nil
 }
 
 // VPNPortal implements control.VPN.

@@ -255,6 +255,32 @@ func TestAutoconnect(t *testing.T) {
 	}
 }
 
+// TestStart: the helper guards the start of the computer as long as it is to.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	yes, no := true, false
+	check := func(when string, want bool, err error) {
+		t.Helper()
+		w.path.set(func(p *paper) {
+			if err != nil || p.boot == nil || *p.boot != want {
+				t.Errorf("%s: %v, want %v: %v", when, p.boot, want, err)
+			}
+		})
+		if err := w.v.VPNDown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(on *bool) error { return w.v.VPNSet(t.Context(), control.VPNSettings{Autoconnect: on}) }
+	check("autoconnect", true, set(&yes))
+	check("by a proxy", false, w.v.VPNUp(t.Context(), control.VPNUpRequest{Proxy: "127.0.0.1:0"}))
+	check("by the helper", true, w.v.VPNUp(t.Context(), control.VPNUpRequest{}))
+	check("by a proxy again", false, w.v.VPNUp(t.Context(), control.VPNUpRequest{Proxy: "127.0.0.1:0"}))
+	w.path.set(func(p *paper) { p.boot = &yes }) // Of a former release.
+	check("no autoconnect, by a proxy", false, set(&no))
+	check("autoconnect by a proxy", false, set(&yes))
+}
+
 func TestNoHelper(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
