@@ -135,9 +135,13 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 
 // answer does what the caller asks.
 func (s *Server) answer(ctx context.Context, c *net.UnixConn, r *reply) (*os.File, error) {
-	data, _, err := receive(c, askTimeout)
+	data, files, err := receive(c, askTimeout)
 	if err != nil {
 		return nil, err
+	}
+	if len(files) > 0 {
+		closeAll(files)
+		return nil, problem.Invalid.Errorf("a question to the helper has no file descriptors")
 	}
 	q, err := parseRequest(data)
 	if err != nil {
@@ -216,10 +220,14 @@ func receive(c *net.UnixConn, timeout time.Duration) ([]byte, []int, error) {
 		}
 	}
 	if err != nil || n == 0 || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		for _, fd := range files {
-			syscall.Close(fd)
-		}
+		closeAll(files)
 		return nil, nil, problem.Invalid.Errorf("a message on the helper's socket has 1 to %d bytes", maxMessage)
 	}
 	return data[:n], files, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		syscall.Close(fd)
+	}
 }
