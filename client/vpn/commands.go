@@ -88,7 +88,7 @@ func (v *VPN) VPNDown(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			l.way.Store(&way{path, netip.AddrPort{}})
+			l.way.Store(&way{Path: path})
 			l.apply(ctx)
 		}
 		if l.way.Load() != nil && !l.prefs.Load().Lockdown {

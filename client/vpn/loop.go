@@ -140,6 +140,7 @@ func (l *loop) apply(ctx context.Context) {
 	if otherTunnel(l.applied, next.Tunnel) {
 		l.watch.restart(begin)
 	}
+	w.told.Store(true)
 	l.applied, l.retry = &next, time.Time{}
 	if next.Mode == policy.Open { // Nothing is left to do.
 		if err := l.shut(); err != nil {
@@ -163,7 +164,7 @@ func (l *loop) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.way.Store(&way{path, s.Proxy})
+	l.way.Store(&way{Path: path, proxy: s.Proxy})
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (p *paper) Stats(context.Context) (policy.Stats, error) {
 
 func (p *paper) Dial(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error) {
 	p.mu.Lock()
-	ok := p.now.Mode == policy.Open || slices.Contains(p.now.Reach, a)
+	ok := p.now.Mode != policy.Open && slices.Contains(p.now.Reach, a)
 	p.mu.Unlock()
 	if !ok {
 		return nil, problem.Permission.Errorf("not in reach")

@@ -78,6 +78,13 @@ func (o *helperOptions) kernel() kernel.Config {
 	return cfg
 }
 
+// guarding is kernel for the helper that serves.
+func (o *helperOptions) guarding() kernel.Config {
+	cfg := o.kernel()
+	cfg.BlockFile = filepath.Join(o.state, helper.BootFile)
+	return cfg
+}
+
 func (o *helperOptions) run(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -89,7 +96,7 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 				return fmt.Errorf("%w: %w", daemon.ErrFatal, err)
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, nil))
-			path, err := kernel.New(o.kernel(), log)
+			path, err := kernel.New(o.guarding(), log)
 			if err != nil {
 				return err
 			}

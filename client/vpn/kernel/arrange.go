@@ -22,6 +22,9 @@ func (p *Path) open(ctx context.Context) error {
 	if err := install(q, p.had); err != nil {
 		return err
 	}
+	if err := p.state.write(openFile, "asked for\n"); err != nil {
+		return err
+	}
 	p.set(q)
 	p.log.Info("applied", "mode", q.Mode.String())
 	return nil

@@ -21,6 +21,10 @@ type Config struct {
 	// State is a directory in RAM, /run/leap-vpn for instance, where the former
 	// values of settings lie until they are put back. Required.
 	State string
+	// BlockFile, if it is there, has all traffic blocked by a Path that finds no
+	// table, unless somebody has asked for Open since the start of the machine:
+	// that start should have blocked, and did not. Empty: none.
+	BlockFile string
 	// Resolve runs resolvectl with the arguments given. Nil: systemd-resolved
 	// does not run here, and ResolvConf is written.
 	Resolve func(ctx context.Context, args ...string) error
@@ -50,7 +54,7 @@ var _ policy.Path = (*Path)(nil)
 
 // New returns the Path of this machine after it has taken over from one that
 // has ended: where its table is, all traffic is blocked from the first moment,
-// and where it is not, nothing is. What else was left behind is put away.
+// as it is with cfg.BlockFile; where neither is, nothing is. What else was left behind is put away.
 func New(cfg Config, log *slog.Logger) (*Path, error) {
 	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
 		return nil, err
@@ -58,6 +62,10 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 	closed, err := installed()
 	if err != nil {
 		return nil, err
+	}
+	if !closed && cfg.BlockFile != "" && !settings(cfg.State).opened() {
+		_, err := os.Stat(cfg.BlockFile)
+		closed = !errors.Is(err, os.ErrNotExist) // What cannot be looked at may be there.
 	}
 	p := &Path{log: log, state: settings(cfg.State), now: policy.Policy{Mode: policy.Open}}
 	p.had = p.state.had()
@@ -110,6 +118,9 @@ func (p *Path) Apply(ctx context.Context, q policy.Policy) error {
 	}
 	before := p.current()
 	if err := p.remember(q); err != nil {
+		return err
+	}
+	if err := p.state.write(openFile, ""); err != nil {
 		return err
 	}
 	if err := install(q, p.gone(q)); err != nil {

@@ -66,6 +66,14 @@ func (s settings) unset(path, memory string) error {
 	return err
 }
 
+// openFile is there while Open is what was asked for last.
+const openFile = "open"
+
+func (s settings) opened() bool {
+	_, err := s.read(openFile)
+	return err == nil
+}
+
 // hadFile is where the addresses of tunnels are remembered.
 const hadFile = "addresses"
 
@@ -81,6 +89,9 @@ func (s settings) write(name, text string) error {
 			return err
 		}
 		return nil
+	}
+	if err := os.MkdirAll(string(s), 0o755); err != nil {
+		return err
 	}
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		return err

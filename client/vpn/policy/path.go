@@ -20,8 +20,8 @@ type Path interface {
 	// zero.
 	Stats(ctx context.Context) (Stats, error)
 	// Dial connects outside the tunnel ("tcp" or "udp"). Permission: addr is
-	// not in Reach of the policy that is applied; with Mode Open every address
-	// is. Connections made before a policy that does not name their address
+	// not in Reach of the policy that is applied; with Mode Open sockets of the
+	// caller's own do, and a Path may refuse. Connections made before a policy that does not name their address
 	// are cut or starve.
 	Dial(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error)
 	// Close ends the Path's own work. It changes nothing about what is let
