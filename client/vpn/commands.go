@@ -38,7 +38,7 @@ func (v *VPN) VPNUp(ctx context.Context, q control.VPNUpRequest) error {
 		}
 	}
 	if _, err := v.cfg.Provider(); err != nil {
-		return err
+		return problem.Unavailable.Errorf("not connected: %s", err)
 	}
 	return v.do(ctx, func(ctx context.Context, l *loop) error {
 		if l.state.Phase != machine.Disconnected && v.prefs.Load().Proxy != proxy {

@@ -281,6 +281,18 @@ func TestStart(t *testing.T) {
 	check("autoconnect by a proxy", false, set(&yes))
 }
 
+// TestNoProvider: "vpn up" is not connected, as its help says of the exit status.
+func TestNoProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.stop()
+	w.session = nil
+	w.start()
+	if err := w.v.VPNUp(t.Context(), control.VPNUpRequest{}); !errors.Is(err, problem.Unavailable) || !strings.Contains(err.Error(), "no provider yet") {
+		t.Errorf("up: %v", err)
+	}
+}
+
 func TestNoHelper(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

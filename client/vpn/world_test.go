@@ -148,8 +148,13 @@ func (w *world) start() {
 		w.stop()
 	}
 	w.v = vpn.New(vpn.Config{
-		Dir:      w.dir,
-		Provider: func() (*session.Provider, error) { return w.session, nil },
+		Dir: w.dir,
+		Provider: func() (*session.Provider, error) {
+			if w.session == nil {
+				return nil, problem.NotExist.Errorf("no provider yet")
+			}
+			return w.session, nil
+		},
 		Token: func(_ context.Context, refused string) (string, error) {
 			i := slices.Index(w.tokens, refused) + 1
 			if i >= len(w.tokens) {

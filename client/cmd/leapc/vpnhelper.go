@@ -144,7 +144,7 @@ func (o *helperOptions) unblock() *cobra.Command {
 func (o *helperOptions) install(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install --user NAME",
-		Short: "Have systemd run the helper, and let a user ask it",
+		Short: "Have systemd run the helper, and let one more user ask it",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			i := helper.Install{Dir: o.units}

@@ -41,6 +41,10 @@ type Server struct {
 
 	epoch uint64 // Of this process, by chance.
 
+	quiet     sync.Mutex // Guards strangers and said.
+	strangers int        // Refused since something was said about them.
+	said      time.Time
+
 	mu sync.Mutex // Held while a policy is applied, and no longer than workTimeout.
 }
 
@@ -105,7 +109,7 @@ func (s *Server) listen() (*net.UnixListener, error) {
 func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 	who, err := caller(c)
 	if err != nil || !s.cfg.allows(who) {
-		s.log.Warn("a caller was refused", "uid", who.uid, "err", err)
+		s.refused(who, err)
 		return
 	}
 	r := reply{Version: Version}
@@ -131,6 +135,19 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 	if err != nil {
 		s.log.Debug("a caller did not wait for its answer", "err", err)
 	}
+}
+
+// refused writes about callers that may not ask, at most once a minute: they must
+// not fill the log.
+func (s *Server) refused(who credential, err error) {
+	s.quiet.Lock()
+	defer s.quiet.Unlock()
+	s.strangers++
+	if time.Since(s.said) < refusedPause {
+		return
+	}
+	s.log.Warn("callers were refused", "last_uid", who.uid, "callers", s.strangers, "err", err)
+	s.said, s.strangers = time.Now(), 0
 }
 
 // answer does what the caller asks.

@@ -11,8 +11,8 @@ import (
 // Apply is never called twice at once.
 type Path interface {
 	// Apply makes p true as a whole, in place of the policy before. When it
-	// fails, what was before still holds: the caller, who knows whether that is
-	// safe, decides. Applying the same policy twice is the same as once and
+	// fails, what was before still holds or, if that cannot be, nothing leaves:
+	// the caller decides what is next. Applying the same policy twice is the same as once and
 	// does not interrupt traffic; a new Endpoint or Wrap alone keeps the link
 	// and its addresses. Invalid: p.Validate refuses it.
 	Apply(ctx context.Context, p Policy) error
