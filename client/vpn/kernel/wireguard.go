@@ -172,7 +172,8 @@ func (o *ownWireGuard) close() {
 	<-o.device.Wait()
 }
 
-// sameKeys reports whether a session made with a goes on with b.
+// sameKeys reports whether a session made with a goes on with b. The pre-shared
+// key, which each renewal of a lease changes, counts from the next handshake on.
 func sameKeys(a, b policy.Link) bool {
-	return a.PrivateKey == b.PrivateKey && a.PeerKey == b.PeerKey && a.PSK == b.PSK
+	return a.PrivateKey == b.PrivateKey && a.PeerKey == b.PeerKey
 }
