@@ -47,6 +47,10 @@ const (
 
 // Ways of the VPN's traffic.
 const (
+	// VPNUnknown is the traffic of a computer whose helper should be asked and
+	// does not answer.
+	VPNUnknown = "unknown"
+
 	VPNPathHelper = "helper" // All of this computer, by the privileged helper.
 	VPNPathProxy  = "proxy"  // Only programs that use the proxy.
 )
@@ -55,7 +59,7 @@ const (
 type VPNStatus struct {
 	Schema      int        `json:"schema"`
 	State       string     `json:"state"`
-	Traffic     string     `json:"traffic"` // open, blocked or tunnel.
+	Traffic     string     `json:"traffic"` // open, blocked, tunnel or VPNUnknown.
 	Path        string     `json:"path,omitempty"`
 	Proxy       string     `json:"proxy,omitempty"` // Where the proxy listens.
 	Use         string     `json:"use"`             // "auto", or what was chosen.

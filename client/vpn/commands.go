@@ -38,7 +38,7 @@ func (v *VPN) VPNUp(ctx context.Context, q control.VPNUpRequest) error {
 		}
 	}
 	if _, err := v.cfg.Provider(); err != nil {
-		return err
+		return problem.Unavailable.Errorf("not connected: %s", err)
 	}
 	return v.do(ctx, func(ctx context.Context, l *loop) error {
 		if l.state.Phase != machine.Disconnected && v.prefs.Load().Proxy != proxy {
@@ -50,8 +50,10 @@ func (v *VPN) VPNUp(ctx context.Context, q control.VPNUpRequest) error {
 		if err := v.change(func(s *settings) { s.Up, s.Proxy, s.Account, s.Classical = true, proxy, q.Account, q.Classical }); err != nil {
 			return err
 		}
+		l.tellStart(ctx, v.prefs.Load()) // Without a helper, up says so.
 		l.broken, l.later = "", time.Time{}
 		if err := l.up(ctx); err != nil {
+			l.later = time.Now().Add(beginPause)
 			return errors.Join(err, v.change(func(s *settings) { s.Up = false }))
 		}
 		return nil
@@ -69,11 +71,26 @@ func (v *VPN) VPNDown(ctx context.Context) error {
 		if err := v.change(func(s *settings) { s.Up = false }); err != nil {
 			return err
 		}
-		// Whatever happened before, the helper may still block.
-		if err := l.open(ctx); err != nil && !errors.Is(err, problem.NotExist) && !l.prefs.Load().Proxy.IsValid() {
-			return err
-		}
 		l.step(ctx, machine.Down{})
+		// Whatever happened before, the helper may still block.
+		if l.way.Load() == nil && !l.prefs.Load().Lockdown {
+			if mode, err := l.guarded(ctx); err == nil && mode == policy.Open || err != nil && l.prefs.Load().Proxy.IsValid() {
+				l.outside, l.later = policy.Open.String(), time.Now().Add(adoptPause)
+				return nil
+			}
+		}
+		if l.way.Load() == nil {
+			path, err := l.newPath(ctx, netip.AddrPort{})
+			if errors.Is(err, problem.NotExist) {
+				l.outside = control.VPNUnknown
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			l.way.Store(&way{Path: path})
+			l.apply(ctx)
+		}
 		if l.way.Load() != nil && !l.prefs.Load().Lockdown {
 			return problem.Internal.Errorf("traffic is still blocked: %s", l.state.Problem)
 		}
@@ -187,45 +204,6 @@ func take[T any](to *T, from *T) {
 	if from != nil {
 		*to = *from
 	}
-}
-
-// A bootBlocker is a Path that can block traffic from the start of the
-// computer on.
-type bootBlocker interface {
-	BlockAtBoot(ctx context.Context, block bool) error
-}
-
-// guard prepares lockdown and the start of the computer, which only the helper
-// can guard.
-func (l *loop) guard(ctx context.Context, q control.VPNSettings, next *settings) error {
-	if q.Lockdown == nil && q.Autoconnect == nil {
-		return nil
-	}
-	if next.Proxy.IsValid() {
-		if next.Lockdown {
-			return problem.Invalid.Errorf(`lockdown needs the helper, and the last "leapc vpn up" used a proxy: install it with "sudo leapc vpn-helper install", then "leapc vpn down" and "leapc vpn up"`)
-		}
-		return nil
-	}
-	path, err := l.newPath(ctx, next.Proxy)
-	if err != nil {
-		if !next.Lockdown && !next.Autoconnect {
-			return nil // Nothing to guard, and nobody who did.
-		}
-		return errNoHelper(err)
-	}
-	if b, ok := path.(bootBlocker); ok {
-		if err := b.BlockAtBoot(ctx, next.Lockdown || next.Autoconnect); err != nil {
-			return err
-		}
-	}
-	if err := path.Close(); err != nil {
-		return err
-	}
-	if next.Lockdown {
-		return l.open(ctx)
-	}
-	return nil
 }
 
 // VPNPortal implements control.VPN.

@@ -2,14 +2,12 @@ package vpn
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"sync"
 	"time"
 
 	"leap.example/client/vpn/machine"
 	"leap.example/client/vpn/policy"
-	"leap.example/services/protocol/problem"
 )
 
 const (
@@ -22,6 +20,7 @@ const (
 	freshHandshake = 2 * time.Minute
 	idlePace       = time.Hour       // Nothing to watch.
 	beginPause     = 5 * time.Second // Before the Path is opened again.
+	adoptPause     = time.Minute     // Before the helper is looked for again.
 )
 
 // A loop is what Run's goroutine owns.
@@ -40,47 +39,8 @@ type loop struct {
 	later   time.Time // When the Path is to be opened again. Zero: not at all.
 	damaged bool      // The settings could not be read.
 	broken  string    // Why the settings are not to be believed.
-}
-
-// start does what the settings ask for.
-func (l *loop) start(ctx context.Context) {
-	s := settings{Version: fileVersion}
-	if err := load(l.cfg.Dir, settingsFile, &s, &s.Version); errors.Is(err, problem.Invalid) {
-		l.broken, l.damaged = err.Error()+`; until then nothing leaves (lockdown)`, true
-		s = settings{Version: fileVersion, Lockdown: true}
-	} else if err != nil && !errors.Is(err, problem.NotExist) {
-		l.broken = err.Error()
-	}
-	s.Exclude = s.Exclude[:min(len(s.Exclude), policy.MaxExclude)]
-	l.prefs.Store(&s)
-	l.state, _ = l.state.Step(time.Now(), machine.Set{Options: options(&s)})
-	l.begin(ctx)
-}
-
-// begin opens the Path if the settings want one. Where that fails, the helper
-// not running yet, it is tried again.
-func (l *loop) begin(ctx context.Context) {
-	s := l.prefs.Load()
-	l.later = time.Time{}
-	var err error
-	switch {
-	case s.Autoconnect || s.Up:
-		err = l.up(ctx)
-	case s.Lockdown:
-		err = l.open(ctx)
-		l.step(ctx, machine.Tick{})
-	}
-	if err != nil {
-		l.broken = errNoHelper(err).Error()
-		l.later = time.Now().Add(beginPause)
-	} else if l.way.Load() != nil && !l.damaged {
-		l.broken = ""
-	}
-}
-
-// options are those of the machine.
-func options(s *settings) machine.Options {
-	return machine.Options{Lockdown: s.Lockdown, LAN: s.LAN, Exclude: s.Exclude}
+	outside string    // The traffic while no Path is open.
+	epoch   uint64    // Of the Path that has applied. 0: not known, or there are none.
 }
 
 // stop ends what runs beside the loop. The state is not changed: where the
@@ -163,6 +123,11 @@ func (l *loop) apply(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	begin := time.Now()
+	if l.applied == nil { // Should the helper end from here on, look will notice.
+		if s, err := w.Stats(ctx); err == nil {
+			l.epoch = s.Epoch
+		}
+	}
 	if err := w.Apply(ctx, next); err != nil {
 		l.log.Warn("the traffic's policy could not be applied", "mode", next.Mode.String(), "err", err)
 		l.retry = time.Now().Add(applyPause)
@@ -175,6 +140,7 @@ func (l *loop) apply(ctx context.Context) {
 	if otherTunnel(l.applied, next.Tunnel) {
 		l.watch.restart(begin)
 	}
+	w.told.Store(true)
 	l.applied, l.retry = &next, time.Time{}
 	if next.Mode == policy.Open { // Nothing is left to do.
 		if err := l.shut(); err != nil {
@@ -198,13 +164,13 @@ func (l *loop) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.way.Store(&way{path, s.Proxy})
+	l.way.Store(&way{Path: path, proxy: s.Proxy})
 	return nil
 }
 
 // shut closes the Path, if one is open.
 func (l *loop) shut() error {
-	l.applied, l.retry = nil, time.Time{}
+	l.applied, l.retry, l.epoch, l.outside = nil, time.Time{}, 0, policy.Open.String()
 	w := l.way.Swap(nil)
 	if w == nil {
 		return nil
@@ -249,6 +215,8 @@ func (l *loop) pace() time.Duration {
 	switch {
 	case l.way.Load() == nil && l.later.IsZero():
 		return idlePace
+	case l.way.Load() == nil:
+		return max(time.Until(l.later), fastPace)
 	case l.tunnelled() && l.state.Phase != machine.Connected:
 		return fastPace
 	}

@@ -19,7 +19,7 @@ func (v *VPN) VPNStatus(context.Context) control.VPNStatus { return *v.status.Lo
 func (l *loop) publish() {
 	prefs := l.prefs.Load()
 	s := control.VPNStatus{
-		Schema: control.Schema, State: l.state.Phase.String(), Traffic: policy.Open.String(), Use: prefs.Use, Problem: l.state.Problem,
+		Schema: control.Schema, State: l.state.Phase.String(), Traffic: l.outside, Use: prefs.Use, Problem: l.state.Problem,
 		Lockdown: prefs.Lockdown, Autoconnect: prefs.Autoconnect, LAN: prefs.LAN, Exclude: prefs.Exclude,
 	}
 	if s.Use == "" {
@@ -34,8 +34,11 @@ func (l *loop) publish() {
 			s.Path, s.Proxy = control.VPNPathProxy, p.Proxy().String()
 		}
 		s.Traffic = policy.Blocked.String() // Of a policy that is not known nothing better can be said.
-		if l.applied != nil {
+		switch {
+		case l.applied != nil:
 			s.Traffic = l.applied.Mode.String()
+		case !l.retry.IsZero() && !w.proxy.IsValid():
+			s.Traffic = control.VPNUnknown
 		}
 	}
 	if l.state.Phase != machine.Disconnected && !l.since.IsZero() {

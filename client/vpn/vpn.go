@@ -50,6 +50,7 @@ type VPN struct {
 type way struct {
 	policy.Path
 	proxy netip.AddrPort // None: it is the helper's.
+	told  atomic.Bool    // A policy was applied by it.
 }
 
 // A call is a command on its way to the goroutine that owns the state.
@@ -73,7 +74,7 @@ func New(cfg Config, log *slog.Logger) *VPN {
 // guards this computer, it goes on to block what the policy blocks.
 func (v *VPN) Run(ctx context.Context) error {
 	defer close(v.ended)
-	l := &loop{VPN: v, events: make(chan machine.Event, 16)}
+	l := &loop{VPN: v, events: make(chan machine.Event, 16), outside: policy.Open.String()}
 	l.start(ctx)
 	defer l.stop()
 	timer := time.NewTimer(0)
@@ -110,10 +111,14 @@ func (v *VPN) do(ctx context.Context, f func(context.Context, *loop) error) erro
 }
 
 // dial connects beside the tunnel. Without a Path traffic is open: nothing was
-// asked for that would block it.
+// asked for that would block it; and of a helper that was not told a policy yet,
+// as far as it knows.
 func (v *VPN) dial(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error) {
 	if w := v.way.Load(); w != nil {
-		return w.Dial(ctx, network, a)
+		c, err := w.Dial(ctx, network, a)
+		if !errors.Is(err, problem.Permission) || w.told.Load() {
+			return c, err
+		}
 	}
 	return new(net.Dialer).DialContext(ctx, network, a.String())
 }

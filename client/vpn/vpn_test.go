@@ -255,6 +255,44 @@ func TestAutoconnect(t *testing.T) {
 	}
 }
 
+// TestStart: the helper guards the start of the computer as long as it is to.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	yes, no := true, false
+	check := func(when string, want bool, err error) {
+		t.Helper()
+		w.path.set(func(p *paper) {
+			if err != nil || p.boot == nil || *p.boot != want {
+				t.Errorf("%s: %v, want %v: %v", when, p.boot, want, err)
+			}
+		})
+		if err := w.v.VPNDown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(on *bool) error { return w.v.VPNSet(t.Context(), control.VPNSettings{Autoconnect: on}) }
+	check("autoconnect", true, set(&yes))
+	check("by a proxy", false, w.v.VPNUp(t.Context(), control.VPNUpRequest{Proxy: "127.0.0.1:0"}))
+	check("by the helper", true, w.v.VPNUp(t.Context(), control.VPNUpRequest{}))
+	check("by a proxy again", false, w.v.VPNUp(t.Context(), control.VPNUpRequest{Proxy: "127.0.0.1:0"}))
+	w.path.set(func(p *paper) { p.boot = &yes }) // Of a former release.
+	check("no autoconnect, by a proxy", false, set(&no))
+	check("autoconnect by a proxy", false, set(&yes))
+}
+
+// TestNoProvider: "vpn up" is not connected, as its help says of the exit status.
+func TestNoProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.stop()
+	w.session = nil
+	w.start()
+	if err := w.v.VPNUp(t.Context(), control.VPNUpRequest{}); !errors.Is(err, problem.Unavailable) || !strings.Contains(err.Error(), "no provider yet") {
+		t.Errorf("up: %v", err)
+	}
+}
+
 func TestNoHelper(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -320,9 +358,62 @@ func TestHelperForgets(t *testing.T) {
 	w := newWorld(t, 1)
 	w.up()
 	w.connected(1)
-	w.path.set(func(p *paper) { p.now, p.seen, p.tx = policy.Policy{}, nil, 0 })
+	w.path.set(func(p *paper) { p.now, p.seen, p.epoch = policy.Policy{}, nil, 2 })
 	w.until("told again", func(control.VPNStatus) bool { return w.path.modes() == "tunnel" })
 	w.connected(1)
+	yes := true
+	if err := errors.Join(w.v.VPNSet(t.Context(), control.VPNSettings{Lockdown: &yes, LAN: &yes}), w.v.VPNDown(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	w.path.set(func(p *paper) { p.now, p.seen, p.epoch = policy.Policy{}, nil, 3 })
+	w.until("told again in lockdown", func(control.VPNStatus) bool { return w.path.modes() == "blocked" })
+}
+
+// TestAdopt: what a daemon before this one left in force is told, stays, and
+// ends with "down".
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.stop()
+	for _, setting := range []string{`{"version":1}`, `{"version":1,"proxy":"127.0.0.1:1"}`} {
+		if err := os.WriteFile(filepath.Join(w.dir, "vpn.json"), []byte(setting), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.path.set(func(p *paper) { p.now, p.seen = policy.Policy{LAN: true}, nil })
+		w.start()
+		s := w.until("says that traffic is blocked", func(s control.VPNStatus) bool { return s.Traffic == "blocked" })
+		if !strings.Contains(s.Problem, "leapc vpn down") || s.State != control.VPNDisconnected || w.path.modes() != "" {
+			t.Errorf("%+v, with %s applied", s, w.path.modes())
+		}
+		if err := w.v.VPNDown(t.Context()); err != nil || w.path.modes() != "open" {
+			t.Errorf("traffic was %s: %v", w.path.modes(), err)
+		}
+		if s := w.status(); s.Traffic != "open" || s.Problem != "" {
+			t.Errorf("down: %+v", s)
+		}
+	}
+}
+
+// TestUnknown: traffic that is not known to be open is not said to be.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	yes := true
+	if err := w.v.VPNSet(t.Context(), control.VPNSettings{Lockdown: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	w.missing.Store(true)
+	w.start()
+	w.until("says what is missing", func(s control.VPNStatus) bool {
+		if s.Problem != "" && s.Traffic == "open" {
+			t.Errorf("%+v", s)
+		}
+		return s.Traffic == "unknown" && strings.Contains(s.Problem, "vpn-helper install")
+	})
+	w.missing.Store(false)
+	if s := w.until("blocked", func(s control.VPNStatus) bool { return s.Traffic == "blocked" }); s.Problem != "" {
+		t.Errorf("%+v", s)
+	}
 }
 
 // TestDownAfterLoss: "down" opens the traffic even if this daemon never knew

@@ -38,19 +38,23 @@ type watch struct {
 // restart begins anew at now.
 func (w *watch) restart(now time.Time) { *w = watch{begun: now.Round(0)} }
 
-// look asks the tunnel how it is and returns what that means; nil: nothing new.
+// look asks the Path what it knows and the tunnel how it is, and returns what that means; nil: nothing new.
 func (l *loop) look(ctx context.Context, now time.Time) machine.Event {
 	path := l.way.Load()
-	if path == nil || !l.tunnelled() {
+	if path == nil || l.applied == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	s, err := path.Stats(ctx)
 	w := &l.watch
-	if err != nil || s.TX == 0 && w.stats.TX > 0 { // The helper was started anew, perhaps, and knows nothing.
-		l.log.Warn("the tunnel is gone, or cannot be asked: it is made again", "err", err)
-		l.applied = nil
+	if err != nil || l.epoch != 0 && s.Epoch != l.epoch { // The helper was started anew, and knows nothing.
+		l.log.Warn("the helper was started anew, or cannot be asked: it is told the policy again", "err", err)
+		l.applied, l.epoch = nil, s.Epoch
+		return nil
+	}
+	l.epoch = s.Epoch
+	if !l.tunnelled() {
 		return nil
 	}
 	if s.RX != w.stats.RX || s.TX < w.stats.TX || w.stats.TX == 0 {

@@ -38,6 +38,7 @@ type paper struct {
 	tx     uint64
 	broken error // What Apply says.
 	boot   *bool
+	epoch  uint64
 }
 
 func (p *paper) Apply(_ context.Context, next policy.Policy) error {
@@ -62,7 +63,7 @@ func (p *paper) Stats(context.Context) (policy.Stats, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.now.Tunnel == nil {
-		return policy.Stats{}, nil
+		return policy.Stats{Mode: p.now.Mode, Epoch: p.epoch}, nil
 	}
 	p.tx += 200
 	for _, g := range p.gateways {
@@ -71,12 +72,12 @@ func (p *paper) Stats(context.Context) (policy.Stats, error) {
 			p.shaken = time.Now()
 		}
 	}
-	return policy.Stats{LastHandshake: p.shaken, RX: uint64(p.shaken.UnixNano()), TX: p.tx}, nil
+	return policy.Stats{LastHandshake: p.shaken, RX: uint64(p.shaken.UnixNano()), TX: p.tx, Mode: p.now.Mode, Epoch: p.epoch}, nil
 }
 
 func (p *paper) Dial(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error) {
 	p.mu.Lock()
-	ok := p.now.Mode == policy.Open || slices.Contains(p.now.Reach, a)
+	ok := p.now.Mode != policy.Open && slices.Contains(p.now.Reach, a)
 	p.mu.Unlock()
 	if !ok {
 		return nil, problem.Permission.Errorf("not in reach")
@@ -134,7 +135,7 @@ func newWorld(t *testing.T, gateways int) *world {
 		w.gateways = append(w.gateways, vpntest.NewGateway(t, w.provider.Authority, fmt.Sprintf("gw%d.example.org", i+1), nil))
 	}
 	w.provider.Set(func(o *vpntest.Offer) { o.Gateways = w.gateways })
-	w.path = &paper{gateways: w.gateways}
+	w.path = &paper{gateways: w.gateways, now: policy.Policy{Mode: policy.Open}, epoch: 1}
 	w.session = w.provider.Session(t, w.dir)
 	w.start()
 	return w
@@ -147,8 +148,13 @@ func (w *world) start() {
 		w.stop()
 	}
 	w.v = vpn.New(vpn.Config{
-		Dir:      w.dir,
-		Provider: func() (*session.Provider, error) { return w.session, nil },
+		Dir: w.dir,
+		Provider: func() (*session.Provider, error) {
+			if w.session == nil {
+				return nil, problem.NotExist.Errorf("no provider yet")
+			}
+			return w.session, nil
+		},
 		Token: func(_ context.Context, refused string) (string, error) {
 			i := slices.Index(w.tokens, refused) + 1
 			if i >= len(w.tokens) {

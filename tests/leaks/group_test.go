@@ -32,6 +32,7 @@ var groups = []struct {
 	{"expired lease", expired},
 	{"suspend and roaming", roaming},
 	{"portal window", window},
+	{"connections after down", ends},
 }
 
 func TestLeaks(t *testing.T) {

@@ -218,3 +218,22 @@ func TestOverTLS(t *testing.T) {
 	w.wan.permit(func(f frame) bool { return leased(f) && !f.wireguard() })
 	w.step("over TLS alone", func() { w.works("a connection over TLS") })
 }
+
+// TestRenewedKey: a renewed lease brings another pre-shared key, and the session
+// goes on until its next handshake.
+func TestRenewedKey(t *testing.T) {
+	nettest.Need(t)
+	w := newWorld(t, false)
+	w.startHelper()
+	p := w.policy(w.gateways[0])
+	w.connect(p)
+	before, err := w.ask.Stats(w.Context())
+	w.must(err)
+	p.Tunnel.PSK[0] ^= 1 // Of which the gateway does not know: a handshake would fail.
+	w.connect(p)
+	after, err := w.ask.Stats(w.Context())
+	w.must(err)
+	if !after.LastHandshake.Equal(before.LastHandshake) || after.TX <= before.TX {
+		t.Errorf("the session did not go on: %+v, then %+v", before, after)
+	}
+}

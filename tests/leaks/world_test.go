@@ -168,12 +168,15 @@ func addRoute(device, to, via string, metric int) error {
 	return netlink.RouteReplace(r)
 }
 
+// held is the server's port where connections stay.
+const held = "443"
+
 // serve answers every connection at the server, and counts those that come out
 // of a tunnel.
 func (w *world) serve() {
 	var lns []net.Listener
 	w.server.Do(w.T, func() error {
-		for _, port := range []string{"4444", "53"} {
+		for _, port := range []string{"4444", "53", held} {
 			ln, err := net.Listen("tcp", "[::]:"+port)
 			if err != nil {
 				return err
@@ -193,6 +196,10 @@ func (w *world) serve() {
 				from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 				if tunnelNet.Contains(from) || tunnelNet6.Contains(from) || from.String() == gatewayOut {
 					w.arrived.Add(1)
+				}
+				if _, port, _ := net.SplitHostPort(ln.Addr().String()); port == held {
+					w.Cleanup(func() { c.Close() })
+					continue
 				}
 				c.Close()
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,8 @@ func (a *app) daemonCommand() *cobra.Command {
 		Short: "Hold the account of this device until stopped",
 		Long: `Hold the account of this device until stopped: its encrypted store, the mail
 proxies on loopback, and the connection to the provider. The other commands
-speak to it. After a start the account is locked: "leapc login" opens it.
+speak to it. After a start the account is locked: "leapc login" opens it; the VPN
+needs no login. "leapc daemon install" has systemd run it.
 
 Exit status: 1 failed, a restart may help; 125 a restart cannot help (another
 daemon holds this account); 143 stopped because it was asked to.`,
@@ -50,7 +52,16 @@ daemon holds this account); 143 stopped because it was asked to.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&encryptedOnly, "encrypted-only", false, "refuse mail to people whose key is not known")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "log details, which may name addresses")
+	cmd.PersistentFlags().BoolVar(&encryptedOnly, "encrypted-only", false, "refuse mail to people whose key is not known")
+	cmd.PersistentFlags().BoolVar(&verbose, "verbose", false, "log details, which may name addresses")
+	cmd.AddCommand(a.daemonInstall(func() (words []string) {
+		for name, on := range map[string]bool{"--encrypted-only": encryptedOnly, "--verbose": verbose} {
+			if on {
+				words = append(words, name)
+			}
+		}
+		slices.Sort(words)
+		return words
+	}), a.daemonUninstall())
 	return cmd
 }

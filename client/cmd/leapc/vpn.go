@@ -50,7 +50,8 @@ tell to use that proxy, and guards no others.`,
 on: nothing ever leaves but through the tunnel. Needs the helper.`,
 			func(on bool) control.VPNSettings { return control.VPNSettings{Lockdown: &on} }),
 		a.vpnSwitch("autoconnect", "Connect whenever the daemon starts", `Connect whenever the daemon starts, in the way of the last "leapc vpn up". With
-the helper, traffic is blocked from the start of the computer until then.`,
+the helper, traffic is blocked from the start of the computer until then. The
+daemon starts by itself after "leapc daemon install".`,
 			func(on bool) control.VPNSettings { return control.VPNSettings{Autoconnect: &on} }),
 		a.vpnSwitch("lan", "Let the local network be reached beside the tunnel", `Let the local network be reached beside the tunnel: printers, file servers. Who
 is in it can then see this computer, and it them.`,
@@ -190,7 +191,8 @@ until you interrupt it; with --json as one line each time.
             connected      traffic goes through the tunnel
             reconnecting   the tunnel is silent or being moved; nothing leaves
             blocked        it does not work, the problem says why; nothing leaves
-  traffic   open, tunnel or blocked: what is in force now
+  traffic   open, tunnel or blocked: what is in force now; unknown: the helper
+            does not answer, or could not do what it was asked
 
 Exit status 0: connected or disconnected; 4: anything else, or a problem.`,
 		Args: args(cobra.NoArgs),

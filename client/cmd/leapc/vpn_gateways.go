@@ -90,8 +90,9 @@ func (a *app) vpnExclude() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exclude USER...|none",
 		Short: "Let some users' traffic go out beside the tunnel",
-		Long: `Let some users' traffic go out beside the tunnel, DNS included: users of this
-computer by name or number, never root. Needs the helper. "none" ends it.`,
+		Long: `Let some users' traffic go out beside the tunnel: users of this computer by
+name or number, never root. Needs the helper. "none" ends it. Names are still
+looked up by the tunnel's resolvers, unless a program asks others by itself.`,
 		Example: "  leapc vpn exclude games\n  leapc vpn exclude none",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

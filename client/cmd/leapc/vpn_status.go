@@ -45,10 +45,10 @@ func (a *app) printVPN(out io.Writer, s control.VPNStatus) {
 	}
 	row("lockdown", onOff(s.Lockdown))
 	row("autoconnect", onOff(s.Autoconnect))
-	if s.LAN {
+	if s.LAN && s.Proxy == "" {
 		row("lan", "on: the local network is reachable beside the tunnel")
 	}
-	if len(s.Exclude) > 0 {
+	if len(s.Exclude) > 0 && s.Proxy == "" {
 		row("exclude", fmt.Sprintf("users %v go out beside the tunnel", s.Exclude))
 	}
 	if s.PortalUntil != nil {
@@ -77,6 +77,8 @@ func traffic(s control.VPNStatus) string {
 		return who + " goes through the tunnel, or nowhere"
 	case "blocked":
 		return who + " is blocked"
+	case control.VPNUnknown:
+		return "unknown: the helper does not answer, or could not do it"
 	}
 	return "open: the VPN is off"
 }

@@ -78,6 +78,13 @@ func (o *helperOptions) kernel() kernel.Config {
 	return cfg
 }
 
+// guarding is kernel for the helper that serves.
+func (o *helperOptions) guarding() kernel.Config {
+	cfg := o.kernel()
+	cfg.BlockFile = filepath.Join(o.state, helper.BootFile)
+	return cfg
+}
+
 func (o *helperOptions) run(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -89,7 +96,7 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 				return fmt.Errorf("%w: %w", daemon.ErrFatal, err)
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, nil))
-			path, err := kernel.New(o.kernel(), log)
+			path, err := kernel.New(o.guarding(), log)
 			if err != nil {
 				return err
 			}
@@ -137,7 +144,7 @@ func (o *helperOptions) unblock() *cobra.Command {
 func (o *helperOptions) install(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install --user NAME",
-		Short: "Have systemd run the helper, and let a user ask it",
+		Short: "Have systemd run the helper, and let one more user ask it",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			i := helper.Install{Dir: o.units}

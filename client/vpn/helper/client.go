@@ -96,6 +96,7 @@ func (c *Client) ask(ctx context.Context, q request) (reply, *os.File, error) {
 	var file *os.File
 	if len(files) > 0 {
 		file = os.NewFile(uintptr(files[0]), "outside the tunnel")
+		closeAll(files[1:])
 	}
 	var r reply
 	if err := json.Unmarshal(data, &r); err != nil {

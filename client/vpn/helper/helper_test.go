@@ -3,18 +3,21 @@ package helper_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"leap.example/client/vpn/helper"
 	"leap.example/client/vpn/policy"
@@ -39,7 +42,7 @@ func (p *paper) Apply(_ context.Context, q policy.Policy) error {
 }
 
 func (p *paper) Stats(context.Context) (policy.Stats, error) {
-	return policy.Stats{LastHandshake: time.Unix(1772600707, 0).UTC(), RX: 7, TX: 9}, nil
+	return policy.Stats{LastHandshake: time.Unix(1772600707, 0).UTC(), RX: 7, TX: 9, Mode: policy.Tunnel}, nil
 }
 
 func (p *paper) Dial(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
@@ -50,6 +53,19 @@ func (p *paper) Dial(ctx context.Context, network string, addr netip.AddrPort) (
 }
 
 func (p *paper) Close() error { return nil }
+
+// told returns what was applied.
+func (p *paper) told() []policy.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.applied)
+}
+
+func (p *paper) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fails = err
+}
 
 // start runs a server for this user and returns its configuration and Path.
 func start(t *testing.T, change func(*helper.Config)) (helper.Config, *paper) {
@@ -90,10 +106,10 @@ func TestPath(t *testing.T) {
 		t.Errorf("version %d, %v", v, err)
 	}
 	want := policy.Policy{Reach: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:443")}, LAN: true}
-	if err := c.Apply(t.Context(), want); err != nil || len(p.applied) != 1 || !reflect.DeepEqual(p.applied[0], want) {
-		t.Errorf("applied %+v, %v", p.applied, err)
+	if err := c.Apply(t.Context(), want); err != nil || !reflect.DeepEqual(p.told(), []policy.Policy{want}) {
+		t.Errorf("applied %+v, %v", p.told(), err)
 	}
-	p.fails = problem.Invalid.Errorf("no such mode")
+	p.fail(problem.Invalid.Errorf("no such mode"))
 	if err := c.Apply(t.Context(), want); !errors.Is(err, problem.Invalid) || err.Error() != "no such mode" {
 		t.Errorf("a failure becomes %v", err)
 	}
@@ -102,6 +118,24 @@ func TestPath(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEpoch: a caller notices that the helper is not the one that it told.
+func TestEpoch(t *testing.T) {
+	var epochs []uint64
+	for range 2 {
+		cfg, _ := start(t, nil)
+		for range 2 {
+			s, err := helper.NewClient(cfg.Socket).Stats(t.Context())
+			if err != nil || s.Mode != policy.Tunnel {
+				t.Errorf("%+v, %v", s, err)
+			}
+			epochs = append(epochs, s.Epoch)
+		}
+	}
+	if epochs[0] == 0 || epochs[0] != epochs[1] || epochs[1] == epochs[2] {
+		t.Errorf("the helpers' epochs are %v", epochs)
 	}
 }
 
@@ -188,8 +222,37 @@ func TestHostile(t *testing.T) {
 		}
 		c.Close()
 	}
-	if len(p.applied) > 0 {
-		t.Errorf("applied %+v", p.applied)
+	if applied := p.told(); len(applied) > 0 {
+		t.Errorf("applied %+v", applied)
+	}
+}
+
+// TestDescriptors: files that come with a question are refused and closed.
+func TestDescriptors(t *testing.T) {
+	cfg, p := start(t, nil)
+	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Net: "unixpacket", Name: cfg.Socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, _, err := c.WriteMsgUnix([]byte(`{"apply":{"mode":"open"}}`), unix.UnixRights(int(w.Fd())), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	buf := make([]byte, 1000)
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := c.Read(buf); err != nil || !strings.Contains(string(buf[:n]), `"type":"invalid"`) || len(p.told()) > 0 {
+		t.Errorf("%s, %v", buf[:n], err)
+	}
+	// Nobody else has the pipe's other end.
+	_ = r.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := r.Read(buf); err != io.EOF {
+		t.Errorf("the pipe is not closed: %v", err)
 	}
 }
 

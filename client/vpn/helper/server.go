@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,13 +39,19 @@ type Server struct {
 	path policy.Path
 	log  *slog.Logger
 
+	epoch uint64 // Of this process, by chance.
+
+	quiet     sync.Mutex // Guards strangers and said.
+	strangers int        // Refused since something was said about them.
+	said      time.Time
+
 	mu sync.Mutex // Held while a policy is applied, and no longer than workTimeout.
 }
 
 // NewServer returns a server that has path do what callers ask. It does not
 // close it.
 func NewServer(cfg Config, path policy.Path, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, path: path, log: log}
+	return &Server{cfg: cfg, path: path, log: log, epoch: 1 + rand.Uint64N(1<<53-1)} // A number that JSON keeps.
 }
 
 // Run listens and serves until ctx is done. It fails when another helper answers
@@ -102,7 +109,7 @@ func (s *Server) listen() (*net.UnixListener, error) {
 func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 	who, err := caller(c)
 	if err != nil || !s.cfg.allows(who) {
-		s.log.Warn("a caller was refused", "uid", who.uid, "err", err)
+		s.refused(who, err)
 		return
 	}
 	r := reply{Version: Version}
@@ -130,11 +137,28 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 	}
 }
 
+// refused writes about callers that may not ask, at most once a minute: they must
+// not fill the log.
+func (s *Server) refused(who credential, err error) {
+	s.quiet.Lock()
+	defer s.quiet.Unlock()
+	s.strangers++
+	if time.Since(s.said) < refusedPause {
+		return
+	}
+	s.log.Warn("callers were refused", "last_uid", who.uid, "callers", s.strangers, "err", err)
+	s.said, s.strangers = time.Now(), 0
+}
+
 // answer does what the caller asks.
 func (s *Server) answer(ctx context.Context, c *net.UnixConn, r *reply) (*os.File, error) {
-	data, _, err := receive(c, askTimeout)
+	data, files, err := receive(c, askTimeout)
 	if err != nil {
 		return nil, err
+	}
+	if len(files) > 0 {
+		closeAll(files)
+		return nil, problem.Invalid.Errorf("a question to the helper has no file descriptors")
 	}
 	q, err := parseRequest(data)
 	if err != nil {
@@ -149,6 +173,7 @@ func (s *Server) answer(ctx context.Context, c *net.UnixConn, r *reply) (*os.Fil
 		return nil, s.path.Apply(ctx, *q.Apply)
 	case q.Stats != nil:
 		stats, err := s.path.Stats(ctx)
+		stats.Epoch = s.epoch
 		r.Stats = &stats
 		return nil, err
 	case q.Dial != nil:
@@ -212,10 +237,14 @@ func receive(c *net.UnixConn, timeout time.Duration) ([]byte, []int, error) {
 		}
 	}
 	if err != nil || n == 0 || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		for _, fd := range files {
-			syscall.Close(fd)
-		}
+		closeAll(files)
 		return nil, nil, problem.Invalid.Errorf("a message on the helper's socket has 1 to %d bytes", maxMessage)
 	}
 	return data[:n], files, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		syscall.Close(fd)
+	}
 }

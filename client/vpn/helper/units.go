@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/template"
@@ -35,10 +37,14 @@ type Install struct {
 	GIDs    []uint32
 }
 
-// Write writes the units and has systemd start them with the machine. Invalid:
-// somebody else than root could replace the program.
+// Write writes the units and has systemd start them with the machine. Users and
+// groups that units from before let ask may go on. Invalid: somebody else than
+// root could replace the program.
 func (i Install) Write() error {
 	if err := owned(i.Program); err != nil {
+		return err
+	}
+	if err := i.keep(); err != nil {
 		return err
 	}
 	for unit, target := range wants {
@@ -58,6 +64,26 @@ func (i Install) Write() error {
 		}
 		if err := os.Symlink(filepath.Join("..", unit), link); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
+		}
+	}
+	return nil
+}
+
+// keep adds the users and groups of the unit that is there.
+func (i *Install) keep() error {
+	text, err := os.ReadFile(filepath.Join(i.Dir, Service))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	words := strings.Fields(string(text))
+	for at, word := range words[:max(0, len(words)-1)] {
+		list := map[string]*[]uint32{"--uid": &i.UIDs, "--gid": &i.GIDs}[word]
+		id, err := strconv.ParseUint(words[at+1], 10, 32)
+		if list != nil && err == nil && !slices.Contains(*list, uint32(id)) {
+			*list = append(slices.Clone(*list), uint32(id))
 		}
 	}
 	return nil

@@ -24,6 +24,8 @@ const (
 	askTimeout  = 5 * time.Second  // For a question to arrive, and for an answer to be taken.
 	workTimeout = 40 * time.Second // For a command.
 	maxCallers  = 16               // Connections at once; more wait.
+
+	refusedPause = time.Minute // Between lines of the log about callers refused.
 )
 
 // A request is a question: exactly one of its members.

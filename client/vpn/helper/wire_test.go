@@ -2,6 +2,7 @@ package helper
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +74,14 @@ func TestUnits(t *testing.T) {
 		t.Errorf("%v\n%s", err, text)
 	}
 	verify(t, dir)
+	other := Install{Dir: dir, Program: "/usr/bin/env", UIDs: []uint32{1001}}
+	if err := other.Write(); err != nil {
+		t.Fatal(err)
+	}
+	text, err = os.ReadFile(filepath.Join(dir, Service))
+	if err != nil || !strings.Contains(string(text), "run --uid 1001 --uid 1000 --gid 27\n") {
+		t.Errorf("one more user: %v\n%s", err, text)
+	}
 	if err := i.Remove(); err != nil {
 		t.Fatal(err)
 	}
@@ -117,5 +126,17 @@ func TestOwned(t *testing.T) {
 	}
 	if err := owned("/usr/bin/env"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRefused: strangers do not fill the log.
+func TestRefused(t *testing.T) {
+	var log strings.Builder
+	s := NewServer(Config{}, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	for range 100 {
+		s.refused(credential{uid: 1001}, nil)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines", n)
 	}
 }

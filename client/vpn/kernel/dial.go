@@ -18,14 +18,18 @@ import (
 // dialTimeout is the most that a connection may take to be made.
 const dialTimeout = 20 * time.Second
 
-// Dial connects a marked socket. The kernel holds it to the policy of each
+// Dial connects a marked socket, to another computer: who asks must not be taken
+// for root by the services of this one. The kernel holds it to the policy of each
 // moment, so that a connection starves whose address a later one does not name.
 func (p *Path) Dial(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
 	if network != "tcp" && network != "udp" {
 		return nil, problem.Invalid.Errorf("unknown network: tcp and udp are possible")
 	}
 	q := p.current()
-	if q.Mode != policy.Open && !slices.Contains(q.Reach, addr) {
+	if q.Mode == policy.Open {
+		return nil, problem.Permission.Errorf("traffic is open: nobody needs the helper to connect")
+	}
+	if addr.Addr().IsLoopback() || !slices.Contains(q.Reach, addr) {
 		return nil, problem.Permission.Errorf("the policy does not name this address to be reached")
 	}
 	c, err := dialer().DialContext(ctx, network, addr.String())

@@ -8,6 +8,9 @@
 //   - policy routing rules of priorities 5199 to 5202 and the routing table 51820;
 //   - the machine's resolvers, while a tunnel is up: those of leap0 where
 //     systemd-resolved runs, else /etc/resolv.conf;
+//   - sockets of addresses that a tunnel had: they end with it, before the table
+//     goes. Where the kernel cannot end them, the table inet leap_vpn_rest, which
+//     refuses what they send and nothing else, stays while traffic is open;
 //   - the settings arp_ignore and rp_filter, while the table is there.
 //
 // # No open moment

@@ -56,7 +56,7 @@ func (p *Path) restore() error {
 	if err != nil || ok {
 		return err
 	}
-	if err := install(q); err != nil {
+	if err := install(q, p.gone(q)); err != nil {
 		return err
 	}
 	p.log.Warn("somebody removed the firewall's table: it is there again")
@@ -81,5 +81,5 @@ func whole(q policy.Policy) (bool, error) {
 			there++
 		}
 	}
-	return there == len(ruleset(q, false)), nil
+	return there == len(ruleset(q, nil, false)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -20,6 +21,10 @@ type Config struct {
 	// State is a directory in RAM, /run/leap-vpn for instance, where the former
 	// values of settings lie until they are put back. Required.
 	State string
+	// BlockFile, if it is there, has all traffic blocked by a Path that finds no
+	// table, unless somebody has asked for Open since the start of the machine:
+	// that start should have blocked, and did not. Empty: none.
+	BlockFile string
 	// Resolve runs resolvectl with the arguments given. Nil: systemd-resolved
 	// does not run here, and ResolvConf is written.
 	Resolve func(ctx context.Context, args ...string) error
@@ -35,6 +40,7 @@ type Path struct {
 	applying sync.Mutex // Held while Apply or a timer changes the machine; before mu.
 	tunnel   *link      // Nil: there is none.
 	timer    *time.Timer
+	had      []netip.Addr // Of tunnels, since traffic was open last.
 
 	stop func() error // Ends the guard.
 	done sync.WaitGroup
@@ -48,7 +54,7 @@ var _ policy.Path = (*Path)(nil)
 
 // New returns the Path of this machine after it has taken over from one that
 // has ended: where its table is, all traffic is blocked from the first moment,
-// and where it is not, nothing is. What else was left behind is put away.
+// as it is with cfg.BlockFile; where neither is, nothing is. What else was left behind is put away.
 func New(cfg Config, log *slog.Logger) (*Path, error) {
 	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
 		return nil, err
@@ -57,10 +63,15 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !closed && cfg.BlockFile != "" && !settings(cfg.State).opened() {
+		_, err := os.Stat(cfg.BlockFile)
+		closed = !errors.Is(err, os.ErrNotExist) // What cannot be looked at may be there.
+	}
 	p := &Path{log: log, state: settings(cfg.State), now: policy.Policy{Mode: policy.Open}}
+	p.had = p.state.had()
 	if closed {
 		p.now.Mode = policy.Blocked
-		if err := install(p.now); err != nil {
+		if err := install(p.now, p.had); err != nil {
 			return nil, err
 		}
 	}
@@ -80,20 +91,16 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 
 // Block installs the table that blocks all and does nothing else: for the start
 // of a machine, before it has a network. LAN leaves the local one reachable.
-func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}) }
+func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}, nil) }
 
 // Unblock removes everything that this package has made, a table of a crashed
 // process included. One that runs would put its table back: ask it for Open
 // instead.
 func Unblock(ctx context.Context, cfg Config) error {
-	p := &Path{state: settings(cfg.State), names: newResolver(cfg, slog.New(slog.DiscardHandler))}
-	if err := p.withdraw(ctx); err != nil {
-		return err
-	}
-	if err := p.state.keep(false); err != nil {
-		return err
-	}
-	return install(policy.Policy{Mode: policy.Open})
+	log := slog.New(slog.DiscardHandler)
+	p := &Path{log: log, state: settings(cfg.State), names: newResolver(cfg, log)}
+	p.had = p.state.had()
+	return p.open(ctx)
 }
 
 // Apply makes p true. If the table cannot be written, all is as it was; if a
@@ -110,7 +117,13 @@ func (p *Path) Apply(ctx context.Context, q policy.Policy) error {
 		return p.open(ctx)
 	}
 	before := p.current()
-	if err := install(q); err != nil {
+	if err := p.remember(q); err != nil {
+		return err
+	}
+	if err := p.state.write(openFile, ""); err != nil {
+		return err
+	}
+	if err := install(q, p.gone(q)); err != nil {
 		return err
 	}
 	p.set(q)
@@ -131,75 +144,10 @@ func (p *Path) Apply(ctx context.Context, q policy.Policy) error {
 	return nil
 }
 
-// open takes away everything, the table last.
-func (p *Path) open(ctx context.Context) error {
-	if err := p.withdraw(ctx); err != nil {
-		return err
-	}
-	if err := p.state.keep(false); err != nil {
-		return err
-	}
-	q := policy.Policy{Mode: policy.Open}
-	if err := install(q); err != nil {
-		return err
-	}
-	p.set(q)
-	p.log.Info("applied", "mode", q.Mode.String())
-	return nil
-}
-
-// arrange brings link, routes and resolvers to what q says.
-func (p *Path) arrange(ctx context.Context, q policy.Policy) error {
-	if q.Tunnel == nil {
-		return p.withdraw(ctx)
-	}
-	if p.tunnel != nil && !linked() { // Somebody has deleted it.
-		if err := p.withdraw(ctx); err != nil {
-			return err
-		}
-	}
-	if p.tunnel == nil {
-		l, err := newLink(p.log)
-		if err != nil {
-			return err
-		}
-		p.tunnel = l
-		p.mu.Lock()
-		p.wg = l.wg
-		p.mu.Unlock()
-	}
-	if err := p.tunnel.set(*q.Tunnel); err != nil {
-		return err
-	}
-	if err := route(q); err != nil {
-		return err
-	}
-	return p.names.use(ctx, q.Tunnel.DNS)
-}
-
-// withdraw takes resolvers, routes and link away.
-func (p *Path) withdraw(ctx context.Context) error {
-	if err := p.names.restore(ctx); err != nil {
-		return err
-	}
-	if err := route(policy.Policy{}); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	p.wg = nil
-	p.mu.Unlock()
-	l := p.tunnel
-	p.tunnel = nil
-	if l != nil {
-		l.close()
-	}
-	return removeLink()
-}
-
 // block is what an error leaves.
 func (p *Path) block(ctx context.Context, before policy.Policy) {
 	q := policy.Policy{Mode: policy.Blocked, LAN: before.LAN, Reach: before.Reach}
-	if err := install(q); err != nil {
+	if err := install(q, p.gone(q)); err != nil {
 		p.log.ErrorContext(ctx, "could not block all", "err", err) // The table of the policy that failed stands: it blocks but the tunnel.
 		return
 	}
@@ -219,7 +167,7 @@ func (p *Path) closeWindow(w *policy.Portal) {
 		return
 	}
 	q.Portal = nil
-	err := install(q)
+	err := install(q, p.gone(q))
 	if err == nil {
 		p.set(q)
 		if q.Tunnel != nil {
@@ -252,15 +200,17 @@ func (p *Path) set(q policy.Policy) {
 	p.now = q
 }
 
-// Stats says how the tunnel is.
+// Stats says how the tunnel is, and what is applied.
 func (p *Path) Stats(context.Context) (policy.Stats, error) {
 	p.mu.Lock()
-	wg := p.wg
+	wg, mode := p.wg, p.now.Mode
 	p.mu.Unlock()
 	if wg == nil {
-		return policy.Stats{}, nil
+		return policy.Stats{Mode: mode}, nil
 	}
-	return wg.stats()
+	s, err := wg.stats()
+	s.Mode = mode
+	return s, err
 }
 
 // Close stops this process's part. The table stays: with a policy other than
@@ -277,7 +227,8 @@ func (p *Path) Close() error {
 	if q.Mode == policy.Open {
 		return nil
 	}
-	if err := install(policy.Policy{Mode: policy.Blocked, LAN: q.LAN}); err != nil {
+	q = policy.Policy{Mode: policy.Blocked, LAN: q.LAN}
+	if err := install(q, p.gone(q)); err != nil {
 		return fmt.Errorf("blocking: %w", err)
 	}
 	return p.withdraw(context.Background())

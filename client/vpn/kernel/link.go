@@ -19,6 +19,8 @@ type wireguard interface {
 	// set before, the session lives on.
 	set(l policy.Link, endpoint netip.AddrPort) error
 	stats() (policy.Stats, error)
+	// port is its own, of UDP. 0: the link is down.
+	port() (uint16, error)
 	close()
 }
 
@@ -74,7 +76,7 @@ func (l *link) set(want policy.Link) error {
 	}
 	if want.Wrap != nil {
 		if l.wrap == nil {
-			w, err := newWrapper(want)
+			w, err := newWrapper(want, l.wg.port)
 			if err != nil {
 				return err
 			}

@@ -161,8 +161,26 @@ func TestPolicies(t *testing.T) {
 	}
 	apply(t, p, policy.Policy{Mode: policy.Open})
 	left(t, cfg)
+	if _, err := p.Dial(t.Context(), "tcp", netip.MustParseAddrPort("192.0.2.1:443")); !errors.Is(err, problem.Permission) {
+		t.Errorf("dialling for others while all can: %v", err)
+	}
 	if text := read(t, "/proc/sys/net/ipv4/conf/all/arp_ignore"); text != before || slices.Contains(tables(t), "leap_vpn") {
 		t.Errorf("open, with arp_ignore %s and tables %v", text, tables(t))
+	}
+}
+
+// TestDeputy: services of this computer do not take a caller for root.
+func TestDeputy(t *testing.T) {
+	p := open(t, machine(t))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	at := ln.Addr().(*net.TCPAddr).AddrPort()
+	apply(t, p, policy.Policy{Reach: []netip.AddrPort{at}})
+	if _, err := p.Dial(t.Context(), "tcp", at); !errors.Is(err, problem.Permission) {
+		t.Errorf("dialling loopback: %v", err)
 	}
 }
 
@@ -234,6 +252,30 @@ func TestTakeOver(t *testing.T) {
 	if err := kernel.Block(false); err != nil || !slices.Contains(tables(t), "leap_vpn") {
 		t.Errorf("blocking at the start: %v", err)
 	}
+}
+
+// TestBlockFile: the unit that blocks at the start of the machine failed, so the
+// helper does; not when the user has opened the traffic since.
+func TestBlockFile(t *testing.T) {
+	cfg := machine(t)
+	if err := kernel.Unblock(t.Context(), kernel.Config{ResolvConf: cfg.ResolvConf, State: t.TempDir()}); err != nil {
+		t.Skipf("the kernel lets nobody make a firewall here: %v", err)
+	}
+	cfg.BlockFile = filepath.Join(t.TempDir(), "block-at-boot")
+	check := func(when string, want bool) *kernel.Path {
+		t.Helper()
+		p := open(t, cfg)
+		if got := slices.Contains(tables(t), "leap_vpn"); got != want {
+			t.Errorf("%s it blocks: %v, want %v", when, got, want)
+		}
+		return p
+	}
+	check("without the file", false)
+	if err := os.WriteFile(cfg.BlockFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, check("with the file", true), policy.Policy{Mode: policy.Open})
+	check("after Open", false)
 }
 
 func TestDeletedLink(t *testing.T) {

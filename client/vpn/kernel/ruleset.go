@@ -12,7 +12,8 @@ import (
 // Names and numbers of what this package makes.
 const (
 	table = "leap_vpn"
-	link0 = "leap0" // The tunnel's link.
+	rest  = "leap_vpn_rest" // Where traffic is open and sockets of a tunnel could not be destroyed.
+	link0 = "leap0"         // The tunnel's link.
 
 	ours     uint32 = 0x6c656170 // Mark of this process's sockets.
 	excluded uint32 = 0x6c656171 // Mark of connections of users outside the tunnel.
@@ -46,7 +47,8 @@ func (r rule) String() string {
 
 // A chain is the rules of one hook of the kernel.
 type chain struct {
-	name  string // Of the hook too. The policy is to drop.
+	name  string // Of the hook too.
+	open  bool   // The policy is to accept, else to drop.
 	rules []rule
 }
 
@@ -63,7 +65,7 @@ func (c *chain) refuse(why string, matches ...match) {
 // Text is the ruleset of a policy in the form of nft: empty for Open.
 func Text(p policy.Policy) string {
 	var b strings.Builder
-	for i, c := range ruleset(p, true) {
+	for i, c := range ruleset(p, nil, true) {
 		if i == 0 {
 			b.WriteString("table inet " + table + " {\n")
 		}
@@ -89,12 +91,26 @@ var (
 )
 
 // ruleset is what a policy asks for: nothing with Mode Open. It depends on
-// nothing else but on whether the kernel knows marks of connections.
-func ruleset(p policy.Policy, marks bool) []chain {
+// nothing else but on the addresses that tunnels have had, of which there may be
+// sockets, and on whether the kernel knows marks of connections.
+func ruleset(p policy.Policy, gone []netip.Addr, marks bool) []chain {
 	if p.Mode == policy.Open {
-		return nil
+		if len(gone) == 0 {
+			return nil
+		}
+		c := chain{name: "output", open: true}
+		inside(&c, gone)
+		return []chain{c}
 	}
-	return []chain{input(p), forward(p), output(p, marks)}
+	return []chain{input(p), forward(p), output(p, gone, marks)}
+}
+
+// inside keeps connections that were made inside a tunnel from going on beside
+// it, whoever has them and wherever else he may go.
+func inside(c *chain, addresses []netip.Addr) {
+	for _, a := range addresses {
+		c.refuse("the tunnel's address by another link", oifNot("lo"), oifNot(link0), from(a))
+	}
 }
 
 // input is about what others learn of this machine: what is not asked for gets
@@ -135,9 +151,11 @@ func forward(p policy.Policy) chain {
 	return c
 }
 
-func output(p policy.Policy, marks bool) chain {
+func output(p policy.Policy, gone []netip.Addr, marks bool) chain {
 	c := chain{name: "output"}
 	c.add("loopback", accept, oif("lo"))
+	inside(&c, addresses(p))
+	inside(&c, gone)
 	if p.Tunnel != nil {
 		c.add("gateway", accept, marked(ours), to(p.Tunnel.Endpoint.Addr()), dport(proto(p.Tunnel), p.Tunnel.Endpoint.Port()))
 	}
@@ -164,9 +182,6 @@ func output(p policy.Policy, marks bool) chain {
 	resolvers(&c, p)
 	for _, a := range addresses(p) {
 		c.add("tunnel", accept, oif(link0), from(a))
-	}
-	for _, a := range addresses(p) {
-		c.refuse("the tunnel's address by another link", from(a))
 	}
 	c.add("DHCP", accept, to(netip.AddrFrom4([4]byte{255, 255, 255, 255})), sport("udp", 68), dport("udp", 67))
 	for _, n := range dhcp6 {

@@ -65,3 +65,36 @@ func (s settings) unset(path, memory string) error {
 	}
 	return err
 }
+
+// openFile is there while Open is what was asked for last.
+const openFile = "open"
+
+func (s settings) opened() bool {
+	_, err := s.read(openFile)
+	return err == nil
+}
+
+// hadFile is where the addresses of tunnels are remembered.
+const hadFile = "addresses"
+
+func (s settings) read(name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(string(s), name))
+}
+
+// write replaces a file, or removes it if it is to be empty.
+func (s settings) write(name, text string) error {
+	path := filepath.Join(string(s), name)
+	if text == "" {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if err := os.MkdirAll(string(s), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -18,27 +19,35 @@ import (
 // an error the old ones stand.
 //
 // The table never has the owner flag, with which it would go when its process
-// does.
-func install(p policy.Policy) error {
-	err := write(ruleset(p, true))
+// does. gone are addresses that tunnels have had: with Open, a table of its own
+// keeps their sockets from sending.
+func install(p policy.Policy, gone []netip.Addr) error {
+	name := table
+	if p.Mode == policy.Open {
+		name = rest
+	}
+	err := write(name, ruleset(p, gone, true))
 	if errors.Is(err, unix.EOPNOTSUPP) && len(p.Exclude) > 0 {
 		// A kernel without CONFIG_NF_CONNTRACK_MARK: the last segments of connections
 		// of users outside the tunnel are lost when their program ends at once.
-		err = write(ruleset(p, false))
+		err = write(name, ruleset(p, gone, false))
 	}
 	return err
 }
 
-// write is the transaction.
-func write(want []chain) error {
+// write is the transaction. Of the two tables there is at most one afterwards.
+func write(name string, want []chain) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("reaching the firewall: %w", err)
 	}
-	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	conn.AddTable(t) // To be deleted, it must be there.
-	conn.DelTable(t)
+	for _, each := range []string{table, rest} {
+		t := &nftables.Table{Name: each, Family: nftables.TableFamilyINet}
+		conn.AddTable(t) // To be deleted, it must be there.
+		conn.DelTable(t)
+	}
 	if len(want) > 0 {
+		t := &nftables.Table{Name: name, Family: nftables.TableFamilyINet}
 		conn.AddTable(t)
 		for _, c := range want {
 			fill(conn, t, c)
@@ -65,6 +74,9 @@ func installed() (bool, error) {
 
 func fill(conn *nftables.Conn, t *nftables.Table, c chain) {
 	policy := nftables.ChainPolicyDrop
+	if c.open {
+		policy = nftables.ChainPolicyAccept
+	}
 	in := conn.AddChain(&nftables.Chain{
 		Name: c.name, Table: t, Type: nftables.ChainTypeFilter, Priority: nftables.ChainPriorityFilter, Policy: &policy,
 		Hooknum: map[string]*nftables.ChainHook{

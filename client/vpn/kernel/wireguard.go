@@ -75,6 +75,14 @@ func (k *kernelWireGuard) stats() (policy.Stats, error) {
 	return policy.Stats{LastHandshake: p.LastHandshakeTime, RX: uint64(p.ReceiveBytes), TX: uint64(p.TransmitBytes)}, nil
 }
 
+func (k *kernelWireGuard) port() (uint16, error) {
+	d, err := k.client.Device(link0)
+	if err != nil {
+		return 0, err
+	}
+	return uint16(d.ListenPort), nil
+}
+
 // errOther is why there is not the one peer that there should be.
 func errOther(answered bool) error {
 	if answered {
@@ -145,12 +153,27 @@ func (o *ownWireGuard) stats() (policy.Stats, error) {
 	return s, nil
 }
 
+func (o *ownWireGuard) port() (uint16, error) {
+	text, err := o.device.IpcGet()
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "listen_port="); ok {
+			n, err := strconv.ParseUint(value, 10, 16)
+			return uint16(n), err
+		}
+	}
+	return 0, nil
+}
+
 func (o *ownWireGuard) close() {
 	o.device.Close()
 	<-o.device.Wait()
 }
 
-// sameKeys reports whether a session made with a goes on with b.
+// sameKeys reports whether a session made with a goes on with b. The pre-shared
+// key, which each renewal of a lease changes, counts from the next handshake on.
 func sameKeys(a, b policy.Link) bool {
-	return a.PrivateKey == b.PrivateKey && a.PeerKey == b.PeerKey && a.PSK == b.PSK
+	return a.PrivateKey == b.PrivateKey && a.PeerKey == b.PeerKey
 }

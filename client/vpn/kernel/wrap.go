@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"leap.example/client/vpn/policy"
 	"leap.example/client/vpn/transport"
@@ -23,13 +24,19 @@ type wrapper struct {
 	wrap  policy.Wrap
 	in    *net.UDPConn
 	out   *transport.Stream
-	peer  atomic.Pointer[netip.AddrPort] // WireGuard's own port.
+	port  func() (uint16, error)         // WireGuard's own, as it says. 0: it has none yet.
+	asked time.Time                      // When it was asked last. Of up.
+	peer  atomic.Pointer[netip.AddrPort] // WireGuard's socket. Nil: not known.
 
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-func newWrapper(l policy.Link) (*wrapper, error) {
+// portPause is how long nobody asks WireGuard again for its port: any process may
+// send to the wrapper.
+const portPause = 100 * time.Millisecond
+
+func newWrapper(l policy.Link, port func() (uint16, error)) (*wrapper, error) {
 	in, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)))
 	if err != nil {
 		return nil, err
@@ -42,7 +49,7 @@ func newWrapper(l policy.Link) (*wrapper, error) {
 		return nil, errors.Join(err, in.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	w := &wrapper{local: in.LocalAddr().(*net.UDPAddr).AddrPort(), to: l.Endpoint, wrap: *l.Wrap, in: in, out: out, stop: stop}
+	w := &wrapper{local: in.LocalAddr().(*net.UDPAddr).AddrPort(), to: l.Endpoint, wrap: *l.Wrap, in: in, out: out, port: port, stop: stop}
 	context.AfterFunc(ctx, func() { in.Close() })
 	w.done.Go(w.up)
 	w.done.Go(func() { w.down(ctx) })
@@ -71,9 +78,30 @@ func (w *wrapper) up() {
 		if err != nil || n == 0 {
 			continue // WireGuard's socket is not there at the moment.
 		}
-		w.peer.Store(&from)
+		if !w.known(from) {
+			continue // Any process can send to loopback. It gets no answers, and none of WireGuard's.
+		}
 		_ = w.out.Send(buf[:n]) // It is not too long. Lost is lost, as on any network.
 	}
+}
+
+// known reports whether WireGuard has sent from there, on whose port nobody else
+// can be.
+func (w *wrapper) known(from netip.AddrPort) bool {
+	if peer := w.peer.Load(); peer != nil && *peer == from {
+		return true
+	}
+	if time.Since(w.asked) < portPause {
+		return false
+	}
+	w.asked = time.Now()
+	port, err := w.port()
+	if err != nil || port == 0 {
+		return false
+	}
+	peer := netip.AddrPortFrom(w.local.Addr(), port)
+	w.peer.Store(&peer)
+	return peer == from
 }
 
 // down moves the gateway's.

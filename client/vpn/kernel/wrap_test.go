@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,7 +68,8 @@ func repeat(c net.Conn, most int) {
 func TestWrap(t *testing.T) {
 	nettest.Need(t)
 	l := echo(t, vpntest.NewAuthority(t), 3)
-	w, err := newWrapper(l)
+	var own atomic.Uint32
+	w, err := newWrapper(l, func() (uint16, error) { return uint16(own.Load()), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +84,12 @@ func TestWrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	own.Store(uint32(c.LocalAddr().(*net.UDPAddr).Port))
+	thief, err := net.Dial("udp", w.local.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
 	buf := make([]byte, lease.MaxDatagram)
 	for size := 1; size < lease.MaxDatagram; size += 500 {
 		want := bytes.Repeat([]byte{byte(size)}, size)
@@ -89,9 +97,16 @@ func TestWrap(t *testing.T) {
 			if _, err := c.Write(want); err != nil {
 				return false
 			}
+			if _, err := thief.Write([]byte("another user's")); err != nil {
+				return false
+			}
 			_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 			n, err := c.Read(buf)
 			return err == nil && bytes.Equal(buf[:n], want)
 		})
+	}
+	_ = thief.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := thief.Read(buf); err == nil {
+		t.Errorf("another process gets %q", buf[:n])
 	}
 }

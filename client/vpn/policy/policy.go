@@ -90,8 +90,8 @@ type Policy struct {
 	LAN bool `json:"lan,omitempty"`
 	// Portal is a hole for one user until a time. Not with Mode Open.
 	Portal *Portal `json:"portal,omitempty"`
-	// Exclude are the users whose traffic goes outside the tunnel, DNS
-	// included. Never root. Only with Mode Tunnel.
+	// Exclude are the users whose traffic goes outside the tunnel, but for
+	// questions to the tunnel's resolvers. Never root. Only with Mode Tunnel.
 	Exclude []uint32 `json:"exclude,omitempty"`
 }
 

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/services/protocol/problem"
+)
+
+// daemonUnit is the name of the unit of systemd that runs the daemon of a user.
+const daemonUnit = "leapc.service"
+
+// A userUnit is what the unit is made of.
+type userUnit struct {
+	dir     string   // Of the user's units.
+	command []string // The program's absolute path, and what it is given.
+}
+
+// path is where the unit is, and wanted the link that has it started.
+func (u userUnit) path() string { return filepath.Join(u.dir, daemonUnit) }
+
+func (u userUnit) wanted() string { return filepath.Join(u.dir, "default.target.wants", daemonUnit) }
+
+// text is the unit. Invalid: no unit can name such a program or home.
+func (u userUnit) text() (string, error) {
+	var words []string
+	for _, word := range u.command {
+		if strings.ContainsAny(word, "\"\\\n\r\t") {
+			return "", problem.Invalid.Errorf("systemd cannot start a program with %q: choose a path without quotes, backslashes and tabs", word)
+		}
+		words = append(words, `"`+strings.NewReplacer("%", "%%", "$", "$$").Replace(word)+`"`)
+	}
+	return `[Unit]
+Description=LEAP: the account and the VPN of this user
+Documentation=man:leapc(1)
+
+[Service]
+Type=exec
+ExecStart=` + strings.Join(words, " ") + `
+Restart=on-failure
+RestartSec=2
+RestartPreventExitStatus=125
+SuccessExitStatus=143
+
+[Install]
+WantedBy=default.target
+`, nil
+}
+
+// write writes the unit and has systemd start it with the user's session.
+func (u userUnit) write() error {
+	text, err := u.text()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(u.wanted()), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(u.path()+".new", []byte(text), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(u.path()+".new", u.path()); err != nil {
+		return err
+	}
+	if err := os.Symlink(filepath.Join("..", daemonUnit), u.wanted()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// remove removes what write wrote.
+func (u userUnit) remove() error {
+	for _, path := range []string{u.wanted(), u.path()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// userUnits is the directory of the user's units.
+func userUnits() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "systemd", "user"), nil
+}
+
+func (a *app) daemonInstall(options func() []string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "install",
+		Short: "Have systemd run the daemon whenever you are logged in",
+		Long: `Have systemd run the daemon whenever you are logged in, as a unit of your own
+(leapc.service), and start it now. No root is needed. The flags of "leapc daemon"
+given here are given to it.
+
+For "leapc vpn autoconnect on" before you log in, systemd must run your units from
+the start of the computer on:
+  loginctl enable-linger`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			u := userUnit{command: append([]string{program, "daemon"}, options()...)}
+			if a.home != defaultHome() {
+				u.command = append(u.command, "--home", a.home)
+			}
+			if u.dir, err = userUnits(); err != nil {
+				return err
+			}
+			if err := u.write(); err != nil {
+				return err
+			}
+			for _, command := range []string{"daemon-reload", "restart"} {
+				words := []string{"--user", command}
+				if command == "restart" {
+					words = append(words, daemonUnit)
+				}
+				if err := systemctl(cmd.Context(), words...); err != nil {
+					return fmt.Errorf("%w\nthe unit is written: %s", err, u.path())
+				}
+			}
+			return a.done("the daemon runs whenever you are logged in\nnext: loginctl enable-linger, if the VPN is to connect before you log in")
+		},
+	}
+}
+
+func (a *app) daemonUninstall() *cobra.Command {
+	return &cobra.Command{
+		Use:   "uninstall",
+		Short: "Stop that daemon and have systemd run it no more",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := userUnits()
+			if err != nil {
+				return err
+			}
+			u := userUnit{dir: dir}
+			if _, err := os.Stat(u.path()); err == nil {
+				if err := systemctl(cmd.Context(), "--user", "stop", daemonUnit); err != nil {
+					return err
+				}
+			}
+			if err := u.remove(); err != nil {
+				return err
+			}
+			if err := systemctl(cmd.Context(), "--user", "daemon-reload"); err != nil {
+				return err
+			}
+			return a.done("the daemon runs no more by itself")
+		},
+	}
+}
