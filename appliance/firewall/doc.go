@@ -35,7 +35,7 @@
 // It makes a table of its own from its configuration, inet leap-gateway, by
 // [ApplyGateway]: the ports at which users come in, what they reach, at which
 // addresses the world sees them, and how much those with a limit may send and
-// get ([SetLimited]). [GatewayText] shows it. The node's table holds whatever that
+// get ([AddLimited]). [GatewayText] shows it. The node's table holds whatever that
 // one says: both must let a packet through. Listeners from "tunnel" are for users,
 // at the gateway's addresses in the tunnel; from "public", for users too, at the
 // addresses that the node has in the world.

@@ -307,8 +307,13 @@ func limits(t *testing.T, users, world *nettest.Peer, g firewall.Gateway) {
 			t.Fatal(err)
 		}
 	}
-	set(append(many(3000), limited[0])...)
-	set(limited...)
+	set(append(many(20_000), limited[0])...) // More than fits into one transaction.
+	set(limited[0])
+	for range 2 { // What is there may be added, and what is not there removed.
+		if err := errors.Join(firewall.AddLimited(t.Context(), append(many(3000), limited[1])), firewall.RemoveLimited(t.Context(), many(3000))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	const count = 60
 	for _, c := range []struct {
 		from, to    string
@@ -338,7 +343,7 @@ func limits(t *testing.T, users, world *nettest.Peer, g firewall.Gateway) {
 // many are addresses of users.
 func many(n int) (list []netip.Addr) {
 	for i := range n {
-		list = append(list, netip.AddrFrom4([4]byte{10, 64, byte(16 + i>>8), byte(i)}))
+		list = append(list, netip.AddrFrom4([4]byte{10, 64, byte(16 + i>>8), byte(i)}), netip.AddrFrom16([16]byte{0xfd, 0, 0, 0x64, 14: byte(16 + i>>8), 15: byte(i)}))
 	}
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"leap.example/services/protocol/lease"
@@ -106,7 +107,7 @@ func (s *Server) establish(ctx context.Context, r *row) error {
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
-	if err := s.setLimits(ctx); err != nil {
+	if err := s.limit(ctx, r.place, r); err != nil {
 		return err
 	}
 	if err := s.plane.Peers.Set(ctx, s.table.peer(r)); err != nil {
@@ -116,15 +117,57 @@ func (s *Server) establish(ctx context.Context, r *row) error {
 	return nil
 }
 
-// setLimits makes the limited addresses those of the table, if they changed.
+// limit has the data plane limit the addresses of a place as r wants them; with
+// r nil none of them. It tells what has changed and nothing else.
+func (s *Server) limit(ctx context.Context, place int, r *row) error {
+	var wanted, more, less []netip.Addr
+	if r != nil && r.plan == lease.Limited {
+		wanted = s.table.addresses(r)
+	}
+	for _, a := range s.table.both(place) {
+		switch want := slices.Contains(wanted, a); {
+		case want && !s.limited[a]:
+			more = append(more, a)
+		case !want && s.limited[a]:
+			less = append(less, a)
+		}
+	}
+	if len(more) > 0 {
+		if err := s.plane.Limits.Add(ctx, more); err != nil {
+			return s.doubt(err)
+		}
+	}
+	if len(less) > 0 {
+		if err := s.plane.Limits.Remove(ctx, less); err != nil {
+			return s.doubt(err)
+		}
+	}
+	for _, a := range more {
+		s.limited[a] = true
+	}
+	for _, a := range less {
+		delete(s.limited, a)
+	}
+	return nil
+}
+
+// doubt has the next tick tell the data plane all limits.
+func (s *Server) doubt(err error) error {
+	s.compared = false
+	return err
+}
+
+// setLimits tells the data plane all limited addresses: it may have forgotten
+// some.
 func (s *Server) setLimits(ctx context.Context) error {
-	if s.limits == s.table.marks {
-		return nil
+	addrs := s.table.limited()
+	if err := s.plane.Limits.Set(ctx, addrs); err != nil {
+		return s.doubt(err)
 	}
-	if err := s.plane.Limits.Set(ctx, s.table.limited()); err != nil {
-		return err
+	s.limited = make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		s.limited[a] = true
 	}
-	s.limits = s.table.marks
 	return nil
 }
 
@@ -152,9 +195,9 @@ func (s *Server) sweep(ctx context.Context, now time.Time) error {
 	var err error
 	for _, r := range over {
 		s.table.drop(r, now)
-		err = errors.Join(err, s.book.rest(freePlace{r.place, now.Add(quarantine)}))
+		err = errors.Join(err, s.book.rest(freePlace{r.place, now.Add(quarantine)}), s.limit(ctx, r.place, nil))
 	}
-	return errors.Join(err, s.setLimits(ctx))
+	return err
 }
 
 // keep looks after the leases until ctx is done.
@@ -186,13 +229,13 @@ func (s *Server) tick(ctx context.Context, full bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.sweep(ctx, s.now())
-	if full || !s.restored {
+	if full || !s.compared {
 		err = errors.Join(err, s.compare(ctx))
 	}
 	return errors.Join(err, s.mend(ctx))
 }
 
-// compare finds peers that are missing, too many, or idle.
+// compare finds peers that are missing, too many, or idle, and tells all limits.
 func (s *Server) compare(ctx context.Context) error {
 	ctx, cancel := call(ctx)
 	defer cancel()
@@ -216,8 +259,14 @@ func (s *Server) compare(ctx context.Context) error {
 		r.set = r.set && there[key]
 	}
 	if len(gone) > 0 {
-		return s.plane.Peers.Remove(ctx, gone...)
+		if err := s.plane.Peers.Remove(ctx, gone...); err != nil {
+			return err
+		}
 	}
+	if err := s.setLimits(ctx); err != nil {
+		return err
+	}
+	s.compared = true
 	return nil
 }
 
@@ -230,13 +279,17 @@ func (s *Server) mend(ctx context.Context) error {
 			rows, peers = append(rows, r), append(peers, s.table.peer(r))
 		}
 	}
-	if len(peers) > 0 || !s.restored {
-		ctx, cancel := call(ctx)
-		defer cancel()
-		s.limits = unknown // It may have forgotten them as well.
-		if err := s.setLimits(ctx); err != nil {
+	if !s.compared {
+		return nil // Something has failed: peers come after their limits.
+	}
+	ctx, cancel := call(ctx)
+	defer cancel()
+	for _, r := range rows {
+		if err := s.limit(ctx, r.place, r); err != nil {
 			return err
 		}
+	}
+	if len(peers) > 0 {
 		if err := s.plane.Peers.Set(ctx, peers...); err != nil {
 			return err
 		}

@@ -121,6 +121,39 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// TestLimited: what a lease changes of the limited addresses is told, not all of
+// them.
+func TestLimited(t *testing.T) {
+	f := newFake()
+	w := newWorld(t, f.plane(), nil)
+	w.run(t)
+	limited := w.client(t, w.tls(w.clients.vpn(t, lease.Limited)))
+	free := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
+	f.do(func() { f.whole = -10 })
+	want := func(what string, n int) {
+		t.Helper()
+		f.do(func() {
+			if len(f.limited) != n || f.whole > -9 { // The comparison of every 15 s may come.
+				t.Errorf("%s: %d limited addresses, want %d; %d times all were told", what, len(f.limited), n, f.whole+10)
+			}
+		})
+	}
+	r := request()
+	l := w.must(t, limited, "POST", lease.PathLease, r)
+	other := w.must(t, limited, "POST", lease.PathLease, request())
+	w.must(t, free, "POST", lease.PathLease, request())
+	want("two of three", 4)
+	r.Want.IPv6 = false
+	w.must(t, limited, "PUT", l.LeaseID.Path(), r)
+	want("without IPv6", 3)
+	w.must(t, free, "PUT", l.LeaseID.Path(), r)
+	want("another plan", 2)
+	if _, err := w.call(t, limited, "DELETE", other.LeaseID.Path(), nil); err != nil {
+		t.Fatal(err)
+	}
+	want("ended", 0)
+}
+
 // TestEndsWithCertificate: no lease outlives the certificate.
 func TestEndsWithCertificate(t *testing.T) {
 	w := newWorld(t, newFake().plane(), nil)

@@ -52,7 +52,6 @@ type table struct {
 	rows   map[lease.ID]*row
 	keys   map[lease.Key]*row
 	counts map[owner]int
-	marks  int         // Changes of limited leases: see limited.
 	free   []freePlace // The first is the one that has been free longest.
 	size   int         // Places in all.
 }
@@ -146,14 +145,6 @@ func (t *table) put(r *row) {
 	t.take(t.rows[r.id])
 	t.rows[r.id], t.keys[r.key] = r, r
 	t.counts[r.owner]++
-	t.mark(r)
-}
-
-// mark counts a change of a limited lease.
-func (t *table) mark(r *row) {
-	if r.plan == lease.Limited {
-		t.marks++
-	}
 }
 
 // take takes r out of the table and leaves its place alone.
@@ -163,7 +154,6 @@ func (t *table) take(r *row) {
 	}
 	delete(t.rows, r.id)
 	delete(t.keys, r.key)
-	t.mark(r)
 	if t.counts[r.owner]--; t.counts[r.owner] <= 0 {
 		delete(t.counts, r.owner)
 	}
@@ -204,8 +194,7 @@ func (t *table) over(now time.Time) (list []*row) {
 	return list
 }
 
-// limited returns the addresses of all clients with a limited plan. They are the
-// same while marks is.
+// limited returns the addresses of all clients with a limited plan.
 func (t *table) limited() (addrs []netip.Addr) {
 	for _, r := range t.rows {
 		if r.plan == lease.Limited {
@@ -218,9 +207,18 @@ func (t *table) limited() (addrs []netip.Addr) {
 
 // addresses returns those of r in the tunnel.
 func (t *table) addresses(r *row) []netip.Addr {
-	list := []netip.Addr{nth(t.v4.Addr(), r.place)}
-	if r.ipv6 {
-		list = append(list, nth(t.v6.Addr(), r.place))
+	list := t.both(r.place)
+	if !r.ipv6 {
+		list = list[:1]
+	}
+	return list
+}
+
+// both returns all addresses of a place.
+func (t *table) both(place int) []netip.Addr {
+	list := []netip.Addr{nth(t.v4.Addr(), place)}
+	if t.v6.IsValid() {
+		list = append(list, nth(t.v6.Addr(), place))
 	}
 	return list
 }

@@ -91,6 +91,7 @@ type fake struct {
 	peers   map[lease.Key]gateway.Peer
 	shook   map[lease.Key]time.Time
 	limited []netip.Addr
+	whole   int      // How often it was told all of them.
 	calls   []string // Of Remove and Forget, with the addresses.
 	fail    error
 }
@@ -139,7 +140,27 @@ type fakeLimits struct{ *fake }
 func (f fakeLimits) Set(_ context.Context, addrs []netip.Addr) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.limited = addrs
+	if f.fail == nil {
+		f.limited, f.whole = slices.Clone(addrs), f.whole+1
+	}
+	return f.fail
+}
+
+func (f fakeLimits) Add(_ context.Context, addrs []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail == nil {
+		f.limited = append(f.limited, addrs...)
+	}
+	return f.fail
+}
+
+func (f fakeLimits) Remove(_ context.Context, addrs []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail == nil {
+		f.limited = slices.DeleteFunc(f.limited, func(a netip.Addr) bool { return slices.Contains(addrs, a) })
+	}
 	return f.fail
 }
 

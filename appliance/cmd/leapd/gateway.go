@@ -161,3 +161,13 @@ type kernelLimits struct{}
 func (kernelLimits) Set(ctx context.Context, addresses []netip.Addr) error {
 	return firewall.SetLimited(ctx, addresses)
 }
+
+// Add implements gateway.Limits.
+func (kernelLimits) Add(ctx context.Context, addresses []netip.Addr) error {
+	return firewall.AddLimited(ctx, addresses)
+}
+
+// Remove implements gateway.Limits.
+func (kernelLimits) Remove(ctx context.Context, addresses []netip.Addr) error {
+	return firewall.RemoveLimited(ctx, addresses)
+}
