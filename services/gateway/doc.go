@@ -17,7 +17,8 @@
 //     beyond the certificate's end or a day. A client that lost an answer asks
 //     again with the same key and gets the same lease.
 //   - It gives out addresses of a pool, the one that has rested longest first,
-//     and none that rested less than ten minutes.
+//     and none that rested less than ten minutes, except to the certificate
+//     that had it: so that one that comes and goes takes no more than its share.
 //   - It tells the data plane (DataPlane) which peers there are and which
 //     addresses are limited. Within a second of its end a lease's peer is
 //     removed, then the connections of its addresses are forgotten. Every 15 s
@@ -36,7 +37,8 @@
 // time of connect, no address outside the tunnel and no serial number; what has
 // ended is overwritten. Networks are counted, for limits, as hashes under a seed
 // of ten seconds. Logs have errors of the machine and nothing of clients, and so
-// have the HTTP server's complaints no place in them.
+// have the HTTP server's complaints no place in them. Whose lease it was that an
+// address rests from, is known for these ten minutes, in memory alone.
 //
 // # Bounds
 //

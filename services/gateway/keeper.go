@@ -174,6 +174,7 @@ func (s *Server) setLimits(ctx context.Context) error {
 // sweep ends what is over at now: first the peers go, then their flows, and
 // only then may the addresses rest.
 func (s *Server) sweep(ctx context.Context, now time.Time) error {
+	s.table.wake(now)
 	over := s.table.over(now)
 	if len(over) == 0 {
 		return nil

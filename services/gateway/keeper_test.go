@@ -68,9 +68,10 @@ func TestPool(t *testing.T) {
 	if s, e := lease.ParseStatus(body); err != nil || e != nil || s.Load != lease.MaxLoad {
 		t.Errorf("status when full: %+v, %v, %v", s, err, e)
 	}
+	other := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
 	full := func(what string) {
 		t.Helper()
-		if _, err := w.rent(t, c, "POST", lease.PathLease, request()); !errors.Is(err, problem.Unavailable) {
+		if _, err := w.rent(t, other, "POST", lease.PathLease, request()); !errors.Is(err, problem.Unavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -80,13 +81,20 @@ func TestPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	full("right after the end")
+	again := w.must(t, c, "POST", lease.PathLease, request()) // It was its own.
+	if again.Addresses[0] != place {
+		t.Errorf("its own place was %v, it gets %v", place, again.Addresses[0])
+	}
+	if _, err := w.call(t, c, "DELETE", again.LeaseID.Path(), nil); err != nil {
+		t.Fatal(err)
+	}
 	w.pass(9*time.Minute + 50*time.Second)
 	full("in quarantine")
 	w.stop()
 	w.run(t)
 	full("in quarantine, after a restart")
 	w.pass(20 * time.Second)
-	if l := w.must(t, c, "POST", lease.PathLease, request()); l.Addresses[0] != place {
+	if l := w.must(t, other, "POST", lease.PathLease, request()); l.Addresses[0] != place {
 		t.Errorf("got %v, want %v", l.Addresses[0], place)
 	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/rand"
+	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/netip"
@@ -52,8 +53,15 @@ type table struct {
 	rows   map[lease.ID]*row
 	keys   map[lease.Key]*row
 	counts map[owner]int
-	free   []freePlace // The first is the one that has been free longest.
-	size   int         // Places in all.
+	free   []freePlace  // The first is the one that has been free longest.
+	rests  map[int]rest // Places in quarantine.
+	size   int          // Places in all.
+}
+
+// A rest is of a place whose lease has ended.
+type rest struct {
+	owner owner // Who had it; nobody knows after a restart.
+	until time.Time
 }
 
 // A freePlace may be given out from a time on.
@@ -65,7 +73,7 @@ type freePlace struct {
 func newTable(cfg Config, life time.Duration) *table {
 	t := &table{
 		v4: cfg.IPv4, v6: cfg.IPv6, life: life, most: cfg.Leases,
-		rows: map[lease.ID]*row{}, keys: map[lease.Key]*row{}, counts: map[owner]int{},
+		rows: map[lease.ID]*row{}, keys: map[lease.Key]*row{}, counts: map[owner]int{}, rests: map[int]rest{},
 	}
 	// The network, the gateway and the broadcast address are nobody's. A random
 	// order tells nobody how many came before.
@@ -86,14 +94,44 @@ func (t *table) grant(b bid, now time.Time) (*row, error) {
 	if t.counts[b.owner] >= t.most {
 		return nil, t.errTooMany()
 	}
-	if len(t.free) == 0 || t.free[0].from.After(now) {
+	at := t.own(b.owner, now)
+	if at < 0 && (len(t.free) == 0 || t.free[0].from.After(now)) {
 		return nil, problem.Unavailable.Errorf("this gateway is full: choose another one, or try again in %d minutes", quarantine/time.Minute)
 	}
+	at = max(at, 0)
 	id := random()
-	r := &row{id: lease.ID(id[:16]), key: b.req.WGPublicKey, place: t.free[0].place}
-	t.free = t.free[1:]
+	r := &row{id: lease.ID(id[:16]), key: b.req.WGPublicKey, place: t.free[at].place}
+	delete(t.rests, r.place)
+	t.free = slices.Delete(t.free, at, at+1)
 	t.fill(r, b, now)
 	return r, nil
+}
+
+// own returns where in the free list a place is that rests after a lease of the
+// same owner, or -1. It may have it again at once: late packets are its own. So
+// leases that come and go take no more places than those that stay.
+func (t *table) own(o owner, now time.Time) int {
+	for place, r := range t.rests {
+		if r.owner == o && now.Before(r.until) {
+			return slices.IndexFunc(t.free, func(f freePlace) bool { return f.place == place })
+		}
+	}
+	return -1
+}
+
+// resting returns how many places rest after leases of an owner.
+func (t *table) resting(o owner, now time.Time) (n int) {
+	for _, r := range t.rests {
+		if r.owner == o && now.Before(r.until) {
+			n++
+		}
+	}
+	return n
+}
+
+// wake forgets who had the places that have rested.
+func (t *table) wake(now time.Time) {
+	maps.DeleteFunc(t.rests, func(_ int, r rest) bool { return !now.Before(r.until) })
 }
 
 func errKeyTaken() error { return problem.Exist.Errorf("this key has a lease: make a new key pair") }
@@ -121,7 +159,8 @@ func (t *table) renew(id lease.ID, b bid, now time.Time) (r, old *row, err error
 	if other := t.keys[b.req.WGPublicKey]; other != nil && other != old {
 		return nil, nil, errKeyTaken()
 	}
-	if b.owner != old.owner && t.counts[b.owner] >= t.most {
+	// A lease that comes from another owner brings its place along.
+	if b.owner != old.owner && t.counts[b.owner]+t.resting(b.owner, now) >= t.most {
 		return nil, nil, t.errTooMany()
 	}
 	r = &row{id: id, key: b.req.WGPublicKey, place: old.place}
@@ -163,6 +202,7 @@ func (t *table) take(r *row) {
 func (t *table) drop(r *row, now time.Time) {
 	t.take(r)
 	t.free = append(t.free, freePlace{r.place, now.Add(quarantine)})
+	t.rests[r.place] = rest{r.owner, now.Add(quarantine)}
 }
 
 // restore makes the table what was kept: rows, and places in quarantine.
@@ -178,6 +218,7 @@ func (t *table) restore(rows []*row, resting []freePlace) {
 	resting = slices.DeleteFunc(resting, func(f freePlace) bool { return gone[f.place] || f.place > t.size+1 })
 	for _, f := range resting {
 		gone[f.place] = true
+		t.rests[f.place] = rest{until: f.from}
 	}
 	t.free = slices.DeleteFunc(t.free, func(f freePlace) bool { return gone[f.place] })
 	slices.SortFunc(resting, func(a, b freePlace) int { return a.from.Compare(b.from) })
