@@ -19,6 +19,7 @@ const (
 	defaultLeases      = 3
 	defaultLife        = 24 * time.Hour
 	defaultConnections = 4096
+	defaultNetwork     = 256
 	defaultRequests    = 240
 	maxPlaces          = 1 << 16 // Most addresses that are given out of a pool.
 )
@@ -48,8 +49,10 @@ type Config struct {
 	Life           string `json:"life,omitempty"`            // Of a lease: a duration with a unit, a minute to a day. It ends with the certificate at the latest. "": "24h".
 	AllowClassical bool   `json:"allow_classical,omitempty"` // Admit clients without X25519MLKEM768. Their leases say so.
 
-	Connections int `json:"connections,omitempty"`         // To all listeners together. 0: 4096.
-	Requests    int `json:"requests_per_minute,omitempty"` // Of one network (IPv4 address, IPv6 /56). 0: 240.
+	Connections int `json:"connections,omitempty"` // To all listeners together. 0: 4096.
+	// NetworkConnections are those of one network (as below) at once. Many clients may share an address. 0: 256.
+	NetworkConnections int `json:"connections_per_network,omitempty"`
+	Requests           int `json:"requests_per_minute,omitempty"` // Of one network (IPv4 address, IPv6 /56). 0: 240.
 }
 
 // ConfigEntry is an address of the gateway, as clients see it.
@@ -99,8 +102,8 @@ func (c Config) Validate() error {
 	if c.MTU != 0 && (c.MTU < lease.MinMTU || c.MTU > lease.MaxMTU) {
 		return fmt.Errorf("mtu: %d is not between %d and %d", c.MTU, lease.MinMTU, lease.MaxMTU)
 	}
-	if c.Rate < 0 || c.Leases < 0 || c.Connections < 0 || c.Requests < 0 {
-		return errors.New("rate, leases, connections and requests_per_minute are not negative")
+	if c.Rate < 0 || c.Leases < 0 || c.Connections < 0 || c.NetworkConnections < 0 || c.Requests < 0 {
+		return errors.New("rate, leases, connections, connections_per_network and requests_per_minute are not negative")
 	}
 	_, err := c.life()
 	return err
@@ -135,6 +138,7 @@ func (c Config) WithDefaults() Config {
 	preset(&c.Rate, DefaultRate)
 	preset(&c.Leases, defaultLeases)
 	preset(&c.Connections, defaultConnections)
+	preset(&c.NetworkConnections, defaultNetwork)
 	preset(&c.Requests, defaultRequests)
 	return c
 }

@@ -42,7 +42,8 @@
 //
 // # Bounds
 //
-// Connections, connections and requests of one network, the size of requests,
+// Connections, those of one network and of one certificate at once (gate.go),
+// connections and requests of one network in a minute, the size of requests,
 // and the time of everything: a handshake 5 s, a request 10 s, a datagram of the
 // fallback 10 s to write and 3 min of silence. Calls of the data plane have 5 s
 // each, one at a time.

@@ -87,7 +87,8 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keep(ctx) })
-	gate := newGate(s.cfg.Connections, s.dials)
+	gate := newGate(s.cfg.Connections, s.cfg.NetworkConnections, s.dials)
+	conf = gate.admit(conf, s.book.of)
 	for _, ln := range lns {
 		wg.Go(func() {
 			if err := s.serve(ctx, gate.watch(ln), conf); err != nil {
