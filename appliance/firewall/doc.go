@@ -46,6 +46,8 @@
 // name servers than the gateway's they get no answer: names would be asked for in
 // clear beside it.
 //
+// Nobody begins more connections than 2048 at once and then 20 a second.
+//
 // Limits are policing: the kernel of nodes has no queue that shapes. A packet
 // beyond the rate is dropped, and TCP finds its pace below it.
 //

@@ -95,7 +95,7 @@ func (g Gateway) ports() []rule {
 // word.
 func (g Gateway) input() []rule {
 	user := iif(node.TunnelDevice)
-	rules := []rule{{[]match{user, state("established", "related")}, accept, "answers"}}
+	rules := append([]rule{{[]match{user, state("established", "related")}, accept, "answers"}}, beginnings()...)
 	for _, own := range g.Tunnel {
 		ping := icmp4("echo-request")
 		if own.Addr().Is6() {
@@ -152,6 +152,7 @@ func (g Gateway) forward() []rule {
 		{[]match{state("established", "related")}, accept, "answers"},
 		{[]match{user, oif(node.TunnelDevice)}, drop, "users do not meet"},
 	}...)
+	rules = append(rules, beginnings()...)
 	rules = append(rules, private(user)...)
 	for _, b := range blocked {
 		for _, protocol := range b.protocols {

@@ -213,6 +213,7 @@ func TestGateway(t *testing.T) {
 		}
 	})
 	t.Run("limits", func(t *testing.T) { limits(t, users, world, g) })
+	t.Run("connections", func(t *testing.T) { beginnings(t, users) })
 	t.Run("shares", func(t *testing.T) {
 		g.Egress = []netip.Addr{netip.MustParseAddr("198.51.100.6"), netip.MustParseAddr("198.51.100.7")}
 		applyGateway(t, g)
@@ -337,6 +338,50 @@ func limits(t *testing.T, users, world *nettest.Peer, g firewall.Gateway) {
 	set()
 	if _, got := flood(t, users, "10.64.0.3", "198.51.100.80:5353", 1000, count); got != count {
 		t.Errorf("not limited any more, %d of %d arrive", got, count)
+	}
+}
+
+// beginnings has a user begin more connections than it may, and looks at what
+// the kernel keeps of it.
+func beginnings(t *testing.T, users *nettest.Peer) {
+	const count = 3000
+	begin := time.Now()
+	for _, from := range []string{"10.64.0.2", "fd00:64::2"} {
+		to := net.ParseIP("198.51.100.80")
+		if strings.Contains(from, ":") {
+			to = net.ParseIP("2001:db8::80")
+		}
+		users.Do(t, func() error {
+			c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0)))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for port := range count {
+				if _, err := c.WriteTo([]byte("x"), &net.UDPAddr{IP: to, Port: 20000 + port}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		kept := 0
+		for _, family := range []netlink.InetFamily{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+			flows, err := netlink.ConntrackTableList(netlink.ConntrackTable, family)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range flows {
+				if f.Forward.SrcIP.Equal(net.ParseIP(from)) {
+					kept++
+				}
+			}
+		}
+		if most := 2100 + int(25*time.Since(begin).Seconds()); kept < 1900 || kept > most {
+			t.Errorf("of %d connections of %s the kernel keeps %d, want some 2048", count, from, kept)
+		}
+		if text := seen(t, users, "udp", "10.64.0.3", "198.51.100.80:5353"); text == "" {
+			t.Errorf("another user is kept out by %s", from)
+		}
 	}
 }
 

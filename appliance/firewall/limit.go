@@ -15,7 +15,15 @@ import (
 const (
 	meterSize   = 1 << 16         // Addresses that are metered at the same time.
 	meterMemory = 2 * time.Minute // How long one that is silent is remembered.
+
+	// Connections that one address of a user begins: as many at once, and then as
+	// many a second. What asks and is not answered is forgotten after 30 s, so that
+	// these are 600 more.
+	burstFlows, paceFlows = 2048, 20
 )
+
+// Meters of new connections.
+var flows4, flows6 = set{name: "flows4", meter: true}, set{name: "flows6", six: true, meter: true}
 
 // The addresses that are limited.
 var limited4, limited6 = set{name: "limited4"}, set{name: "limited6", six: true}
@@ -49,9 +57,22 @@ func meterings() []metering {
 	return all
 }
 
+// beginnings hold what one user begins, so that nobody fills the kernel's table
+// of connections for all. The kernel of nodes has nothing that counts those that
+// there are (NFT_CONNLIMIT).
+func beginnings() []rule {
+	var rules []rule
+	text := fmt.Sprintf("%d/second burst %d packets", paceFlows, burstFlows)
+	for _, m := range []set{flows4, flows6} {
+		rate := &expr.Limit{Type: expr.LimitTypePkts, Rate: paceFlows, Unit: expr.LimitTimeSecond, Burst: burstFlows, Over: true}
+		rules = append(rules, rule{[]match{iif(node.TunnelDevice), state("new"), metered(source, m, text, rate)}, drop, "too many connections"})
+	}
+	return rules
+}
+
 // sets are those that limits need.
 func sets() []set {
-	all := []set{limited4, limited6}
+	all := []set{limited4, limited6, flows4, flows6}
 	for _, m := range meterings() {
 		all = append(all, m.pace, m.bytes)
 	}
