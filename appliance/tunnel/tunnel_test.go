@@ -330,6 +330,12 @@ func forget(t *testing.T, dev *Device, a, b *user) {
 	if count(a) < 2 || count(b) < 1 {
 		t.Fatalf("the kernel knows %d and %d connections", count(a), count(b))
 	}
+	// A deadline in between ends it, with an error, whatever there is to forget.
+	short, cancel := context.WithTimeout(t.Context(), time.Microsecond)
+	defer cancel()
+	if err := dev.Forget(short, []netip.Addr{a.Addresses[0].Addr()}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beyond its time: %v", err)
+	}
 	must(t, dev.Forget(t.Context(), []netip.Addr{a.Addresses[0].Addr(), a.Addresses[1].Addr(), netip.MustParseAddr("10.64.9.9")}))
 	if count(a) != 0 || count(b) < 1 {
 		t.Errorf("%d and %d are left", count(a), count(b))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"leap.example/services/protocol/lease"
@@ -69,7 +70,7 @@ func (s *Server) replace(ctx context.Context, id lease.ID, b bid) (row, error) {
 	return *r, nil
 }
 
-// end ends the lease with an ID at once.
+// end ends the lease with an ID at once; its flows end with the next tick.
 func (s *Server) end(ctx context.Context, id lease.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,8 +79,7 @@ func (s *Server) end(ctx context.Context, id lease.ID) error {
 	if r == nil || !now.Before(r.end) {
 		return problem.NotExist.Errorf("there is no such lease")
 	}
-	r.end = now
-	if err := s.sweep(ctx, now); err != nil {
+	if err := s.remove(ctx, now, r); err != nil {
 		return s.unavailable(err)
 	}
 	return nil
@@ -116,34 +116,58 @@ func (s *Server) establish(ctx context.Context, r *row) error {
 	return nil
 }
 
-// sweep ends what is over at now: first the peers go, then their flows, and
-// only then may the addresses rest.
+// sweep ends what is over at now.
 func (s *Server) sweep(ctx context.Context, now time.Time) error {
 	s.table.wake(now)
-	over := s.table.over(now)
-	if len(over) == 0 {
+	return s.remove(ctx, now, s.table.over(now)...)
+}
+
+// remove ends leases: the peers go, and their addresses rest. Their flows are for
+// forget.
+func (s *Server) remove(ctx context.Context, now time.Time, rows ...*row) error {
+	if len(rows) == 0 {
 		return nil
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
 	var keys []lease.Key
-	var addrs []netip.Addr
-	for _, r := range over {
+	for _, r := range rows {
 		keys = append(keys, r.key)
-		addrs = append(addrs, s.table.addresses(r)...)
 	}
 	if err := s.plane.Peers.Remove(ctx, keys...); err != nil {
 		return err
 	}
-	if err := s.plane.Flows.Forget(ctx, addrs); err != nil {
-		return err
-	}
 	var err error
-	for _, r := range over {
+	for _, r := range rows {
 		s.table.drop(r, now)
 		err = errors.Join(err, s.book.rest(freePlace{r.place, now.Add(quarantine)}), s.limit(ctx, r.place, nil))
 	}
 	return err
+}
+
+// forget ends the flows of all places whose leases have ended since the last
+// time, at once: the kernel reads all that it has for it, so nobody waits.
+func (s *Server) forget(ctx context.Context) error {
+	s.mu.Lock()
+	flowing := s.table.flowing()
+	var addrs []netip.Addr
+	for place := range flowing {
+		addrs = append(addrs, s.table.both(place)...)
+	}
+	s.mu.Unlock()
+	if len(addrs) == 0 {
+		return nil
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	ctx, cancel := call(ctx)
+	defer cancel()
+	if err := s.plane.Flows.Forget(ctx, addrs); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.forgot(flowing)
+	return nil
 }
 
 // keep looks after the leases until ctx is done.
@@ -170,8 +194,12 @@ func (s *Server) keep(ctx context.Context) {
 }
 
 // tick ends what is over and mends what the data plane has not; with full it
-// asks what it has.
+// asks what it has. One at a time.
 func (s *Server) tick(ctx context.Context, full bool) error {
+	return errors.Join(s.look(ctx, full), s.forget(ctx))
+}
+
+func (s *Server) look(ctx context.Context, full bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.sweep(ctx, s.now())

@@ -93,6 +93,9 @@ func TestPool(t *testing.T) {
 	w.stop()
 	w.run(t)
 	full("in quarantine, after a restart")
+	if err := w.server.Compare(t.Context()); err != nil { // Its flows are forgotten again.
+		t.Fatal(err)
+	}
 	w.pass(20 * time.Second)
 	if l := w.must(t, other, "POST", lease.PathLease, request()); l.Addresses[0] != place {
 		t.Errorf("got %v, want %v", l.Addresses[0], place)
@@ -160,6 +163,43 @@ func TestLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("ended", 0)
+}
+
+// TestForgetLater: nobody waits for the flows of those who go, and these are
+// forgotten together.
+func TestForgetLater(t *testing.T) {
+	f := newFake()
+	w := newWorld(t, f.plane(), nil)
+	w.run(t)
+	slow := make(chan struct{})
+	f.do(func() { f.slow = slow; f.calls = nil })
+	c := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
+	for range 3 { // Its own place comes again: it is one.
+		r := request()
+		l := w.must(t, c, "POST", lease.PathLease, r)
+		if _, err := w.call(t, c, "DELETE", l.LeaseID.Path(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(f.keys(), r.WGPublicKey) {
+			t.Error("the peer is there after the end of its lease")
+		}
+	}
+	forgotten := func() (n int) {
+		f.do(func() {
+			for _, call := range f.calls {
+				if strings.HasPrefix(call, "forget") {
+					n++
+				}
+			}
+		})
+		return n
+	}
+	if n := forgotten(); n != 0 {
+		t.Errorf("%d addresses are forgotten where that takes its time", n)
+	}
+	f.do(func() { f.slow = nil })
+	close(slow)
+	eventually(t, "the flows are forgotten", func() bool { return forgotten() >= 2 })
 }
 
 // TestEndsWithCertificate: no lease outlives the certificate.

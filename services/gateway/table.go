@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/rand"
-	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/netip"
@@ -58,18 +57,6 @@ type table struct {
 	size   int          // Places in all.
 }
 
-// A rest is of a place whose lease has ended.
-type rest struct {
-	owner owner // Who had it; nobody knows after a restart.
-	until time.Time
-}
-
-// A freePlace may be given out from a time on.
-type freePlace struct {
-	place int
-	from  time.Time
-}
-
 func newTable(cfg Config, life time.Duration) *table {
 	t := &table{
 		v4: cfg.IPv4, v6: cfg.IPv6, life: life, most: cfg.Leases,
@@ -95,7 +82,7 @@ func (t *table) grant(b bid, now time.Time) (*row, error) {
 		return nil, t.errTooMany()
 	}
 	at := t.own(b.owner, now)
-	if at < 0 && (len(t.free) == 0 || t.free[0].from.After(now)) {
+	if at < 0 && (len(t.free) == 0 || t.free[0].from.After(now) || t.rests[t.free[0].place].flows) {
 		return nil, problem.Unavailable.Errorf("this gateway is full: choose another one, or try again in %d minutes", quarantine/time.Minute)
 	}
 	at = max(at, 0)
@@ -105,33 +92,6 @@ func (t *table) grant(b bid, now time.Time) (*row, error) {
 	t.free = slices.Delete(t.free, at, at+1)
 	t.fill(r, b, now)
 	return r, nil
-}
-
-// own returns where in the free list a place is that rests after a lease of the
-// same owner, or -1. It may have it again at once: late packets are its own. So
-// leases that come and go take no more places than those that stay.
-func (t *table) own(o owner, now time.Time) int {
-	for place, r := range t.rests {
-		if r.owner == o && now.Before(r.until) {
-			return slices.IndexFunc(t.free, func(f freePlace) bool { return f.place == place })
-		}
-	}
-	return -1
-}
-
-// resting returns how many places rest after leases of an owner.
-func (t *table) resting(o owner, now time.Time) (n int) {
-	for _, r := range t.rests {
-		if r.owner == o && now.Before(r.until) {
-			n++
-		}
-	}
-	return n
-}
-
-// wake forgets who had the places that have rested.
-func (t *table) wake(now time.Time) {
-	maps.DeleteFunc(t.rests, func(_ int, r rest) bool { return !now.Before(r.until) })
 }
 
 func errKeyTaken() error { return problem.Exist.Errorf("this key has a lease: make a new key pair") }
@@ -202,7 +162,7 @@ func (t *table) take(r *row) {
 func (t *table) drop(r *row, now time.Time) {
 	t.take(r)
 	t.free = append(t.free, freePlace{r.place, now.Add(quarantine)})
-	t.rests[r.place] = rest{r.owner, now.Add(quarantine)}
+	t.rests[r.place] = rest{r.owner, now.Add(quarantine), true}
 }
 
 // restore makes the table what was kept: rows, and places in quarantine.
@@ -218,7 +178,7 @@ func (t *table) restore(rows []*row, resting []freePlace) {
 	resting = slices.DeleteFunc(resting, func(f freePlace) bool { return gone[f.place] || f.place > t.size+1 })
 	for _, f := range resting {
 		gone[f.place] = true
-		t.rests[f.place] = rest{until: f.from}
+		t.rests[f.place] = rest{until: f.from, flows: true}
 	}
 	t.free = slices.DeleteFunc(t.free, func(f freePlace) bool { return gone[f.place] })
 	slices.SortFunc(resting, func(a, b freePlace) int { return a.from.Compare(b.from) })

@@ -28,10 +28,14 @@ func TestTableModel(t *testing.T) {
 			until: now.Add(time.Duration(rng.IntN(7200)) * time.Second),
 		}
 		for _, r := range tab.over(now) {
-			freed[r.place] = rest{r.owner, now}
+			freed[r.place] = rest{r.owner, now, true}
 			tab.drop(r, now)
 		}
 		tab.wake(now)
+		if rng.IntN(3) > 0 {
+			tab.forgot(tab.flowing())
+		}
+		flowing := tab.flowing()
 		switch rng.IntN(4) {
 		case 0, 1:
 			r, err := tab.grant(b, now)
@@ -43,6 +47,9 @@ func TestTableModel(t *testing.T) {
 			}
 			if f, ok := freed[r.place]; ok && now.Sub(f.until) < quarantine && f.owner != r.owner {
 				t.Fatalf("step %d: place %d is somebody else's after %v", step, r.place, now.Sub(f.until))
+			}
+			if flowing[r.place].flows && flowing[r.place].owner != r.owner {
+				t.Fatalf("step %d: place %d is somebody else's before its flows are forgotten", step, r.place)
 			}
 			tab.put(r)
 			ids = append(ids, r.id)
@@ -66,7 +73,7 @@ func TestTableModel(t *testing.T) {
 		case 3:
 			if len(ids) > 0 {
 				if r := tab.rows[ids[rng.IntN(len(ids))]]; r != nil {
-					freed[r.place] = rest{r.owner, now}
+					freed[r.place] = rest{r.owner, now, true}
 					tab.drop(r, now)
 				}
 			}
@@ -151,7 +158,7 @@ func TestOneOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for place := range 3 {
-		tab.rests[100+place] = rest{owner{100}, now.Add(quarantine)}
+		tab.rests[100+place] = rest{owner{100}, now.Add(quarantine), false}
 	}
 	if _, _, err := tab.renew(a.id, bid{req: lease.Request{WGPublicKey: a.key}, owner: owner{100}, until: now.Add(time.Hour)}, now); !errors.Is(err, problem.Exist) {
 		t.Errorf("a fourth place by renewal: %v", err)

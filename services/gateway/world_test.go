@@ -94,6 +94,7 @@ type fake struct {
 	whole   int      // How often it was told all of them.
 	calls   []string // Of Remove and Forget, with the addresses.
 	fail    error
+	slow    chan struct{} // Forget waits for its end. Nil: it does not.
 }
 
 func newFake() *fake {
@@ -164,7 +165,17 @@ func (f fakeLimits) Remove(_ context.Context, addrs []netip.Addr) error {
 	return f.fail
 }
 
-func (f *fake) Forget(_ context.Context, addrs []netip.Addr) error {
+func (f *fake) Forget(ctx context.Context, addrs []netip.Addr) error {
+	f.mu.Lock()
+	slow := f.slow
+	f.mu.Unlock()
+	if slow != nil {
+		select {
+		case <-slow:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range addrs {
