@@ -37,8 +37,8 @@
 // addresses the world sees them, and how much those with a limit may send and
 // get ([AddLimited]). [GatewayText] shows it. The node's table holds whatever that
 // one says: both must let a packet through. Listeners from "tunnel" are for users,
-// at the gateway's addresses in the tunnel; from "public", for users too, at the
-// addresses that the node has in the world.
+// at the gateway's addresses in the tunnel. Of those from "public" users reach the
+// lease API alone, and not the agent.
 //
 // Users are told apart by their addresses, which WireGuard lets nobody else use.
 // They reach neither each other, nor the mesh, nor networks that are not of the

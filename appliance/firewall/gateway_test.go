@@ -165,6 +165,11 @@ func TestGateway(t *testing.T) {
 			{users, "tcp", "10.64.0.1:4430", false},
 			{users, "tcp", "10.64.0.1:443", false},
 			{users, "tcp", "198.51.100.5:443", true},
+			{users, "tcp", "198.51.100.6:443", false},
+			{users, "tcp", "198.51.100.5:4430", false}, // The agent, and what the world may reach.
+			{users, "tcp", "[2001:db8::5]:4430", false},
+			{users, "udp", "198.51.100.5:51821", false},
+			{world, "tcp", "198.51.100.5:4430", true},
 			{users, "tcp", "10.1.2.4:443", false},
 			{world, "tcp", "10.1.2.4:443", true},
 			{world, "udp", "10.64.0.1:53", false},

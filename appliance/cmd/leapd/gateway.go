@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -122,6 +123,12 @@ func gatewayRules(cfg gateway.Config, port uint16) firewall.Gateway {
 	for i, network := range []netip.Prefix{cfg.IPv4, cfg.IPv6} {
 		if network.IsValid() {
 			r.Tunnel = append(r.Tunnel, netip.PrefixFrom(cfg.Own()[i], network.Bits()))
+		}
+	}
+	for _, text := range cfg.Listen {
+		_, port, _ := net.SplitHostPort(text) // It is validated.
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && !slices.Contains(r.API, uint16(n)) {
+			r.API = append(r.API, uint16(n))
 		}
 	}
 	for _, e := range cfg.Entry {
