@@ -16,6 +16,7 @@ const (
 	DefaultMTU  = 1420
 	DefaultRate = 102400 // leap-protocols.md 11: bandwidth_limit.
 
+	defaultCapacity    = 500
 	defaultLeases      = 3
 	defaultLife        = 24 * time.Hour
 	defaultConnections = 4096
@@ -44,6 +45,9 @@ type Config struct {
 	Lab      []ConfigLab   `json:"lab,omitempty"`      // What clients of the userspace data plane find instead of addresses for examples. For developers and tests.
 	MTU      int           `json:"mtu,omitempty"`      // Of the tunnel's packets, bytes. 0: 1420.
 
+	// Capacity is how many leases the gateway bears well: by it clients are told how
+	// busy it is, and choose. More are admitted while there are addresses. 0: 500.
+	Capacity       int    `json:"capacity,omitempty"`
 	Rate           int64  `json:"rate,omitempty"`            // Of a client with a limited plan, bytes a second in each direction. 0: 102400.
 	Leases         int    `json:"leases,omitempty"`          // Of one certificate at once. 0: 3.
 	Life           string `json:"life,omitempty"`            // Of a lease: a duration with a unit, a minute to a day. It ends with the certificate at the latest. "": "24h".
@@ -102,8 +106,8 @@ func (c Config) Validate() error {
 	if c.MTU != 0 && (c.MTU < lease.MinMTU || c.MTU > lease.MaxMTU) {
 		return fmt.Errorf("mtu: %d is not between %d and %d", c.MTU, lease.MinMTU, lease.MaxMTU)
 	}
-	if c.Rate < 0 || c.Leases < 0 || c.Connections < 0 || c.NetworkConnections < 0 || c.Requests < 0 {
-		return errors.New("rate, leases, connections, connections_per_network and requests_per_minute are not negative")
+	if c.Capacity < 0 || c.Rate < 0 || c.Leases < 0 || c.Connections < 0 || c.NetworkConnections < 0 || c.Requests < 0 {
+		return errors.New("capacity, rate, leases, connections, connections_per_network and requests_per_minute are not negative")
 	}
 	_, err := c.life()
 	return err
@@ -136,6 +140,7 @@ func (c Config) Own() []netip.Addr {
 func (c Config) WithDefaults() Config {
 	preset(&c.MTU, DefaultMTU)
 	preset(&c.Rate, DefaultRate)
+	preset(&c.Capacity, defaultCapacity)
 	preset(&c.Leases, defaultLeases)
 	preset(&c.Connections, defaultConnections)
 	preset(&c.NetworkConnections, defaultNetwork)

@@ -102,6 +102,42 @@ func TestPool(t *testing.T) {
 	}
 }
 
+// TestLoad: it is told by what the gateway bears, and by the places that it can
+// give, whichever is worse.
+func TestLoad(t *testing.T) {
+	for name, c := range map[string]struct {
+		change      func(*gateway.Config)
+		full, ended int // Load with four leases, and after their end.
+	}{
+		"capacity": {func(c *gateway.Config) { c.Capacity = 4 }, 7, 0},
+		"half":     {func(c *gateway.Config) { c.Capacity = 8 }, 4, 0},
+		"preset":   {func(*gateway.Config) {}, 0, 0},
+		"pool":     {func(c *gateway.Config) { c.IPv4 = netip.MustParsePrefix("10.64.0.0/29") }, 6, 6}, // Four of five rest.
+	} {
+		w := newWorld(t, newFake().plane(), func(cfg *gateway.Config) { cfg.Leases = 4; c.change(cfg) })
+		w.run(t)
+		client := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
+		load := func(when string, want int) {
+			t.Helper()
+			body, err := w.call(t, client, "GET", lease.PathStatus, nil)
+			if s, e := lease.ParseStatus(body); err != nil || e != nil || s.Load != want {
+				t.Errorf("%s, %s: load %d, want %d; %v, %v", name, when, s.Load, want, err, e)
+			}
+		}
+		var held []lease.Lease
+		for range 4 {
+			held = append(held, w.must(t, client, "POST", lease.PathLease, request()))
+		}
+		load("full", c.full)
+		for _, l := range held {
+			if _, err := w.call(t, client, "DELETE", l.LeaseID.Path(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		load("ended", c.ended)
+	}
+}
+
 // TestExpiry: at the end of a lease the peer goes, then its flows.
 func TestExpiry(t *testing.T) {
 	f := newFake()

@@ -41,6 +41,18 @@ func (t *table) resting(o owner, now time.Time) (n int) {
 	return n
 }
 
+// taken returns how many places nobody new gets now: those of leases, and those
+// that rest.
+func (t *table) taken(now time.Time) int {
+	n := len(t.rows)
+	for _, r := range t.rests {
+		if r.flows || now.Before(r.until) {
+			n++
+		}
+	}
+	return n
+}
+
 // wake forgets who had the places that have rested.
 func (t *table) wake(now time.Time) {
 	maps.DeleteFunc(t.rests, func(_ int, r rest) bool { return !r.flows && !now.Before(r.until) })
