@@ -35,16 +35,18 @@
 // It makes a table of its own from its configuration, inet leap-gateway, by
 // [ApplyGateway]: the ports at which users come in, what they reach, at which
 // addresses the world sees them, and how much those with a limit may send and
-// get ([SetLimited]). [GatewayText] shows it. The node's table holds whatever that
+// get ([AddLimited]). [GatewayText] shows it. The node's table holds whatever that
 // one says: both must let a packet through. Listeners from "tunnel" are for users,
-// at the gateway's addresses in the tunnel; from "public", for users too, at the
-// addresses that the node has in the world.
+// at the gateway's addresses in the tunnel. Of those from "public" users reach the
+// lease API alone, and not the agent.
 //
 // Users are told apart by their addresses, which WireGuard lets nobody else use.
 // They reach neither each other, nor the mesh, nor networks that are not of the
 // world. Ports for which there is no honest use of a tunnel are closed. To other
 // name servers than the gateway's they get no answer: names would be asked for in
 // clear beside it.
+//
+// Nobody begins more connections than 2048 at once and then 20 a second.
 //
 // Limits are policing: the kernel of nodes has no queue that shapes. A packet
 // beyond the rate is dropped, and TCP finds its pace below it.

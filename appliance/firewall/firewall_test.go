@@ -49,6 +49,7 @@ func tunnel() firewall.Gateway {
 		Entry:  entries("192.0.2.5", "2001:db8::5"),
 		Tunnel: []netip.Prefix{netip.MustParsePrefix("10.64.0.1/16"), netip.MustParsePrefix("fd00:64::1/64")},
 		Egress: []netip.Addr{netip.MustParseAddr("192.0.2.6"), netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::6")},
+		API:    []uint16{443, 1194},
 		Rate:   102400,
 	}
 }

@@ -20,6 +20,9 @@ const gatewayTable = "leap-gateway"
 type Gateway struct {
 	Port  uint16  // UDP, of WireGuard. Required.
 	Entry []Entry // Where users come in, too.
+	// API has the TCP ports of the lease API, at the addresses of Entry: users may
+	// reach it through the tunnel.
+	API []uint16
 	// Tunnel has the gateway's own addresses among its users, with the length of
 	// their network: one of IPv4, or one of IPv6, or both. Required.
 	Tunnel []netip.Prefix
@@ -91,11 +94,12 @@ func (g Gateway) ports() []rule {
 	return rules
 }
 
-// input is for what users send to the node itself. The node's table has the last
-// word.
+// input is for what users send to the node itself: names, pings and the lease API,
+// and nothing that it has for the world or for its operator. The node's table has
+// the last word.
 func (g Gateway) input() []rule {
 	user := iif(node.TunnelDevice)
-	rules := []rule{{[]match{user, state("established", "related")}, accept, "answers"}}
+	rules := append([]rule{{[]match{user, state("established", "related")}, accept, "answers"}}, beginnings()...)
 	for _, own := range g.Tunnel {
 		ping := icmp4("echo-request")
 		if own.Addr().Is6() {
@@ -105,10 +109,14 @@ func (g Gateway) input() []rule {
 			rule{[]match{user, at(own.Addr()), port("udp", 53)}, accept, "names"},
 			rule{[]match{user, at(own.Addr()), port("tcp", 53)}, accept, "names"},
 			rule{[]match{user, at(own.Addr()), ping}, accept, "ping"},
-			rule{[]match{user, at(own.Addr())}, drop, "nothing else is here"},
 		)
 	}
-	return append(rules, private(user)...)
+	for _, entry := range g.Entry {
+		for _, p := range g.API {
+			rules = append(rules, rule{[]match{user, at(entry.Addr), port("tcp", p)}, accept, "leases"})
+		}
+	}
+	return append(rules, rule{[]match{user}, drop, "nothing else is here"})
 }
 
 // public6 are the addresses of IPv6 that anybody has.
@@ -152,6 +160,7 @@ func (g Gateway) forward() []rule {
 		{[]match{state("established", "related")}, accept, "answers"},
 		{[]match{user, oif(node.TunnelDevice)}, drop, "users do not meet"},
 	}...)
+	rules = append(rules, beginnings()...)
 	rules = append(rules, private(user)...)
 	for _, b := range blocked {
 		for _, protocol := range b.protocols {

@@ -165,6 +165,11 @@ func TestGateway(t *testing.T) {
 			{users, "tcp", "10.64.0.1:4430", false},
 			{users, "tcp", "10.64.0.1:443", false},
 			{users, "tcp", "198.51.100.5:443", true},
+			{users, "tcp", "198.51.100.6:443", false},
+			{users, "tcp", "198.51.100.5:4430", false}, // The agent, and what the world may reach.
+			{users, "tcp", "[2001:db8::5]:4430", false},
+			{users, "udp", "198.51.100.5:51821", false},
+			{world, "tcp", "198.51.100.5:4430", true},
 			{users, "tcp", "10.1.2.4:443", false},
 			{world, "tcp", "10.1.2.4:443", true},
 			{world, "udp", "10.64.0.1:53", false},
@@ -213,6 +218,7 @@ func TestGateway(t *testing.T) {
 		}
 	})
 	t.Run("limits", func(t *testing.T) { limits(t, users, world, g) })
+	t.Run("connections", func(t *testing.T) { beginnings(t, users) })
 	t.Run("shares", func(t *testing.T) {
 		g.Egress = []netip.Addr{netip.MustParseAddr("198.51.100.6"), netip.MustParseAddr("198.51.100.7")}
 		applyGateway(t, g)
@@ -307,8 +313,13 @@ func limits(t *testing.T, users, world *nettest.Peer, g firewall.Gateway) {
 			t.Fatal(err)
 		}
 	}
-	set(append(many(3000), limited[0])...)
-	set(limited...)
+	set(append(many(20_000), limited[0])...) // More than fits into one transaction.
+	set(limited[0])
+	for range 2 { // What is there may be added, and what is not there removed.
+		if err := errors.Join(firewall.AddLimited(t.Context(), append(many(3000), limited[1])), firewall.RemoveLimited(t.Context(), many(3000))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	const count = 60
 	for _, c := range []struct {
 		from, to    string
@@ -335,10 +346,54 @@ func limits(t *testing.T, users, world *nettest.Peer, g firewall.Gateway) {
 	}
 }
 
+// beginnings has a user begin more connections than it may, and looks at what
+// the kernel keeps of it.
+func beginnings(t *testing.T, users *nettest.Peer) {
+	const count = 3000
+	begin := time.Now()
+	for _, from := range []string{"10.64.0.2", "fd00:64::2"} {
+		to := net.ParseIP("198.51.100.80")
+		if strings.Contains(from, ":") {
+			to = net.ParseIP("2001:db8::80")
+		}
+		users.Do(t, func() error {
+			c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0)))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for port := range count {
+				if _, err := c.WriteTo([]byte("x"), &net.UDPAddr{IP: to, Port: 20000 + port}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		kept := 0
+		for _, family := range []netlink.InetFamily{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+			flows, err := netlink.ConntrackTableList(netlink.ConntrackTable, family)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range flows {
+				if f.Forward.SrcIP.Equal(net.ParseIP(from)) {
+					kept++
+				}
+			}
+		}
+		if most := 2100 + int(25*time.Since(begin).Seconds()); kept < 1900 || kept > most {
+			t.Errorf("of %d connections of %s the kernel keeps %d, want some 2048", count, from, kept)
+		}
+		if text := seen(t, users, "udp", "10.64.0.3", "198.51.100.80:5353"); text == "" {
+			t.Errorf("another user is kept out by %s", from)
+		}
+	}
+}
+
 // many are addresses of users.
 func many(n int) (list []netip.Addr) {
 	for i := range n {
-		list = append(list, netip.AddrFrom4([4]byte{10, 64, byte(16 + i>>8), byte(i)}))
+		list = append(list, netip.AddrFrom4([4]byte{10, 64, byte(16 + i>>8), byte(i)}), netip.AddrFrom16([16]byte{0xfd, 0, 0, 0x64, 14: byte(16 + i>>8), 15: byte(i)}))
 	}
 	return list
 }

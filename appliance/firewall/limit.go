@@ -1,12 +1,7 @@
 package firewall
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -20,7 +15,15 @@ import (
 const (
 	meterSize   = 1 << 16         // Addresses that are metered at the same time.
 	meterMemory = 2 * time.Minute // How long one that is silent is remembered.
+
+	// Connections that one address of a user begins: as many at once, and then as
+	// many a second. What asks and is not answered is forgotten after 30 s, so that
+	// these are 600 more.
+	burstFlows, paceFlows = 2048, 20
 )
+
+// Meters of new connections.
+var flows4, flows6 = set{name: "flows4", meter: true}, set{name: "flows6", six: true, meter: true}
 
 // The addresses that are limited.
 var limited4, limited6 = set{name: "limited4"}, set{name: "limited6", six: true}
@@ -54,9 +57,22 @@ func meterings() []metering {
 	return all
 }
 
+// beginnings hold what one user begins, so that nobody fills the kernel's table
+// of connections for all. The kernel of nodes has nothing that counts those that
+// there are (NFT_CONNLIMIT).
+func beginnings() []rule {
+	var rules []rule
+	text := fmt.Sprintf("%d/second burst %d packets", paceFlows, burstFlows)
+	for _, m := range []set{flows4, flows6} {
+		rate := &expr.Limit{Type: expr.LimitTypePkts, Rate: paceFlows, Unit: expr.LimitTimeSecond, Burst: burstFlows, Over: true}
+		rules = append(rules, rule{[]match{iif(node.TunnelDevice), state("new"), metered(source, m, text, rate)}, drop, "too many connections"})
+	}
+	return rules
+}
+
 // sets are those that limits need.
 func sets() []set {
-	all := []set{limited4, limited6}
+	all := []set{limited4, limited6, flows4, flows6}
 	for _, m := range meterings() {
 		all = append(all, m.pace, m.bytes)
 	}
@@ -111,69 +127,4 @@ func (s set) kernel(t *nftables.Table) *nftables.Set {
 		k.Dynamic, k.HasTimeout, k.Timeout, k.Size = true, true, meterMemory, meterSize
 	}
 	return k
-}
-
-// SetLimited makes these the addresses of a gateway's users who have a limited
-// rate: [Gateway.Rate]. No others have. It changes only what differs, in one
-// transaction, and leaves counts alone. The error is that there is no gateway's
-// table, or the kernel's.
-func SetLimited(ctx context.Context, addresses []netip.Addr) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("reaching the firewall: %w", err)
-	}
-	t := &nftables.Table{Name: gatewayTable, Family: nftables.TableFamilyINet}
-	for _, s := range []set{limited4, limited6} {
-		have, err := conn.GetSetElements(s.kernel(t))
-		if errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("there is no table %s: the gateway's rules are to be applied before", gatewayTable)
-		}
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", s.name, err)
-		}
-		old, want := map[netip.Addr]bool{}, map[netip.Addr]bool{}
-		for _, e := range have {
-			if a, ok := netip.AddrFromSlice(e.Key); ok {
-				old[a] = true
-			}
-		}
-		for _, a := range addresses {
-			if a = a.Unmap(); a.Is6() == s.six {
-				want[a] = true
-			}
-		}
-		err = errors.Join(
-			change(conn.SetDeleteElements, s.kernel(t), old, want),
-			change(conn.SetAddElements, s.kernel(t), want, old),
-		)
-		if err != nil {
-			return fmt.Errorf("changing %s: %w", s.name, err)
-		}
-	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("writing the limited addresses: %w", err)
-	}
-	return nil
-}
-
-// chunk is how many elements one message has: its length is one of 16 bits.
-const chunk = 500
-
-// change adds or removes those that are in one set and not in the other.
-func change(do func(*nftables.Set, []nftables.SetElement) error, s *nftables.Set, these, those map[netip.Addr]bool) error {
-	var all []nftables.SetElement
-	for _, a := range slices.SortedFunc(maps.Keys(these), netip.Addr.Compare) {
-		if !those[a] {
-			all = append(all, nftables.SetElement{Key: a.AsSlice()})
-		}
-	}
-	for part := range slices.Chunk(all, chunk) {
-		if err := do(s, part); err != nil {
-			return err
-		}
-	}
-	return nil
 }

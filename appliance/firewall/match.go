@@ -43,6 +43,7 @@ var ctStates = map[string]uint32{
 	"invalid":     expr.CtStateBitINVALID,
 	"established": expr.CtStateBitESTABLISHED,
 	"related":     expr.CtStateBitRELATED,
+	"new":         expr.CtStateBitNEW,
 }
 
 // state is a connection in one of the states given. The mask is in the byte

@@ -37,7 +37,11 @@ func input(d node.Document) []rule {
 		rule{[]match{state("invalid")}, drop, "invalid"},
 	)
 	rules = append(rules, icmp(d)...)
-	rules = append(rules, rule{[]match{port("tcp", d.Agent.Port)}, accept, "agent"})
+	agent := []match{port("tcp", d.Agent.Port)}
+	if d.Gateway() {
+		agent = append([]match{iifNot(node.TunnelDevice)}, agent...)
+	}
+	rules = append(rules, rule{agent, accept, "agent"})
 	if d.Mesh != nil {
 		rules = append(rules, rule{[]match{iifNot(node.MeshDevice), port("udp", d.Mesh.Port)}, accept, "mesh"})
 	}

@@ -39,6 +39,14 @@ func (limits) Set(ctx context.Context, addresses []netip.Addr) error {
 	return firewall.SetLimited(ctx, addresses)
 }
 
+func (limits) Add(ctx context.Context, addresses []netip.Addr) error {
+	return firewall.AddLimited(ctx, addresses)
+}
+
+func (limits) Remove(ctx context.Context, addresses []netip.Addr) error {
+	return firewall.RemoveLimited(ctx, addresses)
+}
+
 // TestConformance holds the kernel to what a gateway wants of its data plane.
 //
 //	users 203.0.113.2 ---- eth0, the node, eth1 ---- world 198.51.100.80, 10.1.2.3

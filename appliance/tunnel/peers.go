@@ -2,13 +2,10 @@ package tunnel
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
@@ -91,43 +88,4 @@ func (d *Device) List(ctx context.Context) ([]PeerState, error) {
 		return nil, fmt.Errorf("listing the peers of %s: %w", node.TunnelDevice, err)
 	}
 	return all, nil
-}
-
-// Forget ends the connections of addresses in the tunnel: no packet comes back
-// by them.
-func (d *Device) Forget(ctx context.Context, addresses []netip.Addr) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	four, six := flowsOf{}, flowsOf{}
-	for _, a := range addresses {
-		if a = a.Unmap(); a.Is4() {
-			four[a] = true
-		} else {
-			six[a] = true
-		}
-	}
-	var errs []error
-	for family, flows := range map[netlink.InetFamily]flowsOf{netlink.FAMILY_V4: four, netlink.FAMILY_V6: six} {
-		if len(flows) == 0 {
-			continue
-		}
-		if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, flows); err != nil {
-			errs = append(errs, fmt.Errorf("forgetting connections: %w", err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// flowsOf are the connections of addresses.
-type flowsOf map[netip.Addr]bool
-
-// MatchConntrackFlow implements [netlink.CustomConntrackFilter].
-func (f flowsOf) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	for _, ip := range []net.IP{flow.Forward.SrcIP, flow.Forward.DstIP, flow.Reverse.SrcIP, flow.Reverse.DstIP} {
-		if a, ok := netip.AddrFromSlice(ip); ok && f[a.Unmap()] {
-			return true
-		}
-	}
-	return false
 }

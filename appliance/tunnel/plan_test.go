@@ -103,6 +103,31 @@ func golden(t *testing.T, name, text string) {
 	}
 }
 
+// TestConnections: the kernel keeps track of more where there is more memory.
+func TestConnections(t *testing.T) {
+	for memory, want := range map[uint64]uint64{128 << 20: 1 << 15, 512 << 20: 1 << 16, 2 << 30: 1 << 18, 1 << 40: 1 << 20} {
+		got := map[string]uint64{}
+		for _, s := range settings(true, memory) {
+			got[filepath.Base(s.path)] = s.value
+		}
+		if got["nf_conntrack_max"] != want || got["nf_conntrack_buckets"] != want/4 || got["ip_forward"] != 1 {
+			t.Errorf("with %d bytes: %v, want %d connections", memory, got, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "setting")
+	for _, c := range []struct {
+		have           string
+		least, changed bool
+	}{{"100\n", false, true}, {"100\n", true, false}, {"5\n", true, true}, {"7\n", true, false}} {
+		if err := os.WriteFile(path, []byte(c.have), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := (setting{path, 7, c.least}).apply(); changed != c.changed || err != nil {
+			t.Errorf("from %q: changed %v, %v", c.have, changed, err)
+		}
+	}
+}
+
 func TestUpFails(t *testing.T) {
 	d := &Device{&fake{deaf: true}}
 	if _, err := d.Up(t.Context(), config()); err == nil || !strings.Contains(err.Error(), "has not taken: [add address 10.64.0.1/16") {

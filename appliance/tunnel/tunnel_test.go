@@ -286,10 +286,10 @@ func frame(t *testing.T, d node.Document) {
 	if again, err := Frame(t.Context(), d); err != nil || len(again) > 0 {
 		t.Errorf("again it does %v, %v", again, err)
 	}
-	want := map[bool]string{true: "1", false: "0"}[d.Gateway()]
-	for _, path := range forwarding {
-		if have, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(have)) != want {
-			t.Errorf("%s is %q, want %s: %v", path, have, want, err)
+	for _, s := range settings(d.Gateway(), 0) {
+		// The machine's own are not to be had in a namespace.
+		if have, err := os.ReadFile(s.path); !s.least && (err != nil || strings.TrimSpace(string(have)) != fmt.Sprint(s.value)) {
+			t.Errorf("%s is %q, want %d: %v", s.path, have, s.value, err)
 		}
 	}
 }
@@ -329,6 +329,12 @@ func forget(t *testing.T, dev *Device, a, b *user) {
 	}
 	if count(a) < 2 || count(b) < 1 {
 		t.Fatalf("the kernel knows %d and %d connections", count(a), count(b))
+	}
+	// A deadline in between ends it, with an error, whatever there is to forget.
+	short, cancel := context.WithTimeout(t.Context(), time.Microsecond)
+	defer cancel()
+	if err := dev.Forget(short, []netip.Addr{a.Addresses[0].Addr()}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beyond its time: %v", err)
 	}
 	must(t, dev.Forget(t.Context(), []netip.Addr{a.Addresses[0].Addr(), a.Addresses[1].Addr(), netip.MustParseAddr("10.64.9.9")}))
 	if count(a) != 0 || count(b) < 1 {

@@ -38,8 +38,13 @@ type Peers interface {
 // Limits hold the traffic of limited clients to the rate of the Config.
 type Limits interface {
 	// Set makes addrs, the clients' addresses in the tunnel, the limited ones:
-	// all of them and no others. It comes before a peer is set.
+	// all of them and no others. It may cost what their number is.
 	Set(ctx context.Context, addrs []netip.Addr) error
+	// Add limits addrs as well, before their peer is set. Those that are limited
+	// are left alone. It costs the same however many others there are.
+	Add(ctx context.Context, addrs []netip.Addr) error
+	// Remove lifts the limit of addrs. Those that have none are no error.
+	Remove(ctx context.Context, addrs []netip.Addr) error
 }
 
 // Flows are the connections of clients that the data plane keeps track of.

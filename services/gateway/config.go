@@ -16,9 +16,11 @@ const (
 	DefaultMTU  = 1420
 	DefaultRate = 102400 // leap-protocols.md 11: bandwidth_limit.
 
+	defaultCapacity    = 500
 	defaultLeases      = 3
 	defaultLife        = 24 * time.Hour
 	defaultConnections = 4096
+	defaultNetwork     = 256
 	defaultRequests    = 240
 	maxPlaces          = 1 << 16 // Most addresses that are given out of a pool.
 )
@@ -43,13 +45,18 @@ type Config struct {
 	Lab      []ConfigLab   `json:"lab,omitempty"`      // What clients of the userspace data plane find instead of addresses for examples. For developers and tests.
 	MTU      int           `json:"mtu,omitempty"`      // Of the tunnel's packets, bytes. 0: 1420.
 
+	// Capacity is how many leases the gateway bears well: by it clients are told how
+	// busy it is, and choose. More are admitted while there are addresses. 0: 500.
+	Capacity       int    `json:"capacity,omitempty"`
 	Rate           int64  `json:"rate,omitempty"`            // Of a client with a limited plan, bytes a second in each direction. 0: 102400.
 	Leases         int    `json:"leases,omitempty"`          // Of one certificate at once. 0: 3.
 	Life           string `json:"life,omitempty"`            // Of a lease: a duration with a unit, a minute to a day. It ends with the certificate at the latest. "": "24h".
 	AllowClassical bool   `json:"allow_classical,omitempty"` // Admit clients without X25519MLKEM768. Their leases say so.
 
-	Connections int `json:"connections,omitempty"`         // To all listeners together. 0: 4096.
-	Requests    int `json:"requests_per_minute,omitempty"` // Of one network (IPv4 address, IPv6 /56). 0: 240.
+	Connections int `json:"connections,omitempty"` // To all listeners together. 0: 4096.
+	// NetworkConnections are those of one network (as below) at once. Many clients may share an address. 0: 256.
+	NetworkConnections int `json:"connections_per_network,omitempty"`
+	Requests           int `json:"requests_per_minute,omitempty"` // Of one network (IPv4 address, IPv6 /56). 0: 240.
 }
 
 // ConfigEntry is an address of the gateway, as clients see it.
@@ -99,8 +106,8 @@ func (c Config) Validate() error {
 	if c.MTU != 0 && (c.MTU < lease.MinMTU || c.MTU > lease.MaxMTU) {
 		return fmt.Errorf("mtu: %d is not between %d and %d", c.MTU, lease.MinMTU, lease.MaxMTU)
 	}
-	if c.Rate < 0 || c.Leases < 0 || c.Connections < 0 || c.Requests < 0 {
-		return errors.New("rate, leases, connections and requests_per_minute are not negative")
+	if c.Capacity < 0 || c.Rate < 0 || c.Leases < 0 || c.Connections < 0 || c.NetworkConnections < 0 || c.Requests < 0 {
+		return errors.New("capacity, rate, leases, connections, connections_per_network and requests_per_minute are not negative")
 	}
 	_, err := c.life()
 	return err
@@ -133,8 +140,10 @@ func (c Config) Own() []netip.Addr {
 func (c Config) WithDefaults() Config {
 	preset(&c.MTU, DefaultMTU)
 	preset(&c.Rate, DefaultRate)
+	preset(&c.Capacity, defaultCapacity)
 	preset(&c.Leases, defaultLeases)
 	preset(&c.Connections, defaultConnections)
+	preset(&c.NetworkConnections, defaultNetwork)
 	preset(&c.Requests, defaultRequests)
 	return c
 }

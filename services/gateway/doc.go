@@ -17,10 +17,12 @@
 //     beyond the certificate's end or a day. A client that lost an answer asks
 //     again with the same key and gets the same lease.
 //   - It gives out addresses of a pool, the one that has rested longest first,
-//     and none that rested less than ten minutes.
+//     and none that rested less than ten minutes, except to the certificate
+//     that had it: so that one that comes and goes takes no more than its share.
 //   - It tells the data plane (DataPlane) which peers there are and which
 //     addresses are limited. Within a second of its end a lease's peer is
-//     removed, then the connections of its addresses are forgotten. Every 15 s
+//     removed, then the connections of its addresses are forgotten, those of
+//     all that have ended together. Every 15 s
 //     it compares, and sets right what differs.
 //   - A peer without a handshake for 180 s is removed and set again: WireGuard
 //     forgets where it called from and when.
@@ -36,11 +38,13 @@
 // time of connect, no address outside the tunnel and no serial number; what has
 // ended is overwritten. Networks are counted, for limits, as hashes under a seed
 // of ten seconds. Logs have errors of the machine and nothing of clients, and so
-// have the HTTP server's complaints no place in them.
+// have the HTTP server's complaints no place in them. Whose lease it was that an
+// address rests from, is known for these ten minutes, in memory alone.
 //
 // # Bounds
 //
-// Connections, connections and requests of one network, the size of requests,
+// Connections, those of one network and of one certificate at once (gate.go),
+// connections and requests of one network in a minute, the size of requests,
 // and the time of everything: a handshake 5 s, a request 10 s, a datagram of the
 // fallback 10 s to write and 3 min of silence. Calls of the data plane have 5 s
 // each, one at a time.

@@ -100,8 +100,8 @@ func (s *Server) deleteLease(r *http.Request) (any, error) {
 func (s *Server) getStatus(*http.Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.table.rows)
-	return lease.Status{Load: lease.Load(n, s.table.size), PeersBucket: lease.Bucket(n)}, nil
+	n, places := len(s.table.rows), s.table.taken(s.now())
+	return lease.Status{Load: max(lease.Load(n, s.cfg.Capacity), lease.Load(places, s.table.size)), PeersBucket: lease.Bucket(n)}, nil
 }
 
 // admit judges the certificate and the key exchange of a connection.

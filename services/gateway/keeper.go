@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"leap.example/services/protocol/lease"
@@ -69,7 +70,7 @@ func (s *Server) replace(ctx context.Context, id lease.ID, b bid) (row, error) {
 	return *r, nil
 }
 
-// end ends the lease with an ID at once.
+// end ends the lease with an ID at once; its flows end with the next tick.
 func (s *Server) end(ctx context.Context, id lease.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,8 +79,7 @@ func (s *Server) end(ctx context.Context, id lease.ID) error {
 	if r == nil || !now.Before(r.end) {
 		return problem.NotExist.Errorf("there is no such lease")
 	}
-	r.end = now
-	if err := s.sweep(ctx, now); err != nil {
+	if err := s.remove(ctx, now, r); err != nil {
 		return s.unavailable(err)
 	}
 	return nil
@@ -106,7 +106,7 @@ func (s *Server) establish(ctx context.Context, r *row) error {
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
-	if err := s.setLimits(ctx); err != nil {
+	if err := s.limit(ctx, r.place, r); err != nil {
 		return err
 	}
 	if err := s.plane.Peers.Set(ctx, s.table.peer(r)); err != nil {
@@ -116,45 +116,58 @@ func (s *Server) establish(ctx context.Context, r *row) error {
 	return nil
 }
 
-// setLimits makes the limited addresses those of the table, if they changed.
-func (s *Server) setLimits(ctx context.Context) error {
-	if s.limits == s.table.marks {
-		return nil
-	}
-	if err := s.plane.Limits.Set(ctx, s.table.limited()); err != nil {
-		return err
-	}
-	s.limits = s.table.marks
-	return nil
+// sweep ends what is over at now.
+func (s *Server) sweep(ctx context.Context, now time.Time) error {
+	s.table.wake(now)
+	return s.remove(ctx, now, s.table.over(now)...)
 }
 
-// sweep ends what is over at now: first the peers go, then their flows, and
-// only then may the addresses rest.
-func (s *Server) sweep(ctx context.Context, now time.Time) error {
-	over := s.table.over(now)
-	if len(over) == 0 {
+// remove ends leases: the peers go, and their addresses rest. Their flows are for
+// forget.
+func (s *Server) remove(ctx context.Context, now time.Time, rows ...*row) error {
+	if len(rows) == 0 {
 		return nil
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
 	var keys []lease.Key
-	var addrs []netip.Addr
-	for _, r := range over {
+	for _, r := range rows {
 		keys = append(keys, r.key)
-		addrs = append(addrs, s.table.addresses(r)...)
 	}
 	if err := s.plane.Peers.Remove(ctx, keys...); err != nil {
 		return err
 	}
+	var err error
+	for _, r := range rows {
+		s.table.drop(r, now)
+		err = errors.Join(err, s.book.rest(freePlace{r.place, now.Add(quarantine)}), s.limit(ctx, r.place, nil))
+	}
+	return err
+}
+
+// forget ends the flows of all places whose leases have ended since the last
+// time, at once: the kernel reads all that it has for it, so nobody waits.
+func (s *Server) forget(ctx context.Context) error {
+	s.mu.Lock()
+	flowing := s.table.flowing()
+	var addrs []netip.Addr
+	for place := range flowing {
+		addrs = append(addrs, s.table.both(place)...)
+	}
+	s.mu.Unlock()
+	if len(addrs) == 0 {
+		return nil
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	ctx, cancel := call(ctx)
+	defer cancel()
 	if err := s.plane.Flows.Forget(ctx, addrs); err != nil {
 		return err
 	}
-	var err error
-	for _, r := range over {
-		s.table.drop(r, now)
-		err = errors.Join(err, s.book.rest(freePlace{r.place, now.Add(quarantine)}))
-	}
-	return errors.Join(err, s.setLimits(ctx))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.forgot(flowing)
+	return nil
 }
 
 // keep looks after the leases until ctx is done.
@@ -181,18 +194,22 @@ func (s *Server) keep(ctx context.Context) {
 }
 
 // tick ends what is over and mends what the data plane has not; with full it
-// asks what it has.
+// asks what it has. One at a time.
 func (s *Server) tick(ctx context.Context, full bool) error {
+	return errors.Join(s.look(ctx, full), s.forget(ctx))
+}
+
+func (s *Server) look(ctx context.Context, full bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.sweep(ctx, s.now())
-	if full || !s.restored {
+	if full || !s.compared {
 		err = errors.Join(err, s.compare(ctx))
 	}
 	return errors.Join(err, s.mend(ctx))
 }
 
-// compare finds peers that are missing, too many, or idle.
+// compare finds peers that are missing, too many, or idle, and tells all limits.
 func (s *Server) compare(ctx context.Context) error {
 	ctx, cancel := call(ctx)
 	defer cancel()
@@ -216,8 +233,14 @@ func (s *Server) compare(ctx context.Context) error {
 		r.set = r.set && there[key]
 	}
 	if len(gone) > 0 {
-		return s.plane.Peers.Remove(ctx, gone...)
+		if err := s.plane.Peers.Remove(ctx, gone...); err != nil {
+			return err
+		}
 	}
+	if err := s.setLimits(ctx); err != nil {
+		return err
+	}
+	s.compared = true
 	return nil
 }
 
@@ -230,13 +253,17 @@ func (s *Server) mend(ctx context.Context) error {
 			rows, peers = append(rows, r), append(peers, s.table.peer(r))
 		}
 	}
-	if len(peers) > 0 || !s.restored {
-		ctx, cancel := call(ctx)
-		defer cancel()
-		s.limits = unknown // It may have forgotten them as well.
-		if err := s.setLimits(ctx); err != nil {
+	if !s.compared {
+		return nil // Something has failed: peers come after their limits.
+	}
+	ctx, cancel := call(ctx)
+	defer cancel()
+	for _, r := range rows {
+		if err := s.limit(ctx, r.place, r); err != nil {
 			return err
 		}
+	}
+	if len(peers) > 0 {
 		if err := s.plane.Peers.Set(ctx, peers...); err != nil {
 			return err
 		}

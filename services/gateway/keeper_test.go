@@ -68,9 +68,10 @@ func TestPool(t *testing.T) {
 	if s, e := lease.ParseStatus(body); err != nil || e != nil || s.Load != lease.MaxLoad {
 		t.Errorf("status when full: %+v, %v, %v", s, err, e)
 	}
+	other := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
 	full := func(what string) {
 		t.Helper()
-		if _, err := w.rent(t, c, "POST", lease.PathLease, request()); !errors.Is(err, problem.Unavailable) {
+		if _, err := w.rent(t, other, "POST", lease.PathLease, request()); !errors.Is(err, problem.Unavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -80,14 +81,60 @@ func TestPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	full("right after the end")
+	again := w.must(t, c, "POST", lease.PathLease, request()) // It was its own.
+	if again.Addresses[0] != place {
+		t.Errorf("its own place was %v, it gets %v", place, again.Addresses[0])
+	}
+	if _, err := w.call(t, c, "DELETE", again.LeaseID.Path(), nil); err != nil {
+		t.Fatal(err)
+	}
 	w.pass(9*time.Minute + 50*time.Second)
 	full("in quarantine")
 	w.stop()
 	w.run(t)
 	full("in quarantine, after a restart")
+	if err := w.server.Compare(t.Context()); err != nil { // Its flows are forgotten again.
+		t.Fatal(err)
+	}
 	w.pass(20 * time.Second)
-	if l := w.must(t, c, "POST", lease.PathLease, request()); l.Addresses[0] != place {
+	if l := w.must(t, other, "POST", lease.PathLease, request()); l.Addresses[0] != place {
 		t.Errorf("got %v, want %v", l.Addresses[0], place)
+	}
+}
+
+// TestLoad: it is told by what the gateway bears, and by the places that it can
+// give, whichever is worse.
+func TestLoad(t *testing.T) {
+	for name, c := range map[string]struct {
+		change      func(*gateway.Config)
+		full, ended int // Load with four leases, and after their end.
+	}{
+		"capacity": {func(c *gateway.Config) { c.Capacity = 4 }, 7, 0},
+		"half":     {func(c *gateway.Config) { c.Capacity = 8 }, 4, 0},
+		"preset":   {func(*gateway.Config) {}, 0, 0},
+		"pool":     {func(c *gateway.Config) { c.IPv4 = netip.MustParsePrefix("10.64.0.0/29") }, 6, 6}, // Four of five rest.
+	} {
+		w := newWorld(t, newFake().plane(), func(cfg *gateway.Config) { cfg.Leases = 4; c.change(cfg) })
+		w.run(t)
+		client := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
+		load := func(when string, want int) {
+			t.Helper()
+			body, err := w.call(t, client, "GET", lease.PathStatus, nil)
+			if s, e := lease.ParseStatus(body); err != nil || e != nil || s.Load != want {
+				t.Errorf("%s, %s: load %d, want %d; %v, %v", name, when, s.Load, want, err, e)
+			}
+		}
+		var held []lease.Lease
+		for range 4 {
+			held = append(held, w.must(t, client, "POST", lease.PathLease, request()))
+		}
+		load("full", c.full)
+		for _, l := range held {
+			if _, err := w.call(t, client, "DELETE", l.LeaseID.Path(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		load("ended", c.ended)
 	}
 }
 
@@ -119,6 +166,76 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("calls %v, want %v; %d peers", f.calls, want, len(f.peers))
 		}
 	})
+}
+
+// TestLimited: what a lease changes of the limited addresses is told, not all of
+// them.
+func TestLimited(t *testing.T) {
+	f := newFake()
+	w := newWorld(t, f.plane(), nil)
+	w.run(t)
+	limited := w.client(t, w.tls(w.clients.vpn(t, lease.Limited)))
+	free := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
+	f.do(func() { f.whole = -10 })
+	want := func(what string, n int) {
+		t.Helper()
+		f.do(func() {
+			if len(f.limited) != n || f.whole > -9 { // The comparison of every 15 s may come.
+				t.Errorf("%s: %d limited addresses, want %d; %d times all were told", what, len(f.limited), n, f.whole+10)
+			}
+		})
+	}
+	r := request()
+	l := w.must(t, limited, "POST", lease.PathLease, r)
+	other := w.must(t, limited, "POST", lease.PathLease, request())
+	w.must(t, free, "POST", lease.PathLease, request())
+	want("two of three", 4)
+	r.Want.IPv6 = false
+	w.must(t, limited, "PUT", l.LeaseID.Path(), r)
+	want("without IPv6", 3)
+	w.must(t, free, "PUT", l.LeaseID.Path(), r)
+	want("another plan", 2)
+	if _, err := w.call(t, limited, "DELETE", other.LeaseID.Path(), nil); err != nil {
+		t.Fatal(err)
+	}
+	want("ended", 0)
+}
+
+// TestForgetLater: nobody waits for the flows of those who go, and these are
+// forgotten together.
+func TestForgetLater(t *testing.T) {
+	f := newFake()
+	w := newWorld(t, f.plane(), nil)
+	w.run(t)
+	slow := make(chan struct{})
+	f.do(func() { f.slow = slow; f.calls = nil })
+	c := w.client(t, w.tls(w.clients.vpn(t, lease.Unlimited)))
+	for range 3 { // Its own place comes again: it is one.
+		r := request()
+		l := w.must(t, c, "POST", lease.PathLease, r)
+		if _, err := w.call(t, c, "DELETE", l.LeaseID.Path(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(f.keys(), r.WGPublicKey) {
+			t.Error("the peer is there after the end of its lease")
+		}
+	}
+	forgotten := func() (n int) {
+		f.do(func() {
+			for _, call := range f.calls {
+				if strings.HasPrefix(call, "forget") {
+					n++
+				}
+			}
+		})
+		return n
+	}
+	if n := forgotten(); n != 0 {
+		t.Errorf("%d addresses are forgotten where that takes its time", n)
+	}
+	f.do(func() { f.slow = nil })
+	close(slow)
+	eventually(t, "the flows are forgotten", func() bool { return forgotten() >= 2 })
 }
 
 // TestEndsWithCertificate: no lease outlives the certificate.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"hash/maphash"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -45,52 +44,4 @@ func (l *limiter) allow(source netip.Prefix, now time.Time) bool {
 	}
 	l.seen[key]++
 	return true
-}
-
-// A gate bounds the connections of several listeners together, and how many
-// each network opens. What is too much is closed before it costs a handshake.
-type gate struct {
-	places chan struct{}
-	dials  *limiter
-}
-
-func newGate(most int, dials *limiter) *gate { return &gate{make(chan struct{}, most), dials} }
-
-// watch returns ln behind the gate.
-func (g *gate) watch(ln net.Listener) net.Listener { return gated{ln, g} }
-
-type gated struct {
-	net.Listener
-	gate *gate
-}
-
-// Accept implements net.Listener.
-func (l gated) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if !l.gate.dials.allow(sourceOf(c.RemoteAddr().String()), time.Now()) {
-			c.Close()
-			continue
-		}
-		select {
-		case l.gate.places <- struct{}{}:
-			return &counted{Conn: c, leave: sync.OnceFunc(func() { <-l.gate.places })}, nil
-		default:
-			c.Close()
-		}
-	}
-}
-
-type counted struct {
-	net.Conn
-	leave func()
-}
-
-// Close implements net.Conn.
-func (c *counted) Close() error {
-	c.leave()
-	return c.Conn.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -33,11 +34,10 @@ type Server struct {
 	mu       sync.Mutex // Guards what follows, and orders the calls of the data plane.
 	table    *table
 	book     *book
-	limits   int  // The table's marks when the data plane was told the limited addresses, or unknown.
-	restored bool // The data plane has what the book has.
+	limited  map[netip.Addr]bool // What the data plane was told.
+	compared bool                // Nothing has failed since the data plane was asked what it has, and told all limits.
+	restored bool                // The data plane has what the book has.
 }
-
-const unknown = -1
 
 // New returns a gateway that admits clients to plane. It touches neither
 // network nor disk.
@@ -87,7 +87,8 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keep(ctx) })
-	gate := newGate(s.cfg.Connections, s.dials)
+	gate := newGate(s.cfg.Connections, s.cfg.NetworkConnections, s.dials)
+	conf = gate.admit(conf, s.book.of)
 	for _, ln := range lns {
 		wg.Go(func() {
 			if err := s.serve(ctx, gate.watch(ln), conf); err != nil {
@@ -121,7 +122,7 @@ func (s *Server) open() (*tls.Config, error) {
 	}
 	s.public, s.book, s.table = key.Public(), book, newTable(s.cfg, s.life)
 	s.table.restore(rows, resting)
-	s.limits, s.restored = unknown, false
+	s.limited, s.compared, s.restored = map[netip.Addr]bool{}, false, false
 	return conf, nil
 }
 

@@ -52,21 +52,15 @@ type table struct {
 	rows   map[lease.ID]*row
 	keys   map[lease.Key]*row
 	counts map[owner]int
-	marks  int         // Changes of limited leases: see limited.
-	free   []freePlace // The first is the one that has been free longest.
-	size   int         // Places in all.
-}
-
-// A freePlace may be given out from a time on.
-type freePlace struct {
-	place int
-	from  time.Time
+	free   []freePlace  // The first is the one that has been free longest.
+	rests  map[int]rest // Places in quarantine.
+	size   int          // Places in all.
 }
 
 func newTable(cfg Config, life time.Duration) *table {
 	t := &table{
 		v4: cfg.IPv4, v6: cfg.IPv6, life: life, most: cfg.Leases,
-		rows: map[lease.ID]*row{}, keys: map[lease.Key]*row{}, counts: map[owner]int{},
+		rows: map[lease.ID]*row{}, keys: map[lease.Key]*row{}, counts: map[owner]int{}, rests: map[int]rest{},
 	}
 	// The network, the gateway and the broadcast address are nobody's. A random
 	// order tells nobody how many came before.
@@ -87,12 +81,15 @@ func (t *table) grant(b bid, now time.Time) (*row, error) {
 	if t.counts[b.owner] >= t.most {
 		return nil, t.errTooMany()
 	}
-	if len(t.free) == 0 || t.free[0].from.After(now) {
+	at := t.own(b.owner, now)
+	if at < 0 && (len(t.free) == 0 || t.free[0].from.After(now) || t.rests[t.free[0].place].flows) {
 		return nil, problem.Unavailable.Errorf("this gateway is full: choose another one, or try again in %d minutes", quarantine/time.Minute)
 	}
+	at = max(at, 0)
 	id := random()
-	r := &row{id: lease.ID(id[:16]), key: b.req.WGPublicKey, place: t.free[0].place}
-	t.free = t.free[1:]
+	r := &row{id: lease.ID(id[:16]), key: b.req.WGPublicKey, place: t.free[at].place}
+	delete(t.rests, r.place)
+	t.free = slices.Delete(t.free, at, at+1)
 	t.fill(r, b, now)
 	return r, nil
 }
@@ -122,7 +119,8 @@ func (t *table) renew(id lease.ID, b bid, now time.Time) (r, old *row, err error
 	if other := t.keys[b.req.WGPublicKey]; other != nil && other != old {
 		return nil, nil, errKeyTaken()
 	}
-	if b.owner != old.owner && t.counts[b.owner] >= t.most {
+	// A lease that comes from another owner brings its place along.
+	if b.owner != old.owner && t.counts[b.owner]+t.resting(b.owner, now) >= t.most {
 		return nil, nil, t.errTooMany()
 	}
 	r = &row{id: id, key: b.req.WGPublicKey, place: old.place}
@@ -146,14 +144,6 @@ func (t *table) put(r *row) {
 	t.take(t.rows[r.id])
 	t.rows[r.id], t.keys[r.key] = r, r
 	t.counts[r.owner]++
-	t.mark(r)
-}
-
-// mark counts a change of a limited lease.
-func (t *table) mark(r *row) {
-	if r.plan == lease.Limited {
-		t.marks++
-	}
 }
 
 // take takes r out of the table and leaves its place alone.
@@ -163,7 +153,6 @@ func (t *table) take(r *row) {
 	}
 	delete(t.rows, r.id)
 	delete(t.keys, r.key)
-	t.mark(r)
 	if t.counts[r.owner]--; t.counts[r.owner] <= 0 {
 		delete(t.counts, r.owner)
 	}
@@ -173,6 +162,7 @@ func (t *table) take(r *row) {
 func (t *table) drop(r *row, now time.Time) {
 	t.take(r)
 	t.free = append(t.free, freePlace{r.place, now.Add(quarantine)})
+	t.rests[r.place] = rest{r.owner, now.Add(quarantine), true}
 }
 
 // restore makes the table what was kept: rows, and places in quarantine.
@@ -188,6 +178,7 @@ func (t *table) restore(rows []*row, resting []freePlace) {
 	resting = slices.DeleteFunc(resting, func(f freePlace) bool { return gone[f.place] || f.place > t.size+1 })
 	for _, f := range resting {
 		gone[f.place] = true
+		t.rests[f.place] = rest{until: f.from, flows: true}
 	}
 	t.free = slices.DeleteFunc(t.free, func(f freePlace) bool { return gone[f.place] })
 	slices.SortFunc(resting, func(a, b freePlace) int { return a.from.Compare(b.from) })
@@ -204,8 +195,7 @@ func (t *table) over(now time.Time) (list []*row) {
 	return list
 }
 
-// limited returns the addresses of all clients with a limited plan. They are the
-// same while marks is.
+// limited returns the addresses of all clients with a limited plan.
 func (t *table) limited() (addrs []netip.Addr) {
 	for _, r := range t.rows {
 		if r.plan == lease.Limited {
@@ -218,9 +208,18 @@ func (t *table) limited() (addrs []netip.Addr) {
 
 // addresses returns those of r in the tunnel.
 func (t *table) addresses(r *row) []netip.Addr {
-	list := []netip.Addr{nth(t.v4.Addr(), r.place)}
-	if r.ipv6 {
-		list = append(list, nth(t.v6.Addr(), r.place))
+	list := t.both(r.place)
+	if !r.ipv6 {
+		list = list[:1]
+	}
+	return list
+}
+
+// both returns all addresses of a place.
+func (t *table) both(place int) []netip.Addr {
+	list := []netip.Addr{nth(t.v4.Addr(), place)}
+	if t.v6.IsValid() {
+		list = append(list, nth(t.v6.Addr(), place))
 	}
 	return list
 }

@@ -17,7 +17,7 @@ func TestTableModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	tab := newTable(Config{IPv4: netip.MustParsePrefix("10.0.0.0/28"), IPv6: netip.MustParsePrefix("fd00::/64"), Leases: 3}, time.Hour)
 	now := time.Unix(1e9, 0)
-	freed := map[int]time.Time{} // By place.
+	freed := map[int]rest{} // By place; until is when it was freed.
 	var ids []lease.ID
 	granted := 0
 	for step := range 20_000 {
@@ -28,9 +28,14 @@ func TestTableModel(t *testing.T) {
 			until: now.Add(time.Duration(rng.IntN(7200)) * time.Second),
 		}
 		for _, r := range tab.over(now) {
-			freed[r.place] = now
+			freed[r.place] = rest{r.owner, now, true}
 			tab.drop(r, now)
 		}
+		tab.wake(now)
+		if rng.IntN(3) > 0 {
+			tab.forgot(tab.flowing())
+		}
+		flowing := tab.flowing()
 		switch rng.IntN(4) {
 		case 0, 1:
 			r, err := tab.grant(b, now)
@@ -40,8 +45,11 @@ func TestTableModel(t *testing.T) {
 				}
 				break
 			}
-			if at, ok := freed[r.place]; ok && now.Sub(at) < quarantine {
-				t.Fatalf("step %d: place %d again after %v", step, r.place, now.Sub(at))
+			if f, ok := freed[r.place]; ok && now.Sub(f.until) < quarantine && f.owner != r.owner {
+				t.Fatalf("step %d: place %d is somebody else's after %v", step, r.place, now.Sub(f.until))
+			}
+			if flowing[r.place].flows && flowing[r.place].owner != r.owner {
+				t.Fatalf("step %d: place %d is somebody else's before its flows are forgotten", step, r.place)
 			}
 			tab.put(r)
 			ids = append(ids, r.id)
@@ -65,7 +73,7 @@ func TestTableModel(t *testing.T) {
 		case 3:
 			if len(ids) > 0 {
 				if r := tab.rows[ids[rng.IntN(len(ids))]]; r != nil {
-					freed[r.place] = now
+					freed[r.place] = rest{r.owner, now, true}
 					tab.drop(r, now)
 				}
 			}
@@ -91,6 +99,18 @@ func check(t *testing.T, tab *table, step int) {
 		places[r.place] = true
 		owners[r.owner]++
 	}
+	rests := map[owner]int{}
+	for place, r := range tab.rests {
+		if places[place] {
+			t.Fatalf("step %d: place %d rests and is taken", step, place)
+		}
+		rests[r.owner]++
+	}
+	for o, n := range rests {
+		if n+owners[o] > 3 {
+			t.Fatalf("step %d: an owner has %d leases and %d places that rest", step, owners[o], n)
+		}
+	}
 	for o, n := range owners {
 		if n > 3 || tab.counts[o] != n {
 			t.Fatalf("step %d: an owner has %d leases, counted %d", step, n, tab.counts[o])
@@ -104,6 +124,44 @@ func check(t *testing.T, tab *table, step int) {
 	}
 	if len(tab.keys) != len(tab.rows) || len(owners) != len(tab.counts) || len(places) != tab.size {
 		t.Fatalf("step %d: %d keys, %d leases, %d of %d places", step, len(tab.keys), len(tab.rows), len(places), tab.size)
+	}
+}
+
+// TestOneOwner: who lets leases come and go for ever keeps nobody out.
+func TestOneOwner(t *testing.T) {
+	tab := newTable(Config{IPv4: netip.MustParsePrefix("10.0.0.0/28"), Leases: 3}, time.Hour)
+	now := time.Unix(1e9, 0)
+	next := byte(0)
+	get := func(who byte) (*row, error) {
+		next++
+		r, err := tab.grant(bid{req: lease.Request{WGPublicKey: lease.Key{next}}, owner: owner{who}, until: now.Add(time.Hour)}, now)
+		if err == nil {
+			tab.put(r)
+		}
+		return r, err
+	}
+	for range 100 {
+		r, err := get(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tab.drop(r, now)
+	}
+	for who := range byte(12) {
+		if _, err := get(2 + who); err != nil {
+			t.Fatalf("the pool has 13 places, and client %d gets none: %v", who, err)
+		}
+	}
+	// Nor does who takes over what another certificate has got.
+	a, err := get(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place := range 3 {
+		tab.rests[100+place] = rest{owner{100}, now.Add(quarantine), false}
+	}
+	if _, _, err := tab.renew(a.id, bid{req: lease.Request{WGPublicKey: a.key}, owner: owner{100}, until: now.Add(time.Hour)}, now); !errors.Is(err, problem.Exist) {
+		t.Errorf("a fourth place by renewal: %v", err)
 	}
 }
 

@@ -91,8 +91,10 @@ type fake struct {
 	peers   map[lease.Key]gateway.Peer
 	shook   map[lease.Key]time.Time
 	limited []netip.Addr
+	whole   int      // How often it was told all of them.
 	calls   []string // Of Remove and Forget, with the addresses.
 	fail    error
+	slow    chan struct{} // Forget waits for its end. Nil: it does not.
 }
 
 func newFake() *fake {
@@ -139,11 +141,41 @@ type fakeLimits struct{ *fake }
 func (f fakeLimits) Set(_ context.Context, addrs []netip.Addr) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.limited = addrs
+	if f.fail == nil {
+		f.limited, f.whole = slices.Clone(addrs), f.whole+1
+	}
 	return f.fail
 }
 
-func (f *fake) Forget(_ context.Context, addrs []netip.Addr) error {
+func (f fakeLimits) Add(_ context.Context, addrs []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail == nil {
+		f.limited = append(f.limited, addrs...)
+	}
+	return f.fail
+}
+
+func (f fakeLimits) Remove(_ context.Context, addrs []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail == nil {
+		f.limited = slices.DeleteFunc(f.limited, func(a netip.Addr) bool { return slices.Contains(addrs, a) })
+	}
+	return f.fail
+}
+
+func (f *fake) Forget(ctx context.Context, addrs []netip.Addr) error {
+	f.mu.Lock()
+	slow := f.slow
+	f.mu.Unlock()
+	if slow != nil {
+		select {
+		case <-slow:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range addrs {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -124,6 +125,12 @@ func gatewayRules(cfg gateway.Config, port uint16) firewall.Gateway {
 			r.Tunnel = append(r.Tunnel, netip.PrefixFrom(cfg.Own()[i], network.Bits()))
 		}
 	}
+	for _, text := range cfg.Listen {
+		_, port, _ := net.SplitHostPort(text) // It is validated.
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && !slices.Contains(r.API, uint16(n)) {
+			r.API = append(r.API, uint16(n))
+		}
+	}
 	for _, e := range cfg.Entry {
 		also := slices.DeleteFunc(slices.Clone(e.Ports), func(p uint16) bool { return p == port })
 		r.Entry = append(r.Entry, firewall.Entry{Addr: e.Addr, Ports: also})
@@ -160,4 +167,14 @@ type kernelLimits struct{}
 // Set implements gateway.Limits.
 func (kernelLimits) Set(ctx context.Context, addresses []netip.Addr) error {
 	return firewall.SetLimited(ctx, addresses)
+}
+
+// Add implements gateway.Limits.
+func (kernelLimits) Add(ctx context.Context, addresses []netip.Addr) error {
+	return firewall.AddLimited(ctx, addresses)
+}
+
+// Remove implements gateway.Limits.
+func (kernelLimits) Remove(ctx context.Context, addresses []netip.Addr) error {
+	return firewall.RemoveLimited(ctx, addresses)
 }

@@ -22,14 +22,14 @@ func TestGatewayRules(t *testing.T) {
 			{Addr: addr("192.0.2.5"), Ports: []uint16{51821, 53, 443}, TLSPorts: []uint16{443}},
 			{Addr: addr("2001:db8::5"), Ports: []uint16{51821}},
 		},
-		Egress: []netip.Addr{addr("192.0.2.6")}, Rate: 7,
+		Egress: []netip.Addr{addr("192.0.2.6")}, Rate: 7, Listen: []string{":443", "192.0.2.5:1194", "192.0.2.6:1194"},
 	}
 	port, err := kernelPort(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := firewall.Gateway{
-		Port: 51821, Tunnel: []netip.Prefix{prefix("10.64.0.1/16"), prefix("fd00:64::1/64")}, Egress: cfg.Egress, Rate: 7,
+		Port: 51821, Tunnel: []netip.Prefix{prefix("10.64.0.1/16"), prefix("fd00:64::1/64")}, Egress: cfg.Egress, Rate: 7, API: []uint16{443, 1194},
 		Entry: []firewall.Entry{{Addr: addr("192.0.2.5"), Ports: []uint16{53, 443}}, {Addr: addr("2001:db8::5"), Ports: []uint16{}}},
 	}
 	if got := gatewayRules(cfg, port); !reflect.DeepEqual(got, want) {

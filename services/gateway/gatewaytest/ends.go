@@ -96,8 +96,18 @@ func testLimit(t *testing.T, w *World) {
 	for _, p := range w.place(1) {
 		addrs = append(addrs, p.Addr())
 	}
-	if err := w.Plane.Limits.Set(t.Context(), addrs); err != nil {
-		t.Fatal(err)
+	var also []netip.Addr
+	for _, p := range w.place(2) {
+		also = append(also, p.Addr())
+	}
+	limits := w.Plane.Limits
+	for _, err := range []error{
+		limits.Set(t.Context(), also), limits.Remove(t.Context(), addrs), // Those have none.
+		limits.Add(t.Context(), addrs), limits.Add(t.Context(), addrs), limits.Remove(t.Context(), also),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	rate := w.Config.WithDefaults().Rate
 	for _, upward := range []bool{false, true} {
@@ -110,7 +120,7 @@ func testLimit(t *testing.T, w *World) {
 			t.Errorf("upward %v: limited client has %.2f of its rate, neighbour is %.1f times as fast", upward, ratio, gain)
 		}
 	}
-	if err := w.Plane.Limits.Set(t.Context(), nil); err != nil {
+	if err := limits.Set(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.transfer(t, slow, 3*rate, false); got < 2*float64(rate) {

@@ -6,17 +6,21 @@ import (
 	"sync"
 )
 
-// Most flows of one client's address, and of all.
+// Most flows of one client's address, and of all. Those of UDP are fewer: each has
+// two buffers of a datagram for a minute, 256 MiB in all.
 const (
 	maxClientFlows = 2048
 	maxFlows       = 1 << 16
+	maxUDPFlows    = 1 << 14
+	maxDatagram    = 8 << 10 // Bytes, of what a flow of UDP carries. Longer ones are lost.
 )
 
 // flows are the connections that are carried now, by client.
 type flows struct {
 	mu  sync.Mutex // Guards what follows.
 	all map[netip.Addr]map[*flow]bool
-	n   int
+	n   int // Of all.
+	udp int // Of UDP.
 	wg  sync.WaitGroup
 }
 
@@ -43,12 +47,12 @@ func (f *flows) close() {
 	f.wg.Wait()
 }
 
-// begin counts a new flow of a client. It lives as long as ctx, and end takes
-// it off the books. It is not ok if the client has too many.
-func (f *flows) begin(client netip.Addr) (ctx context.Context, end context.CancelFunc, ok bool) {
+// begin counts a new flow of a client, of UDP or of TCP. It lives as long as ctx,
+// and end takes it off the books. It is not ok if there are too many.
+func (f *flows) begin(client netip.Addr, udp bool) (ctx context.Context, end context.CancelFunc, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.all == nil || f.n >= maxFlows || len(f.all[client]) >= maxClientFlows {
+	if f.all == nil || f.n >= maxFlows || len(f.all[client]) >= maxClientFlows || udp && f.udp >= maxUDPFlows {
 		return nil, nil, false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -58,6 +62,9 @@ func (f *flows) begin(client netip.Addr) (ctx context.Context, end context.Cance
 	}
 	f.all[client][fl] = true
 	f.n++
+	if udp {
+		f.udp++
+	}
 	f.wg.Add(1)
 	return ctx, func() {
 		cancel()
@@ -67,6 +74,9 @@ func (f *flows) begin(client netip.Addr) (ctx context.Context, end context.Cance
 			delete(f.all, client)
 		}
 		f.n--
+		if udp {
+			f.udp--
+		}
 		f.wg.Done()
 	}, true
 }

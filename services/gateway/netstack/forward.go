@@ -54,7 +54,7 @@ func (p *Plane) tcp(r *tcp.ForwarderRequest) {
 		r.Complete(true)
 		return
 	}
-	ctx, end, ok := p.flows.begin(client)
+	ctx, end, ok := p.flows.begin(client, false)
 	if !ok {
 		r.Complete(true)
 		return
@@ -87,7 +87,7 @@ func (p *Plane) udp(r *udp.ForwarderRequest) {
 	if !ok {
 		return
 	}
-	ctx, end, ok := p.flows.begin(client)
+	ctx, end, ok := p.flows.begin(client, true)
 	if !ok {
 		return
 	}
@@ -105,7 +105,7 @@ func (p *Plane) udp(r *udp.ForwarderRequest) {
 	}
 	go func() {
 		defer end()
-		w := way{client: client, meter: p.meters.drop, idle: udpIdle, size: 64 << 10}
+		w := way{client: client, meter: p.meters.drop, idle: udpIdle, size: maxDatagram + 1, whole: true}
 		w.splice(ctx, gonet.NewUDPConn(&wq, ep), out)
 	}()
 }
@@ -116,6 +116,7 @@ type way struct {
 	meter  func(ctx context.Context, client netip.Addr, direction, n int) (drop bool)
 	idle   time.Duration
 	size   int          // Of what is read at once, bytes.
+	whole  bool         // What fills that is cut off, and lost.
 	last   atomic.Int64 // When one side spoke, Unix time in ns.
 }
 
@@ -155,7 +156,7 @@ func (w *way) copy(ctx context.Context, dst, src net.Conn, direction int) bool {
 		n, err := src.Read(buf)
 		if n > 0 {
 			w.last.Store(time.Now().UnixNano())
-			if !w.meter(ctx, w.client, direction, n) {
+			if !(w.whole && n == w.size) && !w.meter(ctx, w.client, direction, n) {
 				if dst.SetWriteDeadline(time.Now().Add(w.idle)) != nil {
 					return false
 				}

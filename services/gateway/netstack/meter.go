@@ -22,7 +22,9 @@ const (
 	down
 )
 
-func newMeters(rate int64) *meters { return &meters{rate: rate} }
+func newMeters(rate int64) *meters {
+	return &meters{rate: rate, all: map[netip.Addr]*[2]bucket{}}
+}
 
 // limit makes addrs the limited ones. Those that were keep their buckets.
 func (m *meters) limit(addrs []netip.Addr) {
@@ -35,6 +37,26 @@ func (m *meters) limit(addrs []netip.Addr) {
 		}
 	}
 	m.all = next
+}
+
+// add limits addrs as well.
+func (m *meters) add(addrs []netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range addrs {
+		if m.all[a] == nil {
+			m.all[a] = &[2]bucket{}
+		}
+	}
+}
+
+// remove limits addrs no more.
+func (m *meters) remove(addrs []netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range addrs {
+		delete(m.all, a)
+	}
 }
 
 // drop reports whether n bytes may not pass now.

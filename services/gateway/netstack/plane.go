@@ -126,6 +126,18 @@ func (l limits) Set(_ context.Context, addrs []netip.Addr) error {
 	return nil
 }
 
+// Add implements gateway.Limits.
+func (l limits) Add(_ context.Context, addrs []netip.Addr) error {
+	l.m.add(addrs)
+	return nil
+}
+
+// Remove implements gateway.Limits.
+func (l limits) Remove(_ context.Context, addrs []netip.Addr) error {
+	l.m.remove(addrs)
+	return nil
+}
+
 type forgetful struct{ f *flows }
 
 // Forget implements gateway.Flows.

@@ -6,7 +6,8 @@ import (
 	"leap.example/services/protocol/problem"
 )
 
-// MaxLoad is the greatest Load: the gateway refuses new leases soon.
+// MaxLoad is the greatest Load: the gateway has as many clients as it bears well,
+// or refuses new leases soon.
 const MaxLoad = 7
 
 // A Status tells how busy a gateway is, so coarsely that it tells nothing
@@ -37,7 +38,7 @@ func Bucket(n int) int {
 	return b
 }
 
-// Load tells how full a pool is of which used of total addresses are taken.
+// Load tells how full something is of which used of total places are taken.
 func Load(used, total int) int {
 	if total <= 0 || used >= total {
 		return MaxLoad

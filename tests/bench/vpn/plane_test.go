@@ -140,3 +140,7 @@ func (t *tunPlane) Remove(ctx context.Context, keys ...lease.Key) error {
 	}
 	return errors.Join(t.configure(text.String()), t.known.Remove(ctx, keys...))
 }
+
+func (unlimited) Add(context.Context, []netip.Addr) error { return nil }
+
+func (unlimited) Remove(context.Context, []netip.Addr) error { return nil }
