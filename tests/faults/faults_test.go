@@ -195,6 +195,13 @@ func (l *rig) refused(t *testing.T) {
 func (l *rig) certificates(t *testing.T) {
 	looker := l.op.newUser(t, "bob", node.RoleRead, time.Now())
 	former := l.op.newUser(t, "carol", node.RoleDeploy, time.Now().AddDate(-2, 0, 0))
+	if got := l.op.ask(t, looker, http.MethodGet, node.PathStatus, nil); !strings.Contains(got, "the node knows no operator") {
+		t.Errorf("before it was told of bob it says %.200s", got)
+	}
+	target, o := l.op.target()
+	if r, _ := push(t, target, o); r.Outcome != deploy.Good {
+		t.Fatalf("%+v", r)
+	}
 	for want, got := range map[string]string{
 		"certificate required": l.op.ask(t, nil, http.MethodGet, node.PathStatus, nil),
 		"expired certificate":  l.op.ask(t, former, http.MethodGet, node.PathStatus, nil),

@@ -115,7 +115,10 @@ func (op *operator) deploy(t *testing.T, ready, wait time.Duration) {
 	d := node.Document{
 		Schema: node.Schema, Provider: domain, Node: nodeName, Network: node.Network{Interfaces: []node.Interface{op.network()}}, Agent: op.agent(),
 		Time: node.Time{Wait: node.Duration(wait)}, Gate: node.Gate{Ready: node.Duration(ready), Watch: node.Duration(time.Second)},
-		Services: map[string]node.Service{"dns": {Sections: map[string]json.RawMessage{"dns": section}}},
+		Services: map[string]node.Service{"dns": {
+			Sections:  map[string]json.RawMessage{"dns": section},
+			Listeners: []node.Listener{{Protocol: "udp", Port: 53, From: "public"}, {Protocol: "tcp", Port: 53, From: "public"}},
+		}},
 	}
 	r := deploy.Push(t.Context(), []deploy.Target{{Client: op.client(), Document: d}}, deploy.Options{Signer: op.signer})[0]
 	if r.Outcome != deploy.Good {
