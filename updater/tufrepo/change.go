@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/target"
 )
 
 // An Addition is a target that is to be public.
 type Addition struct {
 	Path   string
 	File   string // On this machine.
-	Custom []byte // JSON that the metadata carry for it. May be empty.
+	Custom []byte // JSON that the metadata carry for it: of a release its target.Description.
 }
 
 // Change makes an event that adds targets and removes others. The role that
@@ -47,8 +49,8 @@ func (r *Repo) Change(ctx context.Context, name, why string, add []Addition, rem
 
 // responsible is the delegated role that clients ask for a path.
 func responsible(e *Event, p string) (string, error) {
-	if !targetPath.MatchString(p) {
-		return "", fmt.Errorf("%q is no path of a target: at most 8 names of letters, digits, dots, _, + and - with / between", p)
+	if err := target.CheckPath(p); err != nil {
+		return "", err
 	}
 	if d := e.base[metadata.TARGETS].targets.Signed.Delegations; d != nil {
 		for _, role := range d.Roles {
@@ -96,6 +98,9 @@ func (r *Repo) add(ctx context.Context, e *Event, a Addition, dir string, now ti
 		raw := json.RawMessage(a.Custom)
 		t.Custom = &raw
 	}
+	if err := described(t); err != nil { // Before a long copy.
+		return err
+	}
 	for _, f := range e.Files {
 		if f.Path == a.Path {
 			return fmt.Errorf("%s is added twice", a.Path)
@@ -119,5 +124,34 @@ func (r *Repo) add(ctx context.Context, e *Event, a Addition, dir string, now ti
 	}
 	s.targets.Signed.Targets[a.Path] = t
 	e.Files = append(e.Files, File{a.Path, t.Length, m.digest()})
+	return nil
+}
+
+// described checks that a full release says what it is, and that its path says the
+// same: clients refuse another one.
+func described(t *metadata.TargetFiles) error {
+	if _, err := target.ParsePath(t.Path); err != nil {
+		return nil // Nothing that clients run as it is.
+	}
+	if t.Custom == nil {
+		return fmt.Errorf("%s is a release and has no description: %w", t.Path, target.ErrDescription)
+	}
+	d, err := target.Parse(*t.Custom)
+	if err == nil {
+		err = d.Matches(t.Path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Path, err)
+	}
+	return nil
+}
+
+// describes checks every release that a role vouches for.
+func (s *signed) describes() error {
+	for _, p := range targetsOf(s) {
+		if err := described(s.targets.Signed.Targets[p]); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -65,13 +65,13 @@ func items(s *signed, names map[string]string) (map[string]string, error) {
 		switch o, isObject := v.(map[string]any); {
 		case isObject && field == "targets" && s.targets != nil:
 			for path, t := range o {
-				out["target "+plain(path)] = target(t)
+				out["target "+plain(path)] = targetItem(t)
 			}
 		case isObject && field == "keys" && s.root != nil:
 			keyItems(out, "", o, names)
 		case isObject && field == "roles" && s.root != nil:
 			for name, r := range o {
-				out["role "+plain(name)] = role(r, names)
+				out["role "+plain(name)] = roleItem(r, names)
 			}
 		case isObject && field == "delegations" && s.targets != nil:
 			delegationItems(out, o, names)
@@ -106,7 +106,7 @@ func delegationItems(out map[string]string, d map[string]any, names map[string]s
 				if _, twice := out[item]; twice {
 					item += " at " + strconv.Itoa(i)
 				}
-				out[item] = role(r, names)
+				out[item] = roleItem(r, names)
 			}
 		default:
 			out["delegations field "+plain(field)] = compact(v)
@@ -115,8 +115,8 @@ func delegationItems(out map[string]string, d map[string]any, names map[string]s
 	out["delegations in this order"] = strings.Join(order, ", ")
 }
 
-// target shows length and hash first, then all else.
-func target(v any) string {
+// targetItem shows length and hash first, then all else.
+func targetItem(v any) string {
 	o, ok := v.(map[string]any)
 	length, isNumber := o["length"].(json.Number)
 	hashes, _ := o["hashes"].(map[string]any)
@@ -134,8 +134,8 @@ func target(v any) string {
 	return fmt.Sprintf("%s bytes, SHA-256 %s%s", length, plain(sum), others(rest))
 }
 
-// role shows threshold and keys first, then all else.
-func role(v any, names map[string]string) string {
+// roleItem shows threshold and keys first, then all else.
+func roleItem(v any, names map[string]string) string {
 	o, ok := v.(map[string]any)
 	threshold, isNumber := o["threshold"].(json.Number)
 	ids, isList := o["keyids"].([]any)

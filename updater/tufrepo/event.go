@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/target"
 )
 
 // An Event is a change of the repository that waits for signatures. Its
@@ -81,7 +83,7 @@ func parseEvent(text []byte) (*eventFile, error) {
 		there[r.Role] = true
 	}
 	for _, c := range f.Files {
-		if !targetPath.MatchString(c.Path) || there["/"+c.Path] || c.Length < 0 {
+		if target.CheckPath(c.Path) != nil || there["/"+c.Path] || c.Length < 0 {
 			return nil, fmt.Errorf("event.json: file %q has a name that is not used here, or is twice there: %w", c.Path, ErrFormat)
 		}
 		there["/"+c.Path] = true
@@ -141,6 +143,9 @@ func (e *Event) readNew(r eventRole) error {
 		err = fmt.Errorf("payload/%s is not the signed part of new/%s.json: get the event anew: %w", r.Role, r.Role, ErrAltered)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.describes(); err != nil {
 		return err
 	}
 	before := int64(0)

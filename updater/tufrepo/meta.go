@@ -12,6 +12,8 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/target"
 )
 
 // A signed is the metadata of one role, with the bytes that are signed.
@@ -62,8 +64,11 @@ func (s *signed) sound() error {
 		return soundKeys(s.root.Signed.Keys)
 	}
 	for path, t := range s.targets.Signed.Targets {
-		if t == nil || len(t.Hashes["sha256"]) != sha256.Size || t.Length < 0 || !targetPath.MatchString(path) {
-			return fmt.Errorf("target %q has no length, no SHA-256 or a name that is not used here", path)
+		if err := target.CheckPath(path); err != nil {
+			return err
+		}
+		if t == nil || len(t.Hashes["sha256"]) != sha256.Size || t.Length < 0 {
+			return fmt.Errorf("target %q has no length or no SHA-256", path)
 		}
 	}
 	d := s.targets.Signed.Delegations

@@ -40,9 +40,8 @@ func VendorRoles() []RolePolicy {
 }
 
 var (
-	roleName   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-	eventName  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
-	targetPath = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*){0,7}$`)
+	roleName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	eventName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 )
 
 // topLevel reports whether root delegates to the role.

@@ -133,7 +133,10 @@ func look(public, own, path string, now time.Time) ([]byte, error) {
 	return text, err
 }
 
-const leapc = "client/linux-amd64/1/leapc"
+const (
+	leapc       = "client/linux-amd64/1/leapc"
+	description = `{"schema":1,"release":"1","variant":"client","version":"1","os":"linux","arch":"amd64","state":{"oldest":1,"newest":1},"least_ram_mib":64}`
+)
 
 var errDisk = errors.New("the disk is full")
 
@@ -220,7 +223,7 @@ func release(t *testing.T, r *Repo, name string) *Event {
 	if err := os.WriteFile(file, []byte(name), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, err := r.Change(t.Context(), name, "why", []Addition{{Path: leapc, File: file}}, nil, begin, nil)
+	e, err := r.Change(t.Context(), name, "why", []Addition{{Path: leapc, File: file, Custom: []byte(description)}}, nil, begin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,7 +438,7 @@ func TestCancelled(t *testing.T) {
 	r := published(t, signers(t, "alice", "bob", "rollout", "online"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Change(ctx, "new", "", []Addition{{Path: leapc, File: "tufrepo_test.go"}}, nil, begin, nil); !errors.Is(err, context.Canceled) {
+	if _, err := r.Change(ctx, "new", "", []Addition{{Path: leapc, File: "tufrepo_test.go", Custom: []byte(description)}}, nil, begin, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if names, err := r.Events(); err != nil || len(names) > 0 {
