@@ -244,9 +244,13 @@ func (e *Event) checkFiles() error {
 	return nil
 }
 
+// First reports whether the event founds a repository: it stands on nothing.
+func (e *Event) First() bool { return len(e.roots) == 0 }
+
 // Anchor checks that the event stands on a root that the signer trusts already:
 // root is a file of root metadata that he has from before or from a person. For
-// the first event there is none.
+// the first event there is none. Without it the changes shown prove nothing: whoever
+// makes up a root can make up what is public, and so have a change look smaller.
 func (e *Event) Anchor(root []byte) error {
 	own, err := parseRole(metadata.ROOT, root)
 	if err != nil {

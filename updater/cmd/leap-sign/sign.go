@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,8 +25,10 @@ func (a *app) signCommand() *cobra.Command {
 name in the repository. No network is needed. The digests shown are those of the very
 bytes that are signed; compare them with those that the other signers see.
 
---root names a root.json that you trust from before; the event must stand on it.
-Of the first event there is none.
+--root names root metadata that you trust from before, like new/root.json of the first
+event that you signed; the event must stand on it, or what it is compared with could
+be made up. The first event stands on nothing. An event that is named in a repository
+of your own is compared with that.
 
 A key that only another program can use signs the file payload/ROLE of the event:
   openssl pkeyutl -sign -inkey k.pem -rawin -in 1.2.0/payload/release -out s
@@ -33,7 +38,7 @@ A key that only another program can use signs the file payload/ROLE of the event
 			if err != nil {
 				return err
 			}
-			if err := a.anchored(e, anchor); err != nil {
+			if err := a.anchored(e, args[0], anchor); err != nil {
 				return err
 			}
 			if len(detached) > 0 {
@@ -55,9 +60,16 @@ A key that only another program can use signs the file payload/ROLE of the event
 }
 
 // anchored compares the event with a root that the signer trusts.
-func (a *app) anchored(e *tufrepo.Event, file string) error {
-	if file == "" {
+func (a *app) anchored(e *tufrepo.Event, word, file string) error {
+	if e.First() && file == "" {
 		return nil
+	}
+	if file == "" {
+		r, err := a.open()
+		if err != nil || e.Dir != r.EventDir(word) {
+			return errors.New("which root do you trust? --root FILE: without it, what the event is compared with could be made up")
+		}
+		file = filepath.Join(r.Public(), "metadata", "1.root.json")
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -72,14 +84,7 @@ func (a *app) sign(ctx context.Context, e *tufrepo.Event, s tufrepo.Signer, role
 	}
 	if len(roles) > 0 && !a.json {
 		// Of the roles that are not his the signer sees nothing: he vouches for these.
-		known := []string{}
-		for _, role := range e.Roles {
-			for _, r := range roles {
-				if r == role {
-					known = append(known, role)
-				}
-			}
-		}
+		known := slices.DeleteFunc(slices.Clone(e.Roles), func(role string) bool { return !slices.Contains(roles, role) })
 		if err := a.show(e, known); err != nil {
 			return err
 		}
