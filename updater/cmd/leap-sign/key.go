@@ -132,7 +132,7 @@ func (a *app) keyCommand() *cobra.Command {
 		Long: `Keys of signers. A private key never leaves its owner; the public one, NAME.pub,
 goes to whoever keeps the repository. Read its ID to each other by a way that you
 trust, by voice for example: the name in the file is only a claim.`,
-	}, a.keyNew(), a.keyAgent(), a.keyShow())
+	}, a.keyNew(), a.keyAgent(), a.keyIdentity(), a.keyShow())
 }
 
 func (a *app) keyNew() *cobra.Command {
@@ -140,8 +140,8 @@ func (a *app) keyNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "new NAME", Short: "Make a key: NAME.key.age and NAME.pub", Args: args(cobra.ExactArgs(1)),
 		Long: `Make a key in this directory: NAME.key.age, encrypted to a passphrase, and NAME.pub.
-A key for a job that nobody attends is encrypted to an age recipient instead: make an
-identity with "age-keygen", or with any program that does, where the job runs.`,
+A key for a job that nobody attends is encrypted to an age recipient instead: see
+"leap-sign key identity".`,
 		Example: "  leap-sign key new alice\n  leap-sign key new online --recipient age1…",
 		RunE: func(_ *cobra.Command, args []string) error {
 			to, err := a.recipient(recipient)
@@ -212,6 +212,33 @@ something else than what they are given, and do not fit.`,
 	}
 	cmd.Flags().StringVar(&a.keys.comment, "comment", "", "`comment` of the key in the agent, if it has several")
 	return cmd
+}
+
+func (a *app) keyIdentity() *cobra.Command {
+	return &cobra.Command{
+		Use: "identity FILE", Short: "Make an age identity, which opens keys for a job", Args: args(cobra.ExactArgs(1)),
+		Long: `Make an age identity in a file that only you can read, and print its recipient. Keys
+that are made with --recipient are opened with --identity FILE, and nobody is asked:
+for the online key, on the machine whose job signs timestamps. Whoever has both files
+has the key.`,
+		Example: "  leap-sign key new online --recipient $(leap-sign key identity identity)",
+		RunE: func(_ *cobra.Command, args []string) error {
+			id, err := age.GenerateX25519Identity()
+			if err != nil {
+				return err
+			}
+			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(f, id)
+			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+				return err
+			}
+			recipient := id.Recipient().String()
+			return a.print(map[string]string{"recipient": recipient}, func() { a.sayf("%s", recipient) })
+		},
+	}
 }
 
 func (a *app) keyShow() *cobra.Command {

@@ -213,10 +213,32 @@ func swap(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(paths[0], pattern.ReplaceAll(text, []byte(args[2])), 0o600))
 }
 
+// TestRunbook does what docs/release.md says, word for word.
+func TestRunbook(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/release.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := ""
+	for i, part := range strings.Split(string(text), "```sh\n") {
+		if code, _, ok := strings.Cut(part, "```"); ok && i > 0 {
+			steps += code
+		}
+	}
+	script := filepath.Join(t.TempDir(), "runbook.txtar")
+	if err := os.WriteFile(script, []byte("exec sh -e runbook.sh\nstdout 'targets are intact'\n-- runbook.sh --\n"+steps), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{Files: []string{script}, Setup: func(env *testscript.Env) error {
+		env.Setenv("NOW", "2026-06-01")
+		return nil
+	}})
+}
+
 // TestHelp: every command has a help that teaches, and no two the same flag.
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
-		"", "key", "key new", "key agent", "key show", "init", "event", "event new", "event renew", "event show", "event drop",
+		"", "key", "key new", "key agent", "key identity", "key show", "init", "event", "event new", "event renew", "event show", "event drop",
 		"sign", "status", "publish", "rotate", "timestamp", "verify", "completion bash",
 	} {
 		var out, errs bytes.Buffer
