@@ -239,7 +239,7 @@ func TestRunbook(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"", "key", "key new", "key agent", "key identity", "key show", "init", "event", "event new", "event renew", "event show", "event drop",
-		"sign", "status", "publish", "rotate", "timestamp", "verify", "completion bash",
+		"compare", "sign", "status", "publish", "rotate", "timestamp", "verify", "completion bash",
 	} {
 		var out, errs bytes.Buffer
 		a := &app{in: os.Stdin, out: &out, errs: &errs, now: time.Now}

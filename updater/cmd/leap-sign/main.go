@@ -64,6 +64,7 @@ Where the repository is kept:
   leap-sign event new 1.2.0 --add client/linux-amd64/1.2.0/leapc=bin/leapc
 
 On each signer's machine, with the directory of the event:
+  leap-sign compare /media/stick/1.2.0 build    is it what you have built?
   leap-sign sign /media/stick/1.2.0 --key alice.key.age --root trusted.root.json
 
 Back where the repository is kept, with signatures/*.json:
@@ -90,7 +91,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 
 func (a *app) commands() *cobra.Command {
 	root := group(&cobra.Command{Use: "leap-sign", Short: "Sign releases, by several people", Long: about, Version: version(), SilenceUsage: true, SilenceErrors: true},
-		a.keyCommand(), a.initCommand(), a.eventCommand(), a.signCommand(), a.statusCommand(), a.publishCommand(), a.rotateCommand(), a.timestampCommand(), a.verifyCommand())
+		a.keyCommand(), a.initCommand(), a.eventCommand(), a.compareCommand(), a.signCommand(), a.statusCommand(), a.publishCommand(), a.rotateCommand(), a.timestampCommand(), a.verifyCommand())
 	root.SetFlagErrorFunc(mistake)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "repo", "C", ".", "`directory` of the repository")

@@ -98,6 +98,9 @@ func (a *app) sign(ctx context.Context, e *tufrepo.Event, s tufrepo.Signer, role
 	if len(absent) > 0 {
 		a.warnf("these files did not come with the event, you sign for their hashes: %s", strings.Join(absent, ", "))
 	}
+	if a.json && !a.yes {
+		return fmt.Errorf("%w: with --json nobody is shown anything: see \"leap-sign event show\", and say --yes", errNothing)
+	}
 	if len(roles) > 0 {
 		if err := a.confirm("Sign this with " + s.Public().Name + "?"); err != nil {
 			return err
