@@ -219,14 +219,14 @@ func TestRunbook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps := ""
+	var steps strings.Builder
 	for i, part := range strings.Split(string(text), "```sh\n") {
 		if code, _, ok := strings.Cut(part, "```"); ok && i > 0 {
-			steps += code
+			steps.WriteString(code)
 		}
 	}
 	script := filepath.Join(t.TempDir(), "runbook.txtar")
-	if err := os.WriteFile(script, []byte("exec sh -e runbook.sh\nstdout 'targets are intact'\n-- runbook.sh --\n"+steps), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte("exec sh -e runbook.sh\nstdout 'targets are intact'\n-- runbook.sh --\n"+steps.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{Files: []string{script}, Setup: func(env *testscript.Env) error {
