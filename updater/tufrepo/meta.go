@@ -24,14 +24,25 @@ type signed struct {
 	payload []byte                                   // Canonical JSON of the signed part.
 }
 
+// parse reads metadata of a type. go-tuf's reader panics at targets that are null,
+// which anybody can write into an event.
+func parse[T metadata.Roles](text []byte) (m *metadata.Metadata[T], err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			m, err = nil, fmt.Errorf("it cannot be read: %v", r)
+		}
+	}()
+	return new(metadata.Metadata[T]).FromBytes(text)
+}
+
 // parseRole reads root, targets or a delegated role.
 func parseRole(role string, text []byte) (*signed, error) {
 	s := &signed{role: role}
 	var err error
 	if role == metadata.ROOT {
-		s.root, err = (&metadata.Metadata[metadata.RootType]{}).FromBytes(text)
+		s.root, err = parse[metadata.RootType](text)
 	} else {
-		s.targets, err = (&metadata.Metadata[metadata.TargetsType]{}).FromBytes(text)
+		s.targets, err = parse[metadata.TargetsType](text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("metadata of %s: %w (%w)", role, err, ErrFormat)

@@ -35,7 +35,7 @@ func loadState(public string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.timestamp, err = (&metadata.Metadata[metadata.TimestampType]{}).FromBytes(text)
+	st.timestamp, err = parse[metadata.TimestampType](text)
 	if err != nil {
 		return nil, &DamageError{"timestamp.json", err.Error()}
 	}
@@ -47,7 +47,7 @@ func loadState(public string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.snapshot, err = (&metadata.Metadata[metadata.SnapshotType]{}).FromBytes(text)
+	st.snapshot, err = parse[metadata.SnapshotType](text)
 	if err != nil {
 		return nil, &DamageError{"snapshot.json", err.Error()}
 	}
