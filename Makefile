@@ -12,8 +12,8 @@ ROUNDS ?= 200
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-build: ## build leapd, leapc and leap into bin/
-	$(GO) build -trimpath -ldflags='-s -w' -o bin/ ./appliance/cmd/leapd ./client/cmd/leapc ./image/cmd/leap
+build: ## build leapd, leapc, leap and leap-sign into bin/
+	$(GO) build -trimpath -ldflags='-s -w' -o bin/ ./appliance/cmd/leapd ./client/cmd/leapc ./image/cmd/leap ./updater/cmd/leap-sign
 
 run: build ## start a whole provider on loopback, let two users live on it, stay up
 	$(GO) run ./tests/story --stay --dir var

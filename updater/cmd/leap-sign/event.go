@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"leap.example/updater/tufrepo"
+)
+
+func (a *app) eventCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use: "event", Short: "Changes that wait for signatures",
+		Long: `Changes that wait for signatures. An event is a directory, events/NAME: copy it to the
+signers, by any way; it is checked when it is read. What comes back are the files in
+its directory signatures: copy them into the one here.`,
+	}, a.eventNew(), a.eventRenew(), a.eventShow(), a.eventDrop())
+}
+
+func (a *app) eventNew() *cobra.Command {
+	var add, custom, remove []string
+	var why string
+	cmd := &cobra.Command{
+		Use: "new NAME", Short: "Propose to add or remove targets", Args: args(cobra.ExactArgs(1)),
+		Long: `Propose to add targets, the files that clients can fetch, or to remove some. The
+files are copied into the event and hashed while they are copied.`,
+		Example: `  leap-sign event new 1.2.0 --add client/linux-amd64/1.2.0/leapc=bin/leapc \
+    --custom client/linux-amd64/1.2.0/leapc=leapc.json --remove client/linux-amd64/1.0.0/leapc`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.open()
+			if err != nil {
+				return err
+			}
+			list, err := additions(add, custom)
+			if err != nil {
+				return err
+			}
+			at, end := a.progress(cmd.Context())
+			e, err := r.Change(cmd.Context(), args[0], why, list, remove, a.now(), at)
+			end()
+			if err != nil {
+				return err
+			}
+			return a.made(a.dir, e)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&add, "add", nil, "`PATH=FILE`: a target and its content; may be repeated")
+	f.StringArrayVar(&custom, "custom", nil, "`PATH=FILE`: a JSON object that the metadata carry for an added target")
+	f.StringArrayVar(&remove, "remove", nil, "`path` of a target; may be repeated")
+	f.StringVar(&why, "why", "", "`reason`, which signers are shown")
+	return cmd
+}
+
+// additions reads what shall be added.
+func additions(add, custom []string) (list []tufrepo.Addition, err error) {
+	files, err := assignments("add", add)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		list = append(list, tufrepo.Addition{Path: f[0], File: f[1]})
+	}
+	objects, err := assignments("custom", custom)
+	if err != nil {
+		return nil, err
+	}
+next:
+	for _, o := range objects {
+		for i := range list {
+			if list[i].Path == o[0] {
+				if list[i].Custom, err = os.ReadFile(o[1]); err != nil {
+					return nil, err
+				}
+				continue next
+			}
+		}
+		return nil, fmt.Errorf("--custom %s: no --add adds this path", o[0])
+	}
+	return list, nil
+}
+
+func (a *app) eventRenew() *cobra.Command {
+	return &cobra.Command{
+		Use: "renew NAME ROLE…", Short: "Propose that roles last longer", Args: args(cobra.MinimumNArgs(2)),
+		Long: `Propose that roles last longer, and change nothing else. "leap-sign status" says which
+are due: root 60 days before its end, targets and release 30, rollout 5. Snapshot and
+timestamp are renewed by "leap-sign timestamp".`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := a.open()
+			if err != nil {
+				return err
+			}
+			e, err := r.Renew(args[0], args[1:], a.now())
+			if err != nil {
+				return err
+			}
+			return a.made(a.dir, e)
+		},
+	}
+}
+
+// made tells of a new event and what comes next.
+func (a *app) made(repo string, e *tufrepo.Event) error {
+	return a.print(map[string]any{"event": e.Name, "dir": e.Dir, "roles": e.Roles}, func() {
+		a.sayf("%s waits for signatures of %s.\nnext: copy %s to the signers; each does:\n  leap-sign sign DIR --key FILE\nand sends back signatures/*.json, which go to %s",
+			e.Name, strings.Join(e.Roles, ", "), e.Dir, filepath.Join(e.Dir, "signatures"))
+		if repo != "." {
+			a.sayf("see who is missing: leap-sign -C %s status", repo)
+		}
+	})
+}
+
+// find reads an event by its directory, or by its name in the repository.
+func (a *app) find(word string) (*tufrepo.Event, error) {
+	if !strings.ContainsRune(word, filepath.Separator) {
+		if r, err := tufrepo.Open(a.dir); err == nil {
+			if _, err := os.Stat(r.EventDir(word)); err == nil {
+				return tufrepo.ReadEvent(r.EventDir(word))
+			}
+		}
+	}
+	return tufrepo.ReadEvent(word)
+}
+
+func (a *app) eventShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show EVENT", Short: "Show what an event changes", Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.eventNames,
+		Long: `Show what an event changes, by its directory or its name: exactly what its signatures
+are for. - is what is public, + what shall be.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			e, err := a.find(args[0])
+			if err != nil {
+				return err
+			}
+			return a.show(e, e.Roles)
+		},
+	}
+}
+
+// shown is one role of an event, for programs.
+type shown struct {
+	Role    string           `json:"role"`
+	Version int64            `json:"version"`
+	SHA256  string           `json:"sha256"`
+	Changes []tufrepo.Change `json:"changes"`
+}
+
+// show tells what is signed for roles.
+func (a *app) show(e *tufrepo.Event, roles []string) error {
+	list := []shown{}
+	for _, role := range roles {
+		changes, err := e.Changes(role)
+		if err != nil {
+			return err
+		}
+		list = append(list, shown{role, e.Version(role), e.Digest(role), changes})
+	}
+	return a.print(list, func() {
+		a.sayf("event %s of %s: %q", e.Name, e.Made.Format("2006-01-02"), e.Why)
+		for _, s := range list {
+			a.sayf("\n%s, version %d", s.Role, s.Version)
+			for _, c := range s.Changes {
+				if c.Old != "" {
+					a.sayf("  - %s: %s", c.Item, c.Old)
+				}
+				if c.New != "" {
+					a.sayf("  + %s: %s", c.Item, c.New)
+				}
+			}
+			a.sayf("  what is signed has the SHA-256 %s", s.SHA256)
+		}
+	})
+}
+
+func (a *app) eventDrop() *cobra.Command {
+	return &cobra.Command{
+		Use: "drop NAME", Short: "Give up an event", Args: args(cobra.ExactArgs(1)), ValidArgsFunction: a.eventNames,
+		Long: "Give up an event, with the files and signatures in it. What is public stays.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := a.open()
+			if err != nil {
+				return err
+			}
+			if err := a.confirm("Give up the event " + args[0] + "?"); err != nil {
+				return err
+			}
+			if err := r.Drop(args[0]); err != nil {
+				return err
+			}
+			return a.print(map[string]string{"dropped": args[0]}, func() { a.sayf("%s is gone", args[0]) })
+		},
+	}
+}

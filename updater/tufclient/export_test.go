@@ -1,0 +1,66 @@
+package tufclient
+
+import "github.com/theupdateframework/go-tuf/v2/metadata"
+
+// A Disk and a File are what tests put in the place of the machine's.
+type (
+	Disk = disk
+	File = file
+)
+
+// OS is the machine's disk.
+var OS Disk = osDisk{}
+
+// On returns the configuration with another disk.
+func (c Config) On(d Disk) Config {
+	c.disk = d
+	return c
+}
+
+// Decode reads a file of a state, and writes it again.
+func Decode(data []byte) ([]byte, error) {
+	s, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return s.encode()
+}
+
+// Judge reads metadata as each type and has them vouch for themselves and for all
+// to whom they delegate. It reports whether they are of any type.
+func Judge(data []byte) bool {
+	root, err := parse[metadata.RootType](data)
+	if err == nil {
+		for role := range root.Signed.Roles {
+			if root.Signed.Roles[role] != nil {
+				_ = byRoot(root, role, root)
+			}
+		}
+		state{files: map[string][]byte{}}.follow(root, root, data)
+	}
+	timestamp, err1 := parse[metadata.TimestampType](data)
+	if err1 == nil {
+		_ = listed(timestamp.Signed.Meta["snapshot.json"], metadata.SNAPSHOT, data)
+	}
+	snapshot, err2 := parse[metadata.SnapshotType](data)
+	if err2 == nil {
+		for name, f := range snapshot.Signed.Meta {
+			_ = listed(f, name, data)
+		}
+	}
+	targets, err3 := parse[metadata.TargetsType](data)
+	if err3 == nil {
+		for path, f := range targets.Signed.Targets {
+			_, _ = describe(path, f.Custom)
+			_, _ = newHashes(f.Hashes)
+		}
+		if d := targets.Signed.Delegations; d != nil {
+			for _, path := range []string{"", "client/linux-amd64/1.0.0/leapc"} {
+				for _, r := range rolesFor(d, path) {
+					_ = byDelegator(d, r.Name, targets)
+				}
+			}
+		}
+	}
+	return err == nil || err1 == nil || err2 == nil || err3 == nil
+}

@@ -1,0 +1,187 @@
+package tufclient
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// A state is what is trusted of one repository: metadata by role, as they were
+// fetched, and when they were last found to be in force.
+type state struct {
+	files map[string][]byte
+	seen  time.Time
+}
+
+func (s state) clone() state { return state{maps.Clone(s.files), s.seen} }
+
+// maxState is how long the file of a state may be, in bytes.
+const maxState = 64 << 20
+
+// seenFile is in the tar what no role can be called: its name has no ".json".
+const seenFile = "seen"
+
+// encode returns the state as a file. Equal states are equal files.
+func (s state) encode() ([]byte, error) {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	add := func(name string, data []byte) error {
+		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o600})
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		return err
+	}
+	for _, role := range slices.Sorted(maps.Keys(s.files)) {
+		if err := add(url.PathEscape(role)+".json", s.files[role]); err != nil {
+			return nil, err
+		}
+	}
+	err := add(seenFile, []byte(s.seen.UTC().Format(time.RFC3339)))
+	return out.Bytes(), errors.Join(err, w.Close())
+}
+
+// decode reads a file of [state.encode].
+func decode(data []byte) (s state, err error) {
+	s = state{files: map[string][]byte{}}
+	r := tar.NewReader(bytes.NewReader(data))
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return s, err
+		}
+		if h.Size > int64(len(data)) {
+			return s, fmt.Errorf("%q has more bytes than all", h.Name)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			return s, err
+		}
+		name, isRole := strings.CutSuffix(h.Name, ".json")
+		switch {
+		case isRole:
+			role, err := url.PathUnescape(name)
+			if err != nil {
+				return s, err
+			}
+			s.files[role] = content
+		case h.Name == seenFile:
+			if s.seen, err = time.Parse(time.RFC3339, string(content)); err != nil {
+				return s, err
+			}
+		default:
+			return s, fmt.Errorf("there is a file %q in it", h.Name)
+		}
+	}
+	if s.files[metadata.ROOT] == nil {
+		return s, errors.New("there is no root in it")
+	}
+	return s, nil
+}
+
+// load returns the state on the disk, or the one to begin with: of the root that
+// the program was built with and the one that was kept, the newer counts.
+func (r *repository) load(dir string) (state, error) {
+	built, err := selfSigned(r.Root)
+	if err != nil {
+		return state{}, fmt.Errorf("the root that the program was built with: %w", err)
+	}
+	begin := state{files: map[string][]byte{metadata.ROOT: r.Root}}
+	path := r.file(dir)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return begin, nil
+	}
+	if err != nil {
+		return state{}, err
+	}
+	if info.Size() > maxState {
+		return state{}, fmt.Errorf("%s: %w: it has %d bytes", path, ErrState, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return state{}, err
+	}
+	s, err := decode(data)
+	if err != nil {
+		return state{}, fmt.Errorf("%s: %w: %w", path, ErrState, err)
+	}
+	kept, err := selfSigned(s.files[metadata.ROOT])
+	if err != nil {
+		return state{}, fmt.Errorf("%s: %w: %w", path, ErrState, err)
+	}
+	if built.Signed.Version > kept.Signed.Version {
+		s.follow(kept, built, r.Root)
+	}
+	return s, nil
+}
+
+// selfSigned reads a root that is trusted already.
+func selfSigned(data []byte) (*metadata.Metadata[metadata.RootType], error) {
+	root, err := parse[metadata.RootType](data)
+	if err != nil {
+		return nil, err
+	}
+	return root, byRoot(root, metadata.ROOT, root)
+}
+
+// follow replaces the root. Where it replaces the keys of timestamp or snapshot,
+// both are forgotten: whoever had the old keys may have signed versions that
+// nothing could follow (5.3.11).
+func (s state) follow(old, next *metadata.Metadata[metadata.RootType], data []byte) {
+	s.files[metadata.ROOT] = data
+	for _, role := range []string{metadata.TIMESTAMP, metadata.SNAPSHOT} {
+		if !slices.Equal(signers(old, role), signers(next, role)) {
+			delete(s.files, metadata.TIMESTAMP)
+			delete(s.files, metadata.SNAPSHOT)
+		}
+	}
+}
+
+// signers are the keys of a role, sorted.
+func signers(root *metadata.Metadata[metadata.RootType], role string) []string {
+	var all []string
+	for _, name := range root.Signed.Roles[role].KeyIDs {
+		if key := root.Signed.Keys[name]; key != nil {
+			all = append(all, key.Value.PublicKey)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (r *repository) file(dir string) string { return filepath.Join(dir, r.Name+".trusted") }
+
+// keep makes a state durable, if it is another one than before.
+func (r *repository) keep(d disk, dir string, s state) error {
+	data, err := s.encode()
+	if err != nil {
+		return err
+	}
+	if len(data) > maxState {
+		return fmt.Errorf("%w: what is trusted of %s has %d bytes", ErrLength, r.Name, len(data))
+	}
+	path := r.file(dir)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	if err := replace(d, path, data); err != nil {
+		return fmt.Errorf("keeping what is trusted of %s: %w", r.Name, full(err))
+	}
+	return nil
+}

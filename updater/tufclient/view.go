@@ -1,0 +1,189 @@
+package tufclient
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/target"
+)
+
+// A View is what the repositories say at the time of one check. It is used soon
+// and by one goroutine at a time; a later check makes another one.
+type View struct {
+	client  *Client
+	trusted []*trusted // As the repositories of the client.
+}
+
+// A Target is a file that is vouched for.
+type Target struct {
+	Path        string
+	Length      int64 // Bytes.
+	SHA256      [sha256.Size]byte
+	Description *target.Description // Of a full release; nil: it is none.
+	// Signers are the roles of the first repository that vouch for it: those
+	// that delegate and, last, the one that lists it.
+	Signers []string
+
+	hashes metadata.Hashes
+	name   string // What a source calls it.
+	repo   *repository
+}
+
+// Lookup finds a target that every repository lists, with the same length and
+// hashes. One that none of them lists is [ErrUnlisted], one that only some do or
+// that differs is [ErrDisagreement]. A path that belongs to a full release has a
+// description that says the same, or it is an error of package target.
+func (v *View) Lookup(ctx context.Context, path string) (*Target, error) {
+	if err := target.CheckPath(path); err != nil {
+		return nil, err
+	}
+	var found *Target
+	var errs, missing []error
+	for _, t := range v.trusted {
+		one, err := t.lookup(ctx, path)
+		switch {
+		case errors.Is(err, ErrUnlisted):
+			missing = append(missing, fmt.Errorf("repository %s: %w", t.repo.Name, err))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("repository %s: %w", t.repo.Name, err))
+		case found == nil:
+			found = one
+		case found.Length != one.Length || found.SHA256 != one.SHA256 || !found.hashes.Equal(one.hashes):
+			errs = append(errs, fmt.Errorf("%w: %s is one file for %s and another for %s", ErrDisagreement, path, found.repo.Name, one.repo.Name))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if found == nil {
+		return nil, errors.Join(missing...)
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%w: %s lists %s: %w", ErrDisagreement, found.repo.Name, path, errors.Join(missing...))
+	}
+	if err := v.keep(); err != nil {
+		return nil, err
+	}
+	if _, err := target.ParsePath(path); err == nil && found.Description == nil {
+		return nil, fmt.Errorf("%w: %s has none", target.ErrDescription, path)
+	}
+	return found, nil
+}
+
+// keep makes durable what delegated roles were read.
+func (v *View) keep() error {
+	for _, t := range v.trusted {
+		if err := t.repo.keep(v.client.cfg.disk, v.client.cfg.Dir, t.state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Newest finds the newest release that the machine can take, among those that all
+// repositories list. None is [ErrNothing], joined with why newer ones cannot be
+// taken.
+func (v *View) Newest(ctx context.Context, m target.Machine) (*Target, error) {
+	var all []target.Description
+	err := v.trusted[0].walk(ctx, "", func(r reached) bool {
+		for path := range r.meta.Signed.Targets {
+			d, err := target.ParsePath(path)
+			if err == nil && d.Variant == m.Variant && d.OS == m.OS && d.Arch == m.Arch && target.Compare(d.Version, m.Version) > 0 {
+				all = append(all, d)
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b target.Description) int { return target.Compare(b.Version, a.Version) })
+	errs := []error{ErrNothing}
+	for i, d := range all {
+		if i > 0 && d == all[i-1] {
+			continue
+		}
+		t, err := v.Lookup(ctx, d.Path())
+		if err == nil {
+			err = t.Description.Fits(m)
+		}
+		if err == nil {
+			return t, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// reached is a role that was reached over delegations.
+type reached struct {
+	meta *metadata.Metadata[metadata.TargetsType]
+	path []string // The roles that lead there, and it.
+}
+
+// lookup finds a target in one repository.
+func (t *trusted) lookup(ctx context.Context, path string) (*Target, error) {
+	var found *Target
+	var bad error
+	err := t.walk(ctx, path, func(r reached) bool {
+		f := r.meta.Signed.Targets[path]
+		if f == nil {
+			return false
+		}
+		found = &Target{Path: path, Length: f.Length, SHA256: [sha256.Size]byte(f.Hashes["sha256"]), Signers: r.path, hashes: f.Hashes, repo: t.repo}
+		hash := ""
+		if t.root.Signed.ConsistentSnapshot {
+			hash = hex.EncodeToString(found.SHA256[:])
+		}
+		found.name = targetName(path, hash)
+		found.Description, bad = describe(path, f.Custom)
+		return true
+	})
+	if err = errors.Join(err, bad); err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnlisted, path)
+	}
+	return found, nil
+}
+
+// describe reads the description of a full release.
+func describe(path string, custom *json.RawMessage) (*target.Description, error) {
+	if _, err := target.ParsePath(path); err != nil || custom == nil {
+		return nil, nil // Other files have none, and a director need not repeat it.
+	}
+	d, err := target.Parse(*custom)
+	if err == nil {
+		err = d.Matches(path)
+	}
+	return &d, err
+}
+
+// newHashes returns a hash for each one that is listed.
+func newHashes(listed metadata.Hashes) (map[string]hash.Hash, error) {
+	all := map[string]hash.Hash{}
+	for name := range listed {
+		switch name {
+		case "sha256":
+			all[name] = sha256.New()
+		case "sha512":
+			all[name] = sha512.New()
+		default:
+			return nil, fmt.Errorf("%w: it has a hash of the unknown kind %.20q", ErrHash, name)
+		}
+	}
+	return all, nil
+}

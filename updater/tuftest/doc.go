@@ -1,0 +1,8 @@
+// Package tuftest has repositories of The Update Framework that tests make in a
+// moment and then break, and a mirror that misbehaves in every way that one can.
+//
+//	Repo      the signers' side: keys, roles, targets, and what is published
+//	Mirror    what a client fetches from: the published files, and what is done to them
+//
+// The keys are made anew each time, and are nobody's.
+package tuftest
