@@ -54,7 +54,9 @@ func (o Options) dialer() *net.Dialer {
 }
 
 // transport returns a transport with this configuration of TLS. A long poll
-// waits up to 60 s for its answer.
+// waits up to 60 s for its answer. Over HTTP/2 a server that is silent is asked
+// whether it is there: one that has lost its power would otherwise keep the
+// connection, and all requests that are put on it, for as long as TCP is patient.
 func (o Options) transport(cfg *tls.Config) *http.Transport {
 	return &http.Transport{
 		DialContext:           o.dialer().DialContext,
@@ -63,6 +65,7 @@ func (o Options) transport(cfg *tls.Config) *http.Transport {
 		ResponseHeaderTimeout: 90 * time.Second,
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
 }
 
