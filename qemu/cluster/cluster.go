@@ -29,10 +29,7 @@ type Cluster struct {
 	addrs      []netip.Prefix // The lab's own.
 	nodes      []*Node
 	base       vm.Config // What all machines have.
-
-	doorsOnce sync.Once
-	doors     *vnet.Doors
-	doorsErr  error
+	doors      func() (*vnet.Doors, error)
 }
 
 // Open makes the LAN and the disks of nodes that have none yet. No machine is
@@ -46,6 +43,7 @@ func Open(ctx context.Context, config Config) (_ *Cluster, err error) {
 		return nil, err
 	}
 	c := &Cluster{dir: config.Dir}
+	c.doors = sync.OnceValues(func() (*vnet.Doors, error) { return c.lab.Doors(doorNet, netip.AddrPortFrom(c.addrs[0].Addr(), 53)) })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -194,10 +192,7 @@ var doorNet = netip.MustParseAddr("127.77.0.0")
 
 // Doors returns what brings ports of nodes to this machine; no door is open before
 // it is asked for.
-func (c *Cluster) Doors() (*vnet.Doors, error) {
-	c.doorsOnce.Do(func() { c.doors, c.doorsErr = c.lab.Doors(doorNet, netip.AddrPortFrom(c.addrs[0].Addr(), 53)) })
-	return c.doors, c.doorsErr
-}
+func (c *Cluster) Doors() (*vnet.Doors, error) { return c.doors() }
 
 // PublicPorts are the TCP ports of a document's services for everybody.
 func PublicPorts(d node.Document) (list []uint16) {
