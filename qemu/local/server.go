@@ -13,10 +13,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"leap.example/qemu/cluster"
+	"leap.example/qemu/vnet"
 )
 
 // Limits of the server.
@@ -87,7 +89,7 @@ func Serve(ctx context.Context, dir, release string, c *cluster.Cluster) (err er
 	defer end()
 	accel, why := c.Accel()
 	s := &server{
-		cluster: c, dir: dir, end: end, here: map[netip.Addr]Machine{},
+		cluster: c, dir: dir, end: end,
 		lab: Lab{PID: os.Getpid(), Socket: filepath.Join(private, "lab"), Release: release, Accel: accel + " (" + why + ")", Since: time.Now().UTC()},
 	}
 	ln, err := net.Listen("unix", s.lab.Socket)
@@ -113,8 +115,7 @@ type server struct {
 	end     func()
 	tunnels sync.WaitGroup
 
-	mu   sync.Mutex
-	here map[netip.Addr]Machine // What is told of doors.
+	doors atomic.Pointer[vnet.Doors] // Nil: nobody has asked for any.
 }
 
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
@@ -164,16 +165,22 @@ func (s *server) do(f func(*http.Request) error) http.HandlerFunc {
 
 // now is how the machines are.
 func (s *server) now() Lab {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lab := s.lab
+	lab, doors := s.lab, s.doors.Load()
+	if doors != nil {
+		lab.Resolver = doors.Resolver()
+	}
 	for _, n := range s.cluster.Nodes() {
 		one := Machine{Name: n.Name(), Address: n.Addr().String(), Console: n.Console()}
 		if n.On() {
 			one.On, one.PID = true, n.Machine().PID()
 		}
-		door := s.here[n.Addr()]
-		one.Here, one.Doors, one.Shut = door.Here, door.Doors, door.Shut
+		if doors != nil {
+			open, shut := doors.Ports(n.Addr())
+			one.Here, one.Doors = doors.At(n.Addr()).String(), open
+			if shut != nil {
+				one.Shut = shut.Error()
+			}
+		}
 		lab.Nodes = append(lab.Nodes, one)
 	}
 	return lab
@@ -186,22 +193,13 @@ func (s *server) open(at []string) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lab.Resolver = doors.Resolver()
+	s.doors.Store(doors)
 	for _, text := range at {
 		to, err := netip.ParseAddrPort(text)
 		if err != nil || !to.Addr().Is4() {
 			return fmt.Errorf("%q is no IPv4 address with a port", text)
 		}
-		m := s.here[to.Addr()]
-		m.Here = doors.At(to.Addr()).String()
-		if err := doors.Open(to); err != nil {
-			m.Shut = err.Error()
-		} else if !slices.Contains(m.Doors, to.Port()) {
-			m.Doors = append(m.Doors, to.Port())
-		}
-		s.here[to.Addr()] = m
+		_ = doors.Open(to) // It is told with the machine.
 	}
 	return nil
 }

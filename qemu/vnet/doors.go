@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/miekg/dns"
@@ -20,8 +21,8 @@ type Doors struct {
 	dns      netip.AddrPort
 	resolver string
 
-	mu   sync.Mutex
-	open map[netip.AddrPort]bool // By address on the LAN.
+	mu    sync.Mutex
+	tried map[netip.AddrPort]error // By address on the LAN; nil is open.
 }
 
 // Doors begins, without any door. network is one of loopback, like 127.77.0.0,
@@ -32,7 +33,7 @@ func (h *Host) Doors(network netip.Addr, at netip.AddrPort) (*Doors, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Doors{host: h, network: network, dns: at, resolver: packets.LocalAddr().String(), open: map[netip.AddrPort]bool{}}
+	d := &Doors{host: h, network: network, dns: at, resolver: packets.LocalAddr().String(), tried: map[netip.AddrPort]error{}}
 	ready := make(chan struct{})
 	s := &dns.Server{PacketConn: packets, Handler: d, NotifyStartedFunc: func() { close(ready) }}
 	return d, h.serve(func() { _ = s.ActivateAndServe() }, // Ends with an error that says that it was closed.
@@ -53,12 +54,30 @@ func (d *Doors) At(member netip.Addr) netip.Addr {
 func (d *Doors) Open(to netip.AddrPort) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open[to] {
+	if err, done := d.tried[to]; done && err == nil {
 		return nil
 	}
 	_, err := d.host.Forward("tcp", netip.AddrPortFrom(d.At(to.Addr()), to.Port()).String(), to.String())
-	d.open[to] = err == nil
+	d.tried[to] = err
 	return err
+}
+
+// Ports are those of a member whose doors are open, in their order, and why others
+// that were asked for are not.
+func (d *Doors) Ports(member netip.Addr) (open []uint16, shut error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for to, err := range d.tried {
+		switch {
+		case to.Addr() != member:
+		case err != nil:
+			shut = err
+		default:
+			open = append(open, to.Port())
+		}
+	}
+	slices.Sort(open)
+	return open, shut
 }
 
 // ServeDNS passes a question on to the LAN, and says doors for the addresses that
