@@ -16,6 +16,7 @@ import (
 
 	"leap.example/appliance/dev"
 	"leap.example/tests/play"
+	"leap.example/tests/stage"
 )
 
 // A scene is the provider with the story that is lived on it.
@@ -57,7 +58,7 @@ func (s *scene) startProvider() error {
 	base := s.opt.base
 	if base == 0 {
 		var err error
-		if base, err = freeBase(); err != nil {
+		if base, err = stage.FreeBase(); err != nil {
 			return err
 		}
 	}
@@ -126,32 +127,6 @@ func (s *scene) files(f *play.Finder) error {
 		return err
 	}
 	return f.File(s.provider.Log)
-}
-
-// freeBase returns a first port whose range is free as far as a look tells.
-func freeBase() (int, error) {
-	for range 50 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
-		}
-		base := ln.Addr().(*net.TCPAddr).Port
-		ln.Close()
-		if base+100 > 65535 {
-			continue
-		}
-		free := true
-		for port := base; port < base+100 && free; port++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if free = err == nil; free {
-				l.Close()
-			}
-		}
-		if free {
-			return base, nil
-		}
-	}
-	return 0, fmt.Errorf("no range of 100 free TCP ports on loopback")
 }
 
 // webClient returns a client that believes the provider's CA and nobody else,

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"leap.example/appliance/dev"
+	"leap.example/tests/stage"
 )
 
 // A Program is the binary of leapd. It is built when it is first needed; the
@@ -77,9 +76,11 @@ func (p *Program) New(t testing.TB) *Provider {
 	dir := t.TempDir()
 	l := &Provider{Dir: filepath.Join(dir, "dev"), bin: p.Path(t), log: filepath.Join(dir, "leapd.log")}
 	for try := 1; ; try++ {
-		l.base = freeBase(t)
-		err := l.start()
-		if err == nil {
+		var err error
+		if l.base, err = stage.FreeBase(); err != nil {
+			t.Fatal(err)
+		}
+		if err = l.start(); err == nil {
 			break
 		}
 		if try == 3 || !errors.Is(err, errEnded) { // Ended: another program may have taken a port.
@@ -88,27 +89,6 @@ func (p *Program) New(t testing.TB) *Provider {
 	}
 	t.Cleanup(l.Kill)
 	return l
-}
-
-// freeBase returns a first port whose range of 100 is free now. It is below
-// the ports that the system gives to outgoing connections, so that it stays
-// free while the provider is down.
-func freeBase(t testing.TB) int {
-	t.Helper()
-next:
-	for range 200 {
-		base := 21000 + rand.IntN(11600)
-		for port := base; port < base+100; port++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if err != nil {
-				continue next
-			}
-			l.Close()
-		}
-		return base
-	}
-	t.Fatal("no range of 100 free TCP ports")
-	return 0
 }
 
 // Start starts the provider again after Kill, and returns when every service
