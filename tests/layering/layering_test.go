@@ -228,6 +228,8 @@ func TestRules(t *testing.T) {
 		{"qemu/vm", module + "/appliance/gpt", "gpt.X()", false},
 		{"appliance/efi", "os", "os.Open(x)", false},
 		{"appliance/efi", module + "/appliance/node", "node.X()", false},
+		{"appliance/efi", module + "/updater/target", "target.X()", true},
+		{"appliance/efi", module + "/updater/tufrepo", "tufrepo.X()", false},
 		{"image/compile", module + "/services/mx", "mx.Config{}.X()", true},
 		{"image/compile", module + "/services/mx", "mx.New()", false},
 		{"image/compile", module + "/appliance/agent", "agent.X()", false},

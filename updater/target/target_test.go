@@ -111,7 +111,7 @@ func TestPath(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	order := []string{"x", "0.9", "1.4.0~rc1", "1.4.0~rc2", "1.4.0", "1.4.0.1", "1.10", "2"}
+	order := []string{"nonsense", "0.9", "1", "1.0.0~alpha", "1.0.0~rc1", "1.0.0~rc2", "1.0.0", "1.0.0.1", "1.0.1", "1.2.0", "1.10.0", "2.0.0~rc1", "10"}
 	for i, a := range order {
 		for j, b := range order {
 			want := max(-1, min(1, i-j))
