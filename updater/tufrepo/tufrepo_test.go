@@ -13,14 +13,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"filippo.io/age"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-	tufconfig "github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
+
+	"leap.example/updater/tuftest"
 )
 
 var begin = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -88,49 +86,13 @@ func published(t testing.TB, k map[string]*KeyFile) *Repo {
 	return r
 }
 
-type tree struct{ dir string }
-
-func (f tree) DownloadFile(url string, limit int64, _ time.Duration) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(f.dir, strings.TrimPrefix(url, "https://vendor.example/")))
-	if os.IsNotExist(err) {
-		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: url}
-	}
-	if err == nil && int64(len(text)) > limit {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: url}
-	}
-	return text, err
-}
-
-// look has go-tuf's client look for a target in a tree. It begins with the first
-// root and what own remembers.
+// look has go-tuf's client look for a target in a tree.
 func look(public, own, path string, now time.Time) ([]byte, error) {
-	root, err := os.ReadFile(filepath.Join(own, "root.json"))
-	if err != nil {
-		root, err = os.ReadFile(filepath.Join(public, "metadata", "1.root.json"))
-	}
+	all, err := tuftest.Stock(own, public, now, path)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := tufconfig.New("https://vendor.example/metadata", root)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Fetcher, cfg.RemoteTargetsURL = tree{public}, "https://vendor.example/targets"
-	cfg.LocalMetadataDir, cfg.LocalTargetsDir = own, filepath.Join(own, "targets")
-	u, err := updater.New(cfg)
-	if err != nil {
-		return nil, err
-	}
-	u.UnsafeSetRefTime(now)
-	if err := u.Refresh(); err != nil {
-		return nil, err
-	}
-	t, err := u.GetTargetInfo(path)
-	if err != nil {
-		return nil, err
-	}
-	_, text, err := u.DownloadTarget(t, "", "")
-	return text, err
+	return all[0], nil
 }
 
 const (

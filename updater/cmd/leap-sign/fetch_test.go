@@ -8,16 +8,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
 	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
+	"leap.example/updater/tuftest"
 )
 
 // client is "client NAME DIR PATH…": go-tuf's own client, and the one of nodes and
@@ -37,7 +34,7 @@ func client(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return nil
 	})
-	theirs := stock(ts, ts.MkAbs(filepath.Join("clients", args[0], "stock")), dir, args[2:])
+	_, theirs := tuftest.Stock(ts.MkAbs(filepath.Join("clients", args[0], "stock")), dir, day(ts.Getenv("NOW")), args[2:]...)
 	for name, err := range map[string]error{"go-tuf": theirs, "tufclient": ours} {
 		if ts.Logf("%s: %v", name, err); neg == (err == nil) {
 			ts.Fatalf("another answer of %s is expected", name)
@@ -107,52 +104,4 @@ func builtRoot(own, dir string) ([]byte, error) {
 		return nil, err
 	}
 	return root, errors.Join(os.MkdirAll(own, 0o700), os.WriteFile(kept, root, 0o600))
-}
-
-// files fetches from a directory, as if it were a server.
-type files struct{ dir string }
-
-func (f files) DownloadFile(url string, limit int64, _ time.Duration) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(f.dir, strings.TrimPrefix(url, "https://vendor.example/")))
-	if os.IsNotExist(err) {
-		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: url}
-	}
-	if err == nil && int64(len(text)) > limit {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: url}
-	}
-	return text, err
-}
-
-// stock has go-tuf's own client check a tree and fetch targets.
-func stock(ts *testscript.TestScript, own, dir string, paths []string) error {
-	root, err := os.ReadFile(filepath.Join(own, "root.json")) // What it trusted last.
-	if errors.Is(err, fs.ErrNotExist) {
-		root, err = builtRoot(own, dir)
-	}
-	if err != nil {
-		return err
-	}
-	cfg, err := config.New("https://vendor.example/metadata", root)
-	if err != nil {
-		return err
-	}
-	cfg.Fetcher, cfg.LocalMetadataDir, cfg.LocalTargetsDir, cfg.RemoteTargetsURL = files{dir}, own, filepath.Join(own, "targets"), "https://vendor.example/targets"
-	u, err := updater.New(cfg)
-	if err != nil {
-		return err
-	}
-	u.UnsafeSetRefTime(day(ts.Getenv("NOW")))
-	if err := u.Refresh(); err != nil {
-		return err
-	}
-	for _, p := range paths {
-		t, err := u.GetTargetInfo(p)
-		if err != nil {
-			return err
-		}
-		if _, _, err := u.DownloadTarget(t, "", ""); err != nil {
-			return err
-		}
-	}
-	return nil
 }
