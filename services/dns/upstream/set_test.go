@@ -184,21 +184,25 @@ func TestStray(t *testing.T) {
 // TestAskedLast: an upstream that fails again and again is asked last, and the
 // others at once.
 func TestAskedLast(t *testing.T) {
-	away, good := newServer(t), newServer(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := ln.Addr().String()
-	ln.Close()
-	set := newSet(t, "", closed, "tls://"+good.addr+"#"+good.pin)
-	for range 5 {
+	failing, good := newServer(t), newServer(t)
+	set := newSet(t, "", "tls://"+failing.addr+"#"+good.pin, "tls://"+good.addr+"#"+good.pin) // It has not that key.
+	const asked = 40
+	for range asked {
 		if err := ask(t, set, "x."); err != nil {
 			t.Fatal(err)
 		}
 	}
+	// Three times at once; after a while it has another chance.
+	if n := failing.conns.Load(); n < 3 || n > asked/2 {
+		t.Errorf("it was tried for %d of %d questions", n, asked)
+	}
+}
+
+// TestErrorCode: who answers with an error is not asked again.
+func TestErrorCode(t *testing.T) {
+	away := newServer(t)
 	away.reply = func(q *dns.Msg) *dns.Msg { return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure) }
-	set = newSet(t, "", "tls://"+away.addr+"#"+away.pin)
+	set := newSet(t, "", "tls://"+away.addr+"#"+away.pin)
 	if err := ask(t, set, "x."); !errors.Is(err, upstream.ErrCode) || strings.Contains(err.Error(), "x.") {
 		t.Errorf("SERVFAIL: %v", err)
 	}
