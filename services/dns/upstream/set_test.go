@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
@@ -163,6 +164,45 @@ func TestHangUp(t *testing.T) {
 	set.Close()
 	if err := ask(t, set, "x."); err != nil {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// TestFull: a second connection takes what is too much for the first, which then
+// does not wait for more questions.
+func TestFull(t *testing.T) {
+	s := newServer(t)
+	gate := make(chan struct{})
+	s.reply = func(q *dns.Msg) *dns.Msg {
+		<-gate
+		return echo(q)
+	}
+	set := newSet(t, "", "tls://"+s.addr+"#"+s.pin)
+	const n = 600
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			if err := ask(t, set, "x."); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for begin := time.Now(); time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		all := len(s.seen) == n
+		s.mu.Unlock()
+		if all {
+			break
+		}
+	}
+	close(gate)
+	wg.Wait()
+	if n := s.conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	begin := time.Now()
+	set.Close()
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("to close took %v", took)
 	}
 }
 
