@@ -12,10 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"leap.example/appliance/efi"
 	"leap.example/appliance/health"
 	"leap.example/appliance/node"
 	"leap.example/services/protocol/problem"
+	"leap.example/updater/target"
 )
 
 // Defaults of [node.Gate].
@@ -42,7 +42,7 @@ func (a *Agent) verify(signed node.Signed) (node.Document, error) {
 	if _, err := a.certificate(d); err != nil {
 		return node.Document{}, problem.Invalid.Errorf("%w", err)
 	}
-	if d.LeastImage != "" && efi.Compare(a.cfg.Release, d.LeastImage) < 0 {
+	if d.LeastImage != "" && target.Compare(a.cfg.Release, d.LeastImage) < 0 {
 		return node.Document{}, problem.Invalid.Errorf("this document needs release %s, and this node runs %s: update it first", d.LeastImage, a.cfg.Release)
 	}
 	return d, nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"leap.example/updater/target"
 )
 
 // Names of the sections of a unified kernel image.
@@ -20,7 +22,7 @@ const maxText = 1 << 12
 // A UKI is a unified kernel image, a release in one file.
 type UKI struct {
 	*Image
-	Version string // See [CheckVersion].
+	Version string // See [target.CheckVersion].
 	Cmdline string // Of the kernel.
 }
 
@@ -62,7 +64,7 @@ func OpenUKI(r io.ReaderAt, size int64) (*UKI, error) {
 	if system != osID {
 		return nil, formatErrorf("it is a release of another system")
 	}
-	if err := CheckVersion(u.Version); err != nil {
+	if err := target.CheckVersion(u.Version); err != nil {
 		return nil, formatErrorf("%v", err)
 	}
 	if u.Cmdline, err = m.text(SectionCmdline); err != nil {

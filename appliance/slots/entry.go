@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strconv"
 
-	"leap.example/appliance/efi"
+	"leap.example/updater/target"
 )
 
 // tries is how often a new release is started before it counts as bad.
@@ -58,7 +58,7 @@ var fileName = regexp.MustCompile(`^leap_([^+]+?)(?:\+([0-9]{1,5})(?:-([0-9]{1,5
 // parseName returns what a name says, and whether it is one of a release.
 func parseName(name string) (Entry, bool) {
 	m := fileName.FindStringSubmatch(name)
-	if m == nil || efi.CheckVersion(m[1]) != nil {
+	if m == nil || target.CheckVersion(m[1]) != nil {
 		return Entry{}, false
 	}
 	e := Entry{Version: m[1], Counted: m[2] != "", file: name}

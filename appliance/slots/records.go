@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
+	"leap.example/updater/target"
 )
 
 // defaultWithin is how long a trial may take of which nothing is known: longer
@@ -70,7 +70,7 @@ func (s *Slots) Known() ([]node.BadRelease, error) {
 	for _, f := range files {
 		version, ok := strings.CutPrefix(f.Name(), badPrefix)
 		version, isJSON := strings.CutSuffix(version, ".json")
-		if !ok || !isJSON || efi.CheckVersion(version) != nil {
+		if !ok || !isJSON || target.CheckVersion(version) != nil {
 			continue
 		}
 		bad := node.BadRelease{Reason: "the file that says why is damaged"}
@@ -83,7 +83,7 @@ func (s *Slots) Known() ([]node.BadRelease, error) {
 		all = append(all, bad)
 	}
 	slices.SortFunc(all, func(a, b node.BadRelease) int {
-		return cmp.Or(efi.Compare(b.Version, a.Version), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(target.Compare(b.Version, a.Version), cmp.Compare(a.Version, b.Version))
 	})
 	return all, nil
 }

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"leap.example/appliance/efi"
+	"leap.example/updater/target"
 )
 
 // keepGood is how many good releases stay on the ESP.
@@ -80,7 +80,7 @@ func list(dir string) ([]Entry, error) {
 			all = append(all, e)
 		}
 	}
-	slices.SortFunc(all, func(a, b Entry) int { return cmp.Or(efi.Compare(b.Version, a.Version), cmp.Compare(a.file, b.file)) })
+	slices.SortFunc(all, func(a, b Entry) int { return cmp.Or(target.Compare(b.Version, a.Version), cmp.Compare(a.file, b.file)) })
 	return all, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
+	"leap.example/updater/target"
 )
 
 // Write puts a release on the ESP, to be tried at the next start: it is durable
@@ -24,10 +25,10 @@ import (
 // that is there already is replaced. One that was found bad is refused with
 // [ErrBad], one that would not be started after the running one with [ErrOlder].
 func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, content io.Reader) error {
-	if err := efi.CheckVersion(t.Version); err != nil {
+	if err := target.CheckVersion(t.Version); err != nil {
 		return err
 	}
-	if efi.Compare(t.Version, s.Running) <= 0 {
+	if target.Compare(t.Version, s.Running) <= 0 {
 		return fmt.Errorf("%w: %s after %s", ErrOlder, t.Version, s.Running)
 	}
 	if err := s.allowed(t.Version); err != nil && !(t.Again && errors.Is(err, ErrBad)) {

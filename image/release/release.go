@@ -32,6 +32,7 @@ import (
 	"leap.example/appliance/efi"
 	"leap.example/image/disk"
 	"leap.example/image/uki"
+	"leap.example/updater/target"
 )
 
 // A Release is one that is kept.
@@ -159,7 +160,7 @@ func Open(dir, version string) (*Release, error) {
 		}
 		return nil, ErrNone
 	}
-	if err := efi.CheckVersion(version); err != nil {
+	if err := target.CheckVersion(version); err != nil {
 		return nil, err
 	}
 	r := &Release{Dir: filepath.Join(dir, version)}
@@ -187,7 +188,7 @@ func List(dir string) ([]*Release, error) {
 	}
 	list := []*Release{}
 	for _, e := range entries {
-		if efi.CheckVersion(e.Name()) != nil {
+		if target.CheckVersion(e.Name()) != nil {
 			continue
 		}
 		r, err := Open(dir, e.Name())
@@ -196,7 +197,7 @@ func List(dir string) ([]*Release, error) {
 		}
 		list = append(list, r)
 	}
-	slices.SortFunc(list, func(a, b *Release) int { return efi.Compare(a.Version, b.Version) })
+	slices.SortFunc(list, func(a, b *Release) int { return target.Compare(a.Version, b.Version) })
 	return list, nil
 }
 

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path"
@@ -10,9 +11,9 @@ import (
 // ErrPath is that of a path that no target may have, wrapped.
 var ErrPath = errors.New("this is not the path of a target")
 
-// maxPath is how long a path may be, in bytes: half of what a name in a mirror's
-// file system may have, since a hash comes before its last part.
-const maxPath = 128
+// maxPath is how long a path may be, in bytes: a name in a mirror's file system
+// has at most 255, and a SHA-256 in hex and a dot come before its last part.
+const maxPath = 255 - len(".") - 2*sha256.Size
 
 // CheckPath reports what is wrong with a path: it is relative and clean, of
 // letters, digits and "._~-+" between slashes, so that on every file system and

@@ -90,18 +90,17 @@ func (d Description) Validate() error {
 	if err := d.checkMachine(); err != nil {
 		return err
 	}
-	for _, v := range []string{d.Release, d.Version} {
+	versions := []string{d.Release, d.Version}
+	if d.From != "" {
+		versions = append(versions, d.From)
+	}
+	for _, v := range versions {
 		if err := CheckVersion(v); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrDescription, err)
 		}
 	}
-	if d.From != "" {
-		if err := CheckVersion(d.From); err != nil {
-			return err
-		}
-		if Compare(d.From, d.Version) >= 0 {
-			return fmt.Errorf("%w: version %s is to come from %s or later", ErrDescription, d.Version, d.From)
-		}
+	if d.From != "" && Compare(d.From, d.Version) >= 0 {
+		return fmt.Errorf("%w: version %s is to come from %s or later", ErrDescription, d.Version, d.From)
 	}
 	if d.State.Oldest < 1 || d.State.Newest < d.State.Oldest {
 		return fmt.Errorf("%w: it reads states %d to %d", ErrDescription, d.State.Oldest, d.State.Newest)

@@ -2,6 +2,7 @@ package target_test
 
 import (
 	"errors"
+	"path"
 	"strings"
 	"testing"
 
@@ -78,10 +79,20 @@ func TestParseRefuses(t *testing.T) {
 func TestPath(t *testing.T) {
 	for _, p := range []string{
 		"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "..", ".", "a/", `a\b`, "a b", "a\x00b", "a%2fb", "ä",
-		strings.Repeat("x", 200),
+		strings.Repeat("x", 191),
 	} {
 		if err := target.CheckPath(p); !errors.Is(err, target.ErrPath) {
 			t.Errorf("CheckPath(%q) = %v", p, err)
+		}
+	}
+	// The longest names that there are, and the longest that a mirror can keep.
+	sum := strings.Repeat("0123456789abcdef", 4)
+	for _, p := range []string{"deltas/" + sum + "-" + sum + ".bsz", strings.Repeat("x", 190)} {
+		if err := target.CheckPath(p); err != nil {
+			t.Errorf("CheckPath(%q) = %v", p, err)
+		}
+		if name := sum + "." + path.Base(p); len(name) > 255 {
+			t.Errorf("%s has %d bytes in a mirror", p, len(name))
 		}
 	}
 	for _, p := range []string{"rollout.json", "node/amd64/1.4.0/manifest.json", "node/amd64/x/leap.efi", "node/linux-amd64/1.4.0/leap.efi", "client/linux/1.4.0/leapc", "client/windows-amd64/1.4.0/leapc"} {
@@ -100,7 +111,7 @@ func TestPath(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	order := []string{"x", "0.9", "1.4.0~rc1", "1.4.0~rc2", "1.4.0", "1.4.0.1", "1.10", "2"}
+	order := []string{"nonsense", "0.9", "1", "1.0.0~alpha", "1.0.0~rc1", "1.0.0~rc2", "1.0.0", "1.0.0.1", "1.0.1", "1.2.0", "1.10.0", "2.0.0~rc1", "10"}
 	for i, a := range order {
 		for j, b := range order {
 			want := max(-1, min(1, i-j))

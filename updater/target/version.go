@@ -13,11 +13,12 @@ import (
 // itself behind a ~ (Boot Loader Specification, "Sorting").
 var form = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9}){0,3}(~[a-z0-9]{1,16})?$`)
 
-// CheckVersion reports what is wrong with a version: it is numbers with dots, as
-// in 1.4.0, or such with a ~, as in 1.4.0~rc1, which is older than 1.4.0.
+// CheckVersion reports what is wrong with a version of a node's image or of a
+// client: it is numbers with dots, as in 1.4.0, or such with a ~, as in 1.4.0~rc1,
+// which is older than 1.4.0.
 func CheckVersion(v string) error {
 	if !form.MatchString(v) {
-		return fmt.Errorf("%w: version %q is not of the form 1.4.0 or 1.4.0~rc1", ErrDescription, v)
+		return fmt.Errorf("version %q is not of the form 1.4.0 or 1.4.0~rc1", v)
 	}
 	return nil
 }

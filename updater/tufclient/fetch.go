@@ -161,7 +161,7 @@ func wrong(err error) bool {
 // read reads from a source to the end.
 func (d *download) read(ctx context.Context, src Source) error {
 	length := d.target.Length
-	r, err := d.client.limits(d.target).open(ctx, src, d.target.name, length, d.have)
+	r, err := d.target.repo.limits.open(ctx, src, d.target.name, length, d.have)
 	if err != nil {
 		return err
 	}
@@ -205,8 +205,6 @@ func (d *download) read(ctx context.Context, src Source) error {
 	}
 	return nil
 }
-
-func (c *Client) limits(t *Target) Limits { return t.repo.limits }
 
 // Save brings a target into a file, by way of one beside it, path.part, which a
 // later call goes on with. The file is the old one or the whole new one at any

@@ -34,9 +34,11 @@
 //
 // Publishing writes every file beside its place, syncs it, renames it and syncs
 // the directory, in the order targets, delegated roles, targets role, snapshot,
-// root, timestamp: clients begin at the timestamp, so a crash leaves what was
-// before or what is after. A publication that was interrupted is repeated as it
-// was. One process at a time changes a repository (a lock on the file "lock").
+// root, timestamp: a crash leaves what was before or what is after. Only after a
+// root with other keys, and before the timestamp, what was before may no longer
+// count and what comes is not there: clients then keep what they have, and wait. A
+// publication that was interrupted is repeated as it was. One process at a time
+// changes a repository (a lock on the file "lock").
 //
 // This package trusts the signers' keys and nothing else. It never reads a clock:
 // callers pass the time. It never writes a private key except encrypted with age.

@@ -57,7 +57,7 @@ func (e *Event) writeRole(sub, name string, s *signed) error {
 	return put(filepath.Join(e.Dir, sub, name), strings.NewReader(string(text)), 0o644)
 }
 
-// names that are harmless to print, of all keys that the event knows.
+// mergeNames returns the names of keys that are harmless to print.
 func mergeNames(all ...map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, names := range all {

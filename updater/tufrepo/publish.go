@@ -23,7 +23,8 @@ import (
 // the files that are new, signs snapshot and timestamp with the online key, and
 // puts the event under done. Errors: *ThresholdError, *ExpiredError, ErrStale,
 // ErrNotSigner for the online key. After an error, or a crash, clients see what
-// was public before; the same call then does the rest.
+// was public before, or wait if a root with other keys is public already; the same
+// call then does the rest.
 func (r *Repo) Publish(ctx context.Context, name string, online Signer, now time.Time, progress Progress) error {
 	unlock, err := r.lock()
 	if err != nil {

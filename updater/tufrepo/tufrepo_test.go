@@ -1,26 +1,18 @@
 package tufrepo
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"filippo.io/age"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-	tufconfig "github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
+	"leap.example/updater/tuftest"
 )
 
 var begin = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -88,49 +80,13 @@ func published(t testing.TB, k map[string]*KeyFile) *Repo {
 	return r
 }
 
-type tree struct{ dir string }
-
-func (f tree) DownloadFile(url string, limit int64, _ time.Duration) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(f.dir, strings.TrimPrefix(url, "https://vendor.example/")))
-	if os.IsNotExist(err) {
-		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: url}
-	}
-	if err == nil && int64(len(text)) > limit {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: url}
-	}
-	return text, err
-}
-
-// look has go-tuf's client look for a target in a tree. It begins with the first
-// root and what own remembers.
+// look has go-tuf's client look for a target in a tree.
 func look(public, own, path string, now time.Time) ([]byte, error) {
-	root, err := os.ReadFile(filepath.Join(own, "root.json"))
-	if err != nil {
-		root, err = os.ReadFile(filepath.Join(public, "metadata", "1.root.json"))
-	}
+	all, err := tuftest.Stock(own, public, now, path)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := tufconfig.New("https://vendor.example/metadata", root)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Fetcher, cfg.RemoteTargetsURL = tree{public}, "https://vendor.example/targets"
-	cfg.LocalMetadataDir, cfg.LocalTargetsDir = own, filepath.Join(own, "targets")
-	u, err := updater.New(cfg)
-	if err != nil {
-		return nil, err
-	}
-	u.UnsafeSetRefTime(now)
-	if err := u.Refresh(); err != nil {
-		return nil, err
-	}
-	t, err := u.GetTargetInfo(path)
-	if err != nil {
-		return nil, err
-	}
-	_, text, err := u.DownloadTarget(t, "", "")
-	return text, err
+	return all[0], nil
 }
 
 const (
@@ -253,109 +209,6 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errDisk }
 
-// TestItemsComplete: whatever is signed differently is shown differently.
-func TestItemsComplete(t *testing.T) {
-	k := signers(t, "alice", "bob", "rollout", "online")
-	first, err := Init(filepath.Join(t.TempDir(), "repo"), founding(k), begin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range []*Event{first, release(t, published(t, k), "new")} {
-		for _, role := range e.Roles {
-			if shown := completeItems(t, e, role); shown < 4 {
-				t.Errorf("%s of %s: only %d edits", role, e.Name, shown)
-			}
-		}
-	}
-}
-
-// completeItems edits everything in a role, and counts the edits that can be signed.
-func completeItems(t *testing.T, e *Event, role string) (shown int) {
-	t.Helper()
-	text, err := e.next[role].bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var whole map[string]any
-	if err := json.Unmarshal(text, &whole); err != nil {
-		t.Fatal(err)
-	}
-	edit(whole["signed"], func() {
-		text, err := json.Marshal(whole)
-		if err != nil {
-			t.Fatal(err)
-		}
-		other, err := parseRole(role, text)
-		if err != nil || bytes.Equal(other.payload, e.next[role].payload) {
-			return // No signer gets that far.
-		}
-		list, err := changes(e.next[role], other, e.names)
-		if err != nil || len(list) == 0 {
-			t.Errorf("%s: not shown: %s (%v)", role, text, err)
-		}
-		shown++
-	})
-	return shown
-}
-
-// edit changes each value below v in turn, calls f, and changes it back.
-func edit(v any, f func()) {
-	switch v := v.(type) {
-	case map[string]any:
-		v["x y\x1b[2J"] = "new" // Unknown to everybody.
-		f()
-		delete(v, "x y\x1b[2J")
-		for name, old := range v {
-			edit(old, f)
-			v[name] = other(old)
-			f()
-			v[name] = old
-		}
-	case []any:
-		for i, old := range v {
-			edit(old, f)
-			v[i] = other(old)
-			f()
-			v[i] = old
-		}
-		if len(v) > 1 {
-			v[0], v[1] = v[1], v[0]
-			f()
-			v[0], v[1] = v[1], v[0]
-		}
-	}
-}
-
-func other(v any) any {
-	switch v := v.(type) {
-	case string:
-		if _, err := time.Parse(time.RFC3339, v); err == nil {
-			return "2030-01-01T00:00:00Z"
-		}
-		return v + "x"
-	case float64:
-		return v + 1
-	case bool:
-		return !v
-	case map[string]any:
-		return map[string]any{}
-	}
-	return nil
-}
-
-// TestTerminal: what is shown cannot move a cursor.
-func TestTerminal(t *testing.T) {
-	for _, s := range []string{"\x1b[2J", "a\nb", "\u202e", "a b", `a"b`, "é"} {
-		for _, got := range []string{plain(s), compact(map[string]any{s: s})} {
-			for _, r := range got {
-				if r < ' ' || r > '~' {
-					t.Errorf("%q is shown as %q", s, got)
-				}
-			}
-		}
-	}
-}
-
 func TestBusy(t *testing.T) {
 	k := signers(t, "alice", "bob", "rollout", "online")
 	r := published(t, k)
@@ -394,47 +247,6 @@ func TestLongJob(t *testing.T) {
 	roles, err := r.Status(begin.AddDate(0, 0, 29))
 	if err != nil || roles[1].Role != "snapshot" || roles[1].Version < 4 || roles[0].Version != 32 {
 		t.Errorf("got %+v, %v", roles, err)
-	}
-}
-
-func TestKeyFile(t *testing.T) {
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "a.key.age")
-	made, err := NewKeyFile("a", path, id.Recipient())
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := ReadKeyFile(path, id)
-	if err != nil || read.Public().ID() != made.Public().ID() {
-		t.Errorf("got %v, %v", read, err)
-	}
-	if _, err := ReadKeyFile(path, stranger); !errors.Is(err, ErrKey) {
-		t.Errorf("a stranger: %v", err)
-	}
-	if _, err := NewKeyFile("a", path, id.Recipient()); !errors.Is(err, ErrExists) {
-		t.Errorf("a second one: %v", err)
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("got %v, %v", info.Mode(), err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || bytes.Contains(text, made.private.Seed()) {
-		t.Error("the key is in the file as it is")
-	}
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewPublicKey("a", p384.Public()); !errors.Is(err, ErrKey) {
-		t.Errorf("P-384: %v", err)
 	}
 }
 

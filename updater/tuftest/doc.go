@@ -3,6 +3,7 @@
 //
 //	Repo      the signers' side: keys, roles, targets, and what is published
 //	Mirror    what a client fetches from: the published files, and what is done to them
+//	Stock     a client by others, go-tuf's, to which a tree must make sense too
 //
 // The keys are made anew each time, and are nobody's.
 package tuftest

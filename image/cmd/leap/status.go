@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
+	"leap.example/updater/target"
 )
 
 // nodeStatus is what a node says of itself, or why it says nothing.
@@ -82,7 +82,7 @@ func attention(s node.Status, now time.Time) (list []string) {
 		list = append(list, fmt.Sprintf("release %s is on trial, with %d starts left", s.Release, s.Image.Left))
 	}
 	for _, b := range s.Image.Bad {
-		if efi.Compare(b.Version, s.Release) > 0 {
+		if target.Compare(b.Version, s.Release) > 0 {
 			list = append(list, fmt.Sprintf("release %s is bad here: %s", b.Version, b.Reason))
 		}
 	}

@@ -14,9 +14,10 @@ import (
 var errTooLong = errors.New("the chain of keys is too long")
 
 // Validate judges m, the answer of an upstream to q, asked with the DO bit; it
-// asks for what it does not know yet. It leaves in m the records that answer q and those that prove it, each with one
-// signature, with names in lower case. If the verdict is Bogus, m must not be
-// used. An error means that keys could not be had: there is no verdict.
+// asks for what it does not know yet. It leaves in m the records that answer q and
+// those that prove it, each with one signature, with names in lower case. If the
+// verdict is Bogus, m must not be used. An error means that keys could not be had:
+// there is no verdict.
 func (v *Validator) Validate(ctx context.Context, ask Asker, q dns.Question, m *dns.Msg) (Result, error) {
 	w := &walk{v, ask, time.Now(), newBudget(), map[string]*denials{}, map[setKey]*dns.Msg{}}
 	answer, authority := sets(m.Answer), sets(m.Ns)

@@ -103,7 +103,8 @@ const (
 
 func (v Verdict) String() string { return [...]string{"bogus", "insecure", "secure"}[v] }
 
-// A Result is a verdict and, if it is Bogus, why: a code of RFC 8914.
+// A Result is a verdict and, if it is Bogus, why: a code of RFC 8914. An Insecure
+// one may have a code, too: why signatures that are there were not checked.
 type Result struct {
 	Verdict Verdict
 	Code    uint16

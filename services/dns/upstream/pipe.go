@@ -29,6 +29,7 @@ type pipe struct {
 	mu      sync.Mutex
 	waiting map[uint16]*wait
 	heard   time.Time // When the last answer came.
+	retired bool      // It takes no more questions, and is closed after the last.
 	closed  bool
 }
 
@@ -71,6 +72,23 @@ func (p *pipe) close() {
 	p.conn.Close()
 }
 
+// retire lets the connection end with the questions that are on their way.
+func (p *pipe) retire() {
+	p.mu.Lock()
+	p.retired = true
+	p.mu.Unlock()
+	p.closeRetired()
+}
+
+func (p *pipe) closeRetired() {
+	p.mu.Lock()
+	over := p.retired && len(p.waiting) == 0
+	p.mu.Unlock()
+	if over {
+		p.close()
+	}
+}
+
 // alive reports whether the connection takes another question.
 func (p *pipe) alive() bool {
 	p.mu.Lock()
@@ -82,7 +100,7 @@ func (p *pipe) alive() bool {
 func (p *pipe) register(m *dns.Msg) (*wait, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.waiting) >= maxWaiting {
+	if p.closed || p.retired || len(p.waiting) >= maxWaiting {
 		return nil, false
 	}
 	for p.waiting[m.Id] != nil {
@@ -105,6 +123,7 @@ func (p *pipe) exchange(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 			delete(p.waiting, m.Id)
 		}
 		p.mu.Unlock()
+		p.closeRetired()
 	}()
 	asked := time.Now()
 	if err := p.write(ctx, m); err != nil {

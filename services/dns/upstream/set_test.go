@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
@@ -166,6 +167,45 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
+// TestFull: a second connection takes what is too much for the first, which then
+// does not wait for more questions.
+func TestFull(t *testing.T) {
+	s := newServer(t)
+	gate := make(chan struct{})
+	s.reply = func(q *dns.Msg) *dns.Msg {
+		<-gate
+		return echo(q)
+	}
+	set := newSet(t, "", "tls://"+s.addr+"#"+s.pin)
+	const n = 600
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			if err := ask(t, set, "x."); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for begin := time.Now(); time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		all := len(s.seen) == n
+		s.mu.Unlock()
+		if all {
+			break
+		}
+	}
+	close(gate)
+	wg.Wait()
+	if n := s.conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	begin := time.Now()
+	set.Close()
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("to close took %v", took)
+	}
+}
+
 // TestStray: an answer to another question is not taken for one's own.
 func TestStray(t *testing.T) {
 	s := newServer(t)
@@ -184,21 +224,25 @@ func TestStray(t *testing.T) {
 // TestAskedLast: an upstream that fails again and again is asked last, and the
 // others at once.
 func TestAskedLast(t *testing.T) {
-	away, good := newServer(t), newServer(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := ln.Addr().String()
-	ln.Close()
-	set := newSet(t, "", closed, "tls://"+good.addr+"#"+good.pin)
-	for range 5 {
+	failing, good := newServer(t), newServer(t)
+	set := newSet(t, "", "tls://"+failing.addr+"#"+good.pin, "tls://"+good.addr+"#"+good.pin) // It has not that key.
+	const asked = 40
+	for range asked {
 		if err := ask(t, set, "x."); err != nil {
 			t.Fatal(err)
 		}
 	}
+	// Three times at once; after a while it has another chance.
+	if n := failing.conns.Load(); n < 3 || n > asked/2 {
+		t.Errorf("it was tried for %d of %d questions", n, asked)
+	}
+}
+
+// TestErrorCode: who answers with an error is not asked again.
+func TestErrorCode(t *testing.T) {
+	away := newServer(t)
 	away.reply = func(q *dns.Msg) *dns.Msg { return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure) }
-	set = newSet(t, "", "tls://"+away.addr+"#"+away.pin)
+	set := newSet(t, "", "tls://"+away.addr+"#"+away.pin)
 	if err := ask(t, set, "x."); !errors.Is(err, upstream.ErrCode) || strings.Contains(err.Error(), "x.") {
 		t.Errorf("SERVFAIL: %v", err)
 	}

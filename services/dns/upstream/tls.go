@@ -43,10 +43,10 @@ func (s *server) connect(ctx context.Context) (*pipe, error) {
 		return nil, ctx.Err()
 	}
 	s.mu.Lock()
-	p := s.pipe
+	old := s.pipe
 	s.mu.Unlock()
-	if p != nil && p.alive() {
-		return p, nil
+	if old != nil && old.alive() {
+		return old, nil
 	}
 	cfg, err := s.tlsConfig()
 	if err != nil {
@@ -57,10 +57,13 @@ func (s *server) connect(ctx context.Context) (*pipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p = newPipe(conn)
+	p := newPipe(conn)
 	s.mu.Lock()
 	s.pipe = p
 	s.mu.Unlock()
+	if old != nil {
+		old.retire() // It may only be full.
+	}
 	s.readers.Go(p.read)
 	return p, nil
 }

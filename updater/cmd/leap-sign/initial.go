@@ -115,11 +115,11 @@ func (a *app) rotateCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
 		Use: "rotate EVENT ROLE…", Short: "Change who signs a role: an event", Args: args(cobra.MinimumNArgs(2)),
-		Long: `Make an event that gives a role, or several, other keys or another threshold. Root signs it, by
-its old and by its new keys, or targets if it delegates to the role; and the new keys
-sign the role anew. A key that is lost or stolen is removed so: without it enough
-must be left to sign. If more than that are lost in root, clients can be given a new
-root only by hand: keep five, on five places.
+		Long: `Make an event that gives a role, or several, other keys or another threshold. Root
+signs it, by its old and by its new keys, or targets if it delegates to the role; and
+the new keys sign the role anew. A key that is lost or stolen is removed so: without
+it enough must be left to sign. If more than that are lost in root, clients can be
+given a new root only by hand: keep five, in five places.
 
 Keys are removed by name or by the first 8 digits of their ID.`,
 		Example: "  leap-sign rotate lost-carol root --remove carol --add frank.pub\n  leap-sign rotate new-server snapshot timestamp --remove online --add online2.pub",

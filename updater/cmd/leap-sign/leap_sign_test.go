@@ -21,9 +21,6 @@ import (
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 	"golang.org/x/crypto/ssh/agent"
 )
 
@@ -49,9 +46,10 @@ func day(s string) time.Time {
 }
 
 // TestScripts lives whole ceremonies. "keys NAME…" makes keys that IDENTITY opens;
-// "client NAME DIR PATH…" is go-tuf's own client, which remembers; "ssh-agent"
-// starts an agent with a key; "foreign" makes a key and a signature as other
-// programs do; "swap FILE OLD NEW" edits a file.
+// "client NAME DIR PATH…" is two clients, which remember, and "newest NAME DIR
+// RUNS PATH" is one that updates; "ssh-agent" starts an agent with a key; "foreign"
+// makes a key and a signature as other programs do; "swap FILE OLD NEW" edits a
+// file.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -68,7 +66,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(path, []byte(id.String()+"\n"), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keys": keys, "client": client, "ssh-agent": sshAgent, "foreign": foreign, "swap": swap,
+			"keys": keys, "client": client, "newest": newest, "ssh-agent": sshAgent, "foreign": foreign, "swap": swap,
 		},
 	})
 }
@@ -77,66 +75,6 @@ func keys(ts *testscript.TestScript, _ bool, names []string) {
 	for _, name := range names {
 		ts.Check(ts.Exec("leap-sign", "key", "new", name, "--recipient", ts.Getenv("RECIPIENT")))
 	}
-}
-
-// files fetches from a directory, as if it were a server.
-type files struct{ dir string }
-
-func (f files) DownloadFile(url string, limit int64, _ time.Duration) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(f.dir, strings.TrimPrefix(url, "https://vendor.example/")))
-	if os.IsNotExist(err) {
-		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: url}
-	}
-	if err == nil && int64(len(text)) > limit {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: url}
-	}
-	return text, err
-}
-
-// client is "client NAME DIR PATH…"; with ! it must fail.
-func client(ts *testscript.TestScript, neg bool, args []string) {
-	err := fetch(ts, ts.MkAbs(filepath.Join("clients", args[0])), ts.MkAbs(args[1]), args[2:])
-	if neg {
-		if err == nil {
-			ts.Fatalf("the client is content")
-		}
-		ts.Logf("%v", err)
-		return
-	}
-	ts.Check(err)
-}
-
-func fetch(ts *testscript.TestScript, own, dir string, paths []string) error {
-	root, err := os.ReadFile(filepath.Join(own, "root.json"))
-	if err != nil {
-		root, err = os.ReadFile(filepath.Join(dir, "metadata", "1.root.json"))
-	}
-	if err != nil {
-		return err
-	}
-	cfg, err := config.New("https://vendor.example/metadata", root)
-	if err != nil {
-		return err
-	}
-	cfg.Fetcher, cfg.LocalMetadataDir, cfg.LocalTargetsDir, cfg.RemoteTargetsURL = files{dir}, own, filepath.Join(own, "targets"), "https://vendor.example/targets"
-	u, err := updater.New(cfg)
-	if err != nil {
-		return err
-	}
-	u.UnsafeSetRefTime(day(ts.Getenv("NOW")))
-	if err := u.Refresh(); err != nil {
-		return err
-	}
-	for _, p := range paths {
-		t, err := u.GetTargetInfo(p)
-		if err != nil {
-			return err
-		}
-		if _, _, err := u.DownloadTarget(t, "", ""); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func sshAgent(ts *testscript.TestScript, _ bool, _ []string) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,7 +86,7 @@ func (a *app) repoStatus() error {
 		Roles  []tufrepo.RoleStatus `json:"roles"`
 		Events []eventStatus        `json:"events"`
 	}{r.Name(), roles, events}
-	return errors.Join(a.print(out, func() {
+	err = a.print(out, func() {
 		a.showRoles(r, roles)
 		for _, s := range events {
 			a.showEvent(s, a.inRepo())
@@ -95,7 +94,9 @@ func (a *app) repoStatus() error {
 		if len(events) == 0 && roles != nil {
 			a.sayf("no event waits; next: leap-sign%s event new NAME --add PATH=FILE", a.inRepo())
 		}
-	}), a.due(roles))
+	})
+	a.due(roles)
+	return err
 }
 
 // inRepo is what a command line needs to find the repository.
@@ -120,7 +121,7 @@ func (a *app) showRoles(r *tufrepo.Repo, roles []tufrepo.RoleStatus) {
 }
 
 // due warns of roles that want to be renewed.
-func (a *app) due(roles []tufrepo.RoleStatus) error {
+func (a *app) due(roles []tufrepo.RoleStatus) {
 	var people []string
 	for _, s := range roles {
 		switch {
@@ -135,7 +136,6 @@ func (a *app) due(roles []tufrepo.RoleStatus) error {
 	if len(people) > 0 {
 		fmt.Fprintf(a.errs, "  leap-sign%s event renew NAME %s\n", a.inRepo(), strings.Join(people, " "))
 	}
-	return nil
 }
 
 func (a *app) showEvent(s eventStatus, where string) {
@@ -217,9 +217,11 @@ wants its signers.`,
 			if err != nil {
 				return err
 			}
-			return errors.Join(a.print(roles[0], func() {
+			err = a.print(roles[0], func() {
 				a.sayf("timestamp %d is good until %s", roles[0].Version, roles[0].Expires.UTC().Format(time.DateTime))
-			}), a.due(roles))
+			})
+			a.due(roles)
+			return err
 		},
 	}
 	a.keys.add(cmd)
