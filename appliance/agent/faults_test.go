@@ -246,3 +246,19 @@ func TestPruneBad(t *testing.T) {
 		t.Errorf("it says %+v", s)
 	}
 }
+
+// TestNearlyFull has a disk of which little is left: the node says so.
+func TestNearlyFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for free, want := range map[int64][]string{
+		5 << 20:     nil,
+		5<<20 - 1:   {"the disk is nearly full: 4 of 100 MiB are free"},
+		100<<20 - 1: nil,
+	} {
+		w.free.Store(free)
+		if s := w.status(); s.Disk.Free != free || !slices.Equal(s.Trouble, want) {
+			t.Errorf("with %d bytes free it says %+v", free, s)
+		}
+	}
+}
