@@ -189,7 +189,7 @@ func TestCannotBeApplied(t *testing.T) {
 			test.spoil(t, w)
 			w.again()
 			w.eventually("it says why", func(s node.Status) bool {
-				return s.Current.Number == test.current && len(s.Trouble) > 0 && strings.Contains(s.Trouble[0], test.why)
+				return s.Current.Number == test.current && len(s.Trouble) > 0 && strings.Count(s.Trouble[0], test.why) == 1
 			})
 			if i := w.last(); i.Name != "eth0" {
 				t.Errorf("the network is %+v", i)
