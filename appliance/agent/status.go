@@ -24,7 +24,7 @@ const settled = time.Minute
 // Status returns how the node is.
 func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	d, state := a.now()
-	highest, good, err := a.gens.summary(unlimited)
+	highest, good, err := a.gens.summary()
 	if err != nil {
 		return node.Status{}, err
 	}
