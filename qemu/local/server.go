@@ -180,7 +180,7 @@ func (s *server) now() Lab {
 }
 
 // open opens doors to addresses with ports of the LAN. One that cannot be opened
-// is no error: it is told with the machine.
+// is no error: it is told with the machine, until its address is asked for again.
 func (s *server) open(at []string) error {
 	doors, err := s.cluster.Doors()
 	if err != nil {
@@ -189,13 +189,19 @@ func (s *server) open(at []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lab.Resolver = doors.Resolver()
-	for _, text := range at {
+	list := make([]netip.AddrPort, len(at))
+	for k, text := range at {
 		to, err := netip.ParseAddrPort(text)
 		if err != nil || !to.Addr().Is4() {
 			return fmt.Errorf("%q is no IPv4 address with a port", text)
 		}
+		list[k] = to
 		m := s.here[to.Addr()]
-		m.Here = doors.At(to.Addr()).String()
+		m.Here, m.Shut = doors.At(to.Addr()).String(), ""
+		s.here[to.Addr()] = m
+	}
+	for _, to := range list {
+		m := s.here[to.Addr()]
 		if err := doors.Open(to); err != nil {
 			m.Shut = err.Error()
 		} else if !slices.Contains(m.Doors, to.Port()) {
