@@ -40,6 +40,8 @@ type Parts struct {
 	// ClockSet asks the servers now, and sets the clock.
 	ClockSet   func(context.Context) error
 	Supervisor Supervisor
+	// Disk measures the writable partition.
+	Disk func() node.Disk
 	// Check builds a service's configuration without running it.
 	Check func(service string, config []byte) error
 	// MeshKey makes a new private key, and MeshPublic the public one of it.
@@ -55,7 +57,6 @@ type Config struct {
 	Dir      string // Generations.
 	RunDir   string // Files of services, in memory.
 	StateDir string // Of services, on the writable partition.
-	Perm     string // A directory on the writable partition, to measure it.
 	Boot     node.Boot
 	// Releases are those on the disk. Nil: none of them was chosen by a boot
 	// loader, and none can be added.

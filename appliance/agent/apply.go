@@ -127,7 +127,7 @@ func (a *Agent) startStopped(ctx context.Context, d node.Document, told func(nod
 // accept checks all of a document that can be checked without applying it, and
 // keeps its secrets.
 func (a *Agent) accept(d node.Document, b node.Bundle) error {
-	highest, _, err := a.gens.summary(0)
+	highest, _, err := a.gens.summary()
 	if err != nil {
 		return err
 	}

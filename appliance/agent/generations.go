@@ -102,8 +102,8 @@ func (g generations) setCurrent(n uint64) error {
 }
 
 // summary returns the highest number that was ever given, and that of the
-// newest good generation below limit.
-func (g generations) summary(limit uint64) (highest, good uint64, err error) {
+// newest good generation.
+func (g generations) summary() (highest, good uint64, err error) {
 	all, err := g.numbers()
 	if err != nil {
 		return 0, 0, err
@@ -111,7 +111,7 @@ func (g generations) summary(limit uint64) (highest, good uint64, err error) {
 	if len(all) > 0 {
 		highest = all[len(all)-1] // Also of what a crash left: its number may be known to somebody.
 	}
-	newest, err := g.good(limit)
+	newest, err := g.good(unlimited)
 	if err == nil && len(newest) > 0 {
 		good = newest[0]
 	}
@@ -154,7 +154,7 @@ func (g generations) prune(current uint64) (secrets map[string]bool, err error) 
 	if err != nil {
 		return nil, err
 	}
-	_, good, err := g.summary(unlimited)
+	_, good, err := g.summary()
 	if err != nil {
 		return nil, err
 	}

@@ -62,8 +62,9 @@ func (a *Agent) look(ctx context.Context) error {
 
 // release judges the release that runs, if it is on trial, and tidies up if it
 // is good. A bad one that stays, since there is no other, is judged again and
-// again: it may be good once it has another document. applied is what came of applying the current generation, and is
-// returned if nothing else went wrong; running is how long that has taken.
+// again: it may be good once it has another document. applied is what came of
+// applying the current generation, and is returned if nothing else went wrong;
+// running is how long that has taken.
 func (a *Agent) release(ctx context.Context, applied error, running time.Duration) error {
 	if a.cfg.Releases == nil || ctx.Err() != nil {
 		return applied

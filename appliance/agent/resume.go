@@ -32,7 +32,7 @@ func (a *Agent) resume(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		d, state, older := a.usable(unlimited)
+		d, state, older := a.usable(unlimited, n)
 		state.Reason = err.Error()
 		a.set(d, state)
 		return errors.Join(err, older, a.install(ctx, d, func(string) {}))
@@ -48,7 +48,7 @@ func (a *Agent) resume(ctx context.Context) error {
 	}
 	if err == nil {
 		// It was cut off from its operators, perhaps, before it was started anew.
-		before, _, older := a.usable(n)
+		before, _, older := a.usable(n, 0)
 		if older != nil {
 			a.log.WarnContext(ctx, "there is a generation that one cannot go back to", "err", older)
 		}
@@ -68,10 +68,14 @@ func (a *Agent) open(n uint64) (node.Document, node.Generation, error) {
 }
 
 // usable returns the newest good generation below limit that can be applied, or
-// what the node was before all. The error says why newer ones cannot.
-func (a *Agent) usable(limit uint64) (d node.Document, state node.Generation, err error) {
+// what the node was before all. The error says why newer ones cannot, but for one
+// that was tried already (0: none).
+func (a *Agent) usable(limit, tried uint64) (d node.Document, state node.Generation, err error) {
 	good, err := a.gens.good(limit)
 	for _, n := range good {
+		if n == tried {
+			continue
+		}
 		d, state, one := a.open(n)
 		if one == nil {
 			return d, state, err

@@ -276,6 +276,7 @@ type world struct {
 	own          bool // Files are the services' users'.
 	clockUnknown atomic.Bool
 	told         atomic.Bool  // The clock was set for an operator.
+	free         atomic.Int64 // Of the 100 MiB of its disk.
 	releases     *slots.Slots // Nil: the machine was started without a boot loader.
 	ill          string       // Of the supervisor.
 
@@ -287,6 +288,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), nodes: newAuthority(t), operators: newAuthority(t)}
 	w.boot.Perm, w.release = true, "1.2.0"
+	w.free.Store(50 << 20)
 	run, err := os.MkdirTemp("", "run")
 	check(t, err)
 	w.run = run
@@ -313,7 +315,7 @@ func (w *world) start() {
 	keys, err := keystore.Open(filepath.Join(w.dir, "keys"))
 	check(w.t, err)
 	a := agent.New(agent.Config{
-		Identity: w.id, Release: w.release, Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"), Perm: w.dir,
+		Identity: w.id, Release: w.release, Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"),
 		Boot: w.boot, Own: w.own, Releases: w.releases,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
@@ -346,6 +348,7 @@ func (w *world) start() {
 		},
 		NetworkTrouble: func() []string { return nil },
 		Supervisor:     w.sup,
+		Disk:           func() node.Disk { return node.Disk{Size: 100 << 20, Free: w.free.Load()} },
 		Check: func(_ string, config []byte) error {
 			if bytes.Contains(config, []byte("nonsense")) {
 				return errors.New("nonsense in the configuration")

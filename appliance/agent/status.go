@@ -24,7 +24,7 @@ const settled = time.Minute
 // Status returns how the node is.
 func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	d, state := a.now()
-	highest, good, err := a.gens.summary(unlimited)
+	highest, good, err := a.gens.summary()
 	if err != nil {
 		return node.Status{}, err
 	}
@@ -32,7 +32,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	s := node.Status{
 		Provider: a.cfg.Identity.Provider, Node: a.cfg.Identity.Node, Release: a.cfg.Release, Image: a.imageNow(),
 		Booted: a.cfg.Boot.Started, Now: now.Now, ClockKnown: now.Known, ClockTold: now.Told,
-		Current: state, Good: good, Highest: highest, Disk: disk(a.cfg.Perm), Memory: memory(),
+		Current: state, Good: good, Highest: highest, Disk: a.parts.Disk(), Memory: memory(),
 		Services: map[string]node.ServiceStatus{}, Certificates: a.certificates(d),
 	}
 	if s.Bad, err = a.gens.refused(good); err != nil {
@@ -85,8 +85,8 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	return s, nil
 }
 
-// disk measures the file system of a directory.
-func disk(dir string) (d node.Disk) {
+// Measure measures the file system of a directory.
+func Measure(dir string) (d node.Disk) {
 	var st syscall.Statfs_t
 	if syscall.Statfs(dir, &st) == nil {
 		d.Size, d.Free = int64(st.Blocks)*st.Bsize, int64(st.Bavail)*st.Bsize

@@ -41,7 +41,7 @@ func (a *Agent) keep(ctx context.Context) error {
 		a.mu.Unlock()
 		return a.prune(v.Number)
 	}
-	d, state, older := a.usable(v.Number)
+	d, state, older := a.usable(v.Number, 0)
 	a.set(d, state)
 	installed := a.install(ctx, d, func(string) {})
 	err := errors.Join(a.gens.setState(v), a.gens.setCurrent(state.Number))

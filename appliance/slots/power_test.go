@@ -198,7 +198,7 @@ func TestPowerCut(t *testing.T) {
 		before  []string // Files of releases.
 		do      func(*Slots) error
 		start   []string // What may start after a cut.
-		after   []string // Files, once it is done again.
+		after   []string // Files, once it is done without a cut.
 		bad     string   // What is known to be bad, or there, after any cut.
 	}{
 		"write": {

@@ -13,9 +13,8 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
-
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"leap.example/appliance/node"
 	"leap.example/image/compile"
@@ -47,17 +46,14 @@ func (c *checker) storage(ctx context.Context, a *account) {
 }
 
 // post sends the account a mail by every node with mx that is looked at, as another
-// provider would, and waits until it lies in the account's database.
+// provider would, and waits until it lies in the account's database, as one of the
+// nodes with soledad says: there has to be one.
 func (c *checker) post(ctx context.Context, a *account) {
-	keepers := c.others("soledad")
+	site, err := c.others("soledad")[0].accountSite(compile.PortSoledad)
+	if err != nil {
+		return // storage has said so.
+	}
 	for _, m := range c.others("mx") {
-		if len(keepers) == 0 {
-			continue // Nobody to ask whether it has come.
-		}
-		site, err := keepers[0].accountSite(compile.PortSoledad)
-		if err != nil {
-			return // storage has said so.
-		}
 		before, err := a.queue(ctx, site)
 		if err != nil {
 			return // The same.

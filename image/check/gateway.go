@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -47,8 +48,9 @@ func (c *checker) gateway(ctx context.Context) {
 		return
 	}
 	c.ends("gateway.tls", c.Instance.FullName(c.Node), end)
-	if _, err := c.leaseStatus(ctx, at[0], tls.Certificate{}); err == nil {
-		c.add("gateway.strangers", node.CheckFail, "it admits those who have no certificate", c.logs("gateway"))
+	// Whatever it answers, it has let them in: TLS is to turn them away.
+	if status, _, err := c.leaseAPI(at[0], roots, tls.Certificate{}).do(ctx, http.MethodGet, lease.PathStatus, "", nil); err == nil {
+		c.add("gateway.strangers", node.CheckFail, fmt.Sprintf("it answers those who have no certificate, with status %d", status), c.logs("gateway"))
 	} else {
 		c.good("gateway.strangers", "it admits nobody without a certificate")
 	}
@@ -60,7 +62,7 @@ func (c *checker) gateway(ctx context.Context) {
 		c.add("gateway.users", node.CheckWarn, err.Error(), "only who may deploy can try")
 		return
 	}
-	s, err := c.leaseStatus(ctx, at[0], pair)
+	s, err := leaseStatus(ctx, c.leaseAPI(at[0], roots, pair))
 	c.judge("gateway.users", err, fmt.Sprintf("it admits users; its load is %d of %d", s.Load, lease.MaxLoad), c.logs("gateway"))
 }
 
@@ -89,16 +91,17 @@ func (c *checker) dialAt(ctx context.Context, at netip.AddrPort) (net.Conn, erro
 	return c.Dial(ctx, "tcp", at.String())
 }
 
-// leaseStatus asks a gateway how busy it is, as whom a certificate says.
-func (c *checker) leaseStatus(ctx context.Context, at netip.AddrPort, pair tls.Certificate) (lease.Status, error) {
-	roots, err := c.own()
-	if err != nil {
-		return lease.Status{}, err
-	}
+// leaseAPI is that of a gateway at one of its addresses, for whom a certificate names.
+func (c *checker) leaseAPI(at netip.AddrPort, roots *x509.CertPool, pair tls.Certificate) *site {
 	s := c.newSite(c.Instance.FullName(c.Node), at.Port(), roots)
 	t := s.http.Transport.(*http.Transport)
 	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dialAt(ctx, at) }
 	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	return s
+}
+
+// leaseStatus asks a gateway how busy it is.
+func leaseStatus(ctx context.Context, s *site) (lease.Status, error) {
 	text, err := s.get(ctx, lease.PathStatus, http.StatusOK)
 	if err != nil {
 		return lease.Status{}, err

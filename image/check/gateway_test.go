@@ -16,14 +16,15 @@ import (
 	public "leap.example/services/protocol/provider"
 )
 
-// leaseAPI is that of a gateway, which asks for certificates as auth says.
-func (w *world) leaseAPI(auth tls.ClientAuthType) func(net.Conn) {
+// leaseAPI is that of a gateway, which asks for certificates as auth says, and
+// answers so.
+func (w *world) leaseAPI(auth tls.ClientAuthType, answer string) func(net.Conn) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(w.i.Files["ca/client_ca.crt"])
 	pair := w.certificate()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lease.PathStatus, func(rw http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(rw, `{"load":3,"peers_bucket":16}`)
+		_, _ = io.WriteString(rw, answer)
 	})
 	return func(conn net.Conn) {
 		w.over(tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, ClientAuth: auth, ClientCAs: roots}), mux)
@@ -32,9 +33,10 @@ func (w *world) leaseAPI(auth tls.ClientAuthType) func(net.Conn) {
 
 // TestGateway is the lease API, as users and strangers meet it.
 func TestGateway(t *testing.T) {
+	const answer = `{"load":3,"peers_bucket":16}`
 	w := newWorld(t, ",gateway")
 	w.want(w.run(nil), map[string]string{"gateway.tls": "192.0.2.11:1194: port 1194: connection refused"})
-	w.ports[443] = w.leaseAPI(tls.RequireAndVerifyClientCert)
+	w.ports[443] = w.leaseAPI(tls.RequireAndVerifyClientCert, answer)
 	w.want(w.run(nil), map[string]string{"gateway.tls": "192.0.2.11:1194: port 1194: connection refused"})
 	w.ports[1194] = w.ports[443]
 	found := w.run(nil)
@@ -45,9 +47,11 @@ func TestGateway(t *testing.T) {
 	if _, there := found["dns.tcp"]; there {
 		t.Error("the resolver of a gateway is taken for a name server")
 	}
-	w.ports[443] = w.leaseAPI(tls.NoClientCert)
-	w.want(w.run(nil), map[string]string{"gateway.strangers": "it admits those who have no certificate"})
-	w.ports[443] = w.leaseAPI(tls.RequireAndVerifyClientCert)
+	for _, text := range []string{answer, "nonsense"} {
+		w.ports[443] = w.leaseAPI(tls.NoClientCert, text)
+		w.want(w.run(nil), map[string]string{"gateway.strangers": "it answers those who have no certificate, with status 200"})
+	}
+	w.ports[443] = w.leaseAPI(tls.RequireAndVerifyClientCert, answer)
 	w.member = func(string) (tls.Certificate, error) {
 		return tls.Certificate{}, errors.New("the secrets are not for you")
 	}

@@ -37,7 +37,7 @@ func TestRealAgent(t *testing.T) {
 	dir := t.TempDir()
 	keys, err := keystore.Open(filepath.Join(dir, "keys"))
 	check(t, err)
-	a := agent.New(agent.Config{Identity: id, Release: "1.0.0", Dir: filepath.Join(dir, "node"), RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), Perm: dir, Boot: node.Boot{Perm: true}}, keys, agent.Parts{
+	a := agent.New(agent.Config{Identity: id, Release: "1.0.0", Dir: filepath.Join(dir, "node"), RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), Boot: node.Boot{Perm: true}}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {
 			if n.Interfaces[0].Name == "broken" {
@@ -50,6 +50,7 @@ func TestRealAgent(t *testing.T) {
 		Clock:      func(context.Context, node.Time, time.Duration) error { return nil },
 		ClockState: func() node.Clock { return node.Clock{Known: true} }, ClockSet: func(context.Context) error { return nil }, NetworkTrouble: func() []string { return nil },
 		Supervisor: nothing{},
+		Disk:       func() node.Disk { return agent.Measure(dir) },
 		Check:      func(string, []byte) error { return nil },
 		MeshKey:    func() ([]byte, error) { return []byte("private"), nil },
 		MeshPublic: func([]byte) (string, error) { return "public", nil },

@@ -80,7 +80,7 @@ func (i *Instance) lostAuthorities(v *Vault) (errs error) {
 	}
 	const (
 		anew      = "If there is none: "
-		reinstall = `remove files/ca/%s.crt, compiled/ and the public_key in each node's file, run "leap cert ca" and "leap cert update --force", and install all nodes anew ("leap node identity NAME --reinstall")`
+		reinstall = `remove files/ca/%s.crt, compiled/ and the public_key in each node's file, run "leap cert ca" and "leap cert update --force", and install all nodes anew ("leap node identity NAME FILE --reinstall")`
 	)
 	for _, a := range Authorities {
 		_, certified := i.Files["ca/"+a.Name+".crt"]

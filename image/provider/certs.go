@@ -67,7 +67,7 @@ func (i *Instance) UpdateCerts(v *Vault, nodes []*Node, force bool, now time.Tim
 			}
 			secret := NodeSecret(n.Name, l.name+".key")
 			if _, certified := i.Files[file]; certified && l.name == "agent" && !v.has(secret) {
-				return made, fmt.Errorf("secrets/%s%s %w. If there is none: remove files/%s, and install the node anew (\"leap node identity %s --reinstall\")", secret, secretExt, ErrLost, file, n.Name)
+				return made, fmt.Errorf("secrets/%s%s %w. If there is none: remove files/%s, and install the node anew (\"leap node identity %s FILE --reinstall\")", secret, secretExt, ErrLost, file, n.Name)
 			}
 			if _, err := v.Make([]Need{{Name: secret, Kind: P256}}, now); err != nil {
 				return made, err

@@ -371,7 +371,7 @@ func TestLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	lose(i, "secrets/node.db1.agent.key.age")
-	if _, err := i.UpdateCerts(v, i.Nodes, false, now()); !errors.Is(err, provider.ErrLost) || !strings.Contains(err.Error(), "leap node identity db1 --reinstall") {
+	if _, err := i.UpdateCerts(v, i.Nodes, false, now()); !errors.Is(err, provider.ErrLost) || !strings.Contains(err.Error(), "leap node identity db1 FILE --reinstall") {
 		t.Errorf("without the agent's key: %v", err)
 	}
 	lose(i, "secrets/ca.key.age")

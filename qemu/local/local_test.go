@@ -167,15 +167,15 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// doors opens doors, also one where somebody else listens.
+// doors opens doors, also one where somebody else listens until he goes.
 func doors(t *testing.T, ctx context.Context, client *local.Client) {
 	t.Helper()
 	taken, err := net.Listen("tcp", "127.77.0.11:4498")
 	check(t, err)
-	defer func() { check(t, taken.Close()) }()
 	at := netip.MustParseAddr("10.77.0.11")
+	both := []netip.AddrPort{netip.AddrPortFrom(at, agentPort), netip.AddrPortFrom(at, 4498)}
 	for range 2 {
-		check(t, client.Open(ctx, []netip.AddrPort{netip.AddrPortFrom(at, agentPort), netip.AddrPortFrom(at, 4498)}))
+		check(t, client.Open(ctx, both))
 	}
 	lab, err := client.Lab(ctx)
 	check(t, err)
@@ -196,6 +196,12 @@ func doors(t *testing.T, ctx context.Context, client *local.Client) {
 	found, err := r.LookupNetIP(ctx, "ip4", "one.demo.example.")
 	if err != nil || !slices.Equal(found, []netip.Addr{netip.MustParseAddr(m.Here)}) {
 		t.Errorf("its name is at %v, %v", found, err)
+	}
+	check(t, taken.Close())
+	check(t, client.Open(ctx, both))
+	lab, err = client.Lab(ctx)
+	if m := lab.Nodes[0]; err != nil || m.Shut != "" || len(m.Doors) != 2 {
+		t.Errorf("once the port is free: %+v, %v", m, err)
 	}
 }
 

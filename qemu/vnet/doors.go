@@ -26,8 +26,8 @@ type Doors struct {
 }
 
 // Doors begins, without any door. network is one of loopback, like 127.77.0.0,
-// of whose addresses the last two bytes are those of members; dns is the LAN's
-// name server.
+// of whose addresses the last two bytes are those of members; at is where the LAN's
+// name server is.
 func (h *Host) Doors(network netip.Addr, at netip.AddrPort) (*Doors, error) {
 	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -34,7 +34,8 @@ func tested(t *testing.T, l *lab.Lab) {
 	}
 	for check, least := range map[string]int{
 		"agent": len(all), "generation": len(all), "listeners": len(all), "ports": len(all), "soledad.foreign": len(databases),
-		"web.provider": 1, "api.answers": 1, "nickserver.lookup": 1, "mx.recipients": 1, "relay.login": 1, "dns.tcp": 1,
+		"web.provider": 1, "api.answers": 1, "account": 1, "account.soledad": len(databases), "account.mail": 1,
+		"nickserver.lookup": 1, "mx.recipients": 1, "relay.login": 1, "dns.tcp": 1,
 	} {
 		if names[check] < least {
 			t.Errorf("%d nodes were looked at by %s, not %d", names[check], check, least)

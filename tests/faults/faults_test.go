@@ -96,7 +96,7 @@ func TestFaults(t *testing.T) {
 		go func() { pushed <- deploy.Push(ctx, []deploy.Target{target}, o)[0] }()
 		<-begun
 		l.lost(t)
-		l.cut(t)
+		l.machine.Cut(t)
 		cancel()
 		if r := <-pushed; r.Outcome != deploy.Failed {
 			t.Errorf("%+v", r)
@@ -285,7 +285,7 @@ func (l *rig) full(t *testing.T) {
 
 // damaged overwrites the beginning of perm, and starts the node.
 func (l *rig) damaged(t *testing.T) {
-	l.cut(t)
+	l.machine.Cut(t)
 	garbage := make([]byte, 1<<20)
 	rand.Read(garbage)
 	f, err := os.OpenFile(l.path("disk"), os.O_RDWR, 0)

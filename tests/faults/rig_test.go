@@ -27,20 +27,18 @@ import (
 // A rig is a LAN with this process and one machine on it, in which a saboteur
 // obeys this process.
 type rig struct {
-	dir        string
-	op         *operator
-	hypervisor *vm.Hypervisor
-	lan        *vnet.LAN
-	self       *vnet.Host
-	config     vm.Config
-	machine    *vm.Machine
-	starts     int
-	orders     int
+	dir     string
+	op      *operator
+	lan     *vnet.LAN
+	self    *vnet.Host
+	machine *lab.Machine
+	orders  int
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	l := &rig{dir: t.TempDir(), hypervisor: hypervisor(t)}
+	h := hypervisor(t)
+	l := &rig{dir: t.TempDir()}
 	var err error
 	l.lan, err = vnet.New(vnet.Config{CaptureBytes: 32 << 20})
 	check(t, err)
@@ -51,10 +49,10 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(func() { check(t, l.self.Close()) })
 	port, err := l.lan.Listen(nodeName)
 	check(t, err)
-	l.config = vm.Config{
+	l.machine = lab.NewMachine(l.dir, h, vm.Config{
 		Name: nodeName, Memory: 768, Reboots: true,
 		NICs: []vm.NIC{{Socket: port.Path(), MAC: net.HardwareAddr{0x52, 0x54, 0, 0x77, 0, 11}}},
-	}
+	})
 	lab.Step(t, "the provider is made", func() { l.op = newOperator(t, l.dir) })
 	l.op.Access.Dial = l.self.DialContext
 	lab.Step(t, "release and disks are made", func() { l.disks(t) })
@@ -101,11 +99,12 @@ func program(t *testing.T, path string, args ...string) {
 func (l *rig) disks(t *testing.T) {
 	t.Helper()
 	build, config := release(t, l.dir)
-	l.config.Append, l.config.Kernel, l.config.Initrd = config.Append, config.Kernel, config.Initrd
+	c := &l.machine.Config
+	c.Append, c.Kernel, c.Initrd = config.Append, config.Kernel, config.Initrd
 	program(t, l.path("saboteur"), "build", "leap.example/tests/faults/guest")
 	saboteur, err := os.ReadFile(l.path("saboteur"))
 	check(t, err)
-	f, err := os.OpenFile(l.config.Initrd, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(c.Initrd, os.O_APPEND|os.O_WRONLY, 0)
 	check(t, err)
 	_, err = f.Write(vm.Initramfs(saboteur)) // The kernel unpacks one after the other.
 	check(t, errors.Join(err, f.Close()))
@@ -113,7 +112,7 @@ func (l *rig) disks(t *testing.T) {
 	check(t, disk.Write(t.Context(), l.path("disk"), disk.Options{UKI: build.UKI, BootLoader: build.BootLoader, Perm: perm}, nil))
 	check(t, disk.FlashIdentity(t.Context(), l.path("identity"), l.op.Identity(nodeName)))
 	check(t, os.WriteFile(l.path("mailbox"), make([]byte, 1<<20), 0o600))
-	l.config.Drives = []vm.Drive{{Path: l.path("disk"), Volatile: true}, {Path: l.path("identity"), ReadOnly: true}, {Path: l.path("mailbox"), ReadOnly: true}}
+	c.Drives = []vm.Drive{{Path: l.path("disk"), Volatile: true}, {Path: l.path("identity"), ReadOnly: true}, {Path: l.path("mailbox"), ReadOnly: true}}
 }
 
 // order has the saboteur do something, and returns what it says.
@@ -128,7 +127,7 @@ func (l *rig) order(t *testing.T, order string) string {
 	check(t, errors.Join(err, f.Close()))
 	begin := fmt.Sprintf("saboteur: %d ", l.orders)
 	l.says(t, begin, "\n")
-	console, err := os.ReadFile(l.config.Serial)
+	console, err := os.ReadFile(l.machine.Config.Serial)
 	check(t, err)
 	_, after, _ := strings.Cut(string(console), begin)
 	line, _, ok := strings.Cut(after, " (<nil>)")
@@ -154,19 +153,8 @@ func (l *rig) says(t *testing.T, texts ...string) {
 // on switches the machine on, with a clock that is off.
 func (l *rig) on(t *testing.T, off time.Duration) {
 	t.Helper()
-	l.starts++
-	l.config.Serial = l.path(fmt.Sprintf("%s-%d.serial", nodeName, l.starts))
-	l.config.Clock = time.Now().Add(off)
-	m, err := l.hypervisor.Start(t.Context(), l.config)
-	check(t, err)
-	l.machine = m
-}
-
-// cut takes its power.
-func (l *rig) cut(t *testing.T) {
-	t.Helper()
-	check(t, l.machine.PowerCut(t.Context()))
-	check(t, l.machine.Close())
+	l.machine.Config.Clock = time.Now().Add(off)
+	l.machine.On(t)
 }
 
 // end switches it off, and leaves what a failed test needs.
@@ -175,22 +163,15 @@ func (l *rig) end(t *testing.T) {
 	if t.Failed() {
 		dir := filepath.Join(*artefacts, t.Name())
 		errs = append(errs, os.RemoveAll(dir), os.MkdirAll(dir, 0o700), l.lan.SavePcap(filepath.Join(dir, "lan.pcap")))
-		if l.machine != nil {
+		if l.machine.Machine != nil {
 			if err := l.op.SaveLogs(nodeName, filepath.Join(dir, "node.log")); err != nil {
 				t.Logf("the node's logs are not to be had: %v", err)
 			}
 		}
-		for k := range l.starts {
-			name := fmt.Sprintf("%s-%d.serial", nodeName, k+1)
-			text, err := os.ReadFile(l.path(name))
-			errs = append(errs, err, os.WriteFile(filepath.Join(dir, name), text, 0o600))
-		}
+		errs = append(errs, l.machine.SaveConsoles(dir))
 		t.Logf("consoles, logs and a capture are in %s", dir)
 	}
-	if l.machine != nil {
-		errs = append(errs, l.machine.Close())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, l.machine.Close())...); err != nil {
 		t.Error(err)
 	}
 }
@@ -198,7 +179,7 @@ func (l *rig) end(t *testing.T) {
 // status waits until the node's status is as it should be; wrong says what is not.
 func (l *rig) status(t *testing.T, wrong func(node.Status) error) node.Status {
 	t.Helper()
-	return lab.Status(t, nodeName, l.op.Client(nodeName), l.machine, wrong)
+	return lab.Status(t, nodeName, l.op.Client(nodeName), l.machine.Machine, wrong)
 }
 
 // healthy is wrong unless every service is that the node has.

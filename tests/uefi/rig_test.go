@@ -24,14 +24,11 @@ import (
 // A rig is a LAN with this process and one machine on it, which is started by
 // its firmware from a disk as "leap flash" writes it.
 type rig struct {
-	dir        string
-	op         *operator
-	hypervisor *vm.Hypervisor
-	lan        *vnet.LAN
-	config     vm.Config
-	machine    *vm.Machine
-	seen       int64 // Of the console.
-	starts     int
+	dir     string
+	op      *operator
+	lan     *vnet.LAN
+	machine *lab.Machine
+	seen    int64 // Of the console.
 }
 
 // newRig makes the LAN, and a machine without a disk.
@@ -41,8 +38,7 @@ func newRig(t *testing.T) *rig {
 		t.Skip("machines are booted with -qemu only")
 	}
 	l := &rig{dir: t.TempDir(), op: newOperator(t)}
-	var err error
-	l.hypervisor, err = vm.Open(t.Context(), vm.Options{})
+	h, err := vm.Open(t.Context(), vm.Options{})
 	check(t, err)
 	l.lan, err = vnet.New(vnet.Config{})
 	check(t, err)
@@ -54,10 +50,10 @@ func newRig(t *testing.T) *rig {
 	port, err := l.lan.Listen(nodeName)
 	check(t, err)
 	check(t, disk.FlashIdentity(t.Context(), l.path("identity"), l.op.identity(t)))
-	l.config = vm.Config{
+	l.machine = lab.NewMachine(l.dir, h, vm.Config{
 		Name: nodeName, Memory: 512, Reboots: true, UEFI: &vm.UEFI{Vars: l.path("vars")},
 		NICs: []vm.NIC{{Socket: port.Path(), MAC: net.HardwareAddr{0x52, 0x54, 0, 0x77, 0, 11}}},
-	}
+	})
 	t.Cleanup(func() { l.end(t) })
 	return l
 }
@@ -76,25 +72,14 @@ func (l *rig) flash(t *testing.T, b *uki.Build) {
 	check(t, os.Truncate(target, info.Size()+larger))
 	check(t, disk.Flash(t.Context(), target, image, nil))
 	check(t, os.Remove(image))
-	l.config.Drives = []vm.Drive{{Path: target, Volatile: true}, {Path: l.path("identity"), ReadOnly: true}}
+	l.machine.Config.Drives = []vm.Drive{{Path: target, Volatile: true}, {Path: l.path("identity"), ReadOnly: true}}
 }
 
 // on switches the machine on.
 func (l *rig) on(t *testing.T) {
 	t.Helper()
-	l.starts++
 	l.seen = 0
-	l.config.Serial = l.path(fmt.Sprintf("%s-%d.serial", nodeName, l.starts))
-	m, err := l.hypervisor.Start(t.Context(), l.config)
-	check(t, err)
-	l.machine = m
-}
-
-// off takes the power from it.
-func (l *rig) off(t *testing.T) {
-	t.Helper()
-	check(t, l.machine.PowerCut(t.Context()))
-	check(t, l.machine.Close())
+	l.machine.On(t)
 }
 
 // says waits until the console shows all texts, in this order, after what was
@@ -116,20 +101,13 @@ func (l *rig) end(t *testing.T) {
 	if t.Failed() {
 		dir := filepath.Join(*artefacts, t.Name())
 		errs = append(errs, os.RemoveAll(dir), os.MkdirAll(dir, 0o700))
-		if l.machine != nil {
+		if l.machine.Machine != nil {
 			errs = append(errs, l.machine.Save(dir))
 		}
-		for k := range l.starts {
-			name := fmt.Sprintf("%s-%d.serial", nodeName, k+1)
-			text, err := os.ReadFile(l.path(name))
-			errs = append(errs, err, os.WriteFile(filepath.Join(dir, name), text, 0o600))
-		}
+		errs = append(errs, l.machine.SaveConsoles(dir))
 		t.Logf("consoles are in %s", dir)
 	}
-	if l.machine != nil {
-		errs = append(errs, l.machine.Close())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, l.machine.Close())...); err != nil {
 		t.Error(err)
 	}
 }
@@ -149,7 +127,7 @@ func (l *rig) step(t *testing.T, what string, do func()) {
 
 // ran is how much time of processors the machine has used. 0: it is off.
 func (l *rig) ran() time.Duration {
-	if l.machine == nil {
+	if l.machine.Machine == nil {
 		return 0
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.machine.PID()))
@@ -168,5 +146,5 @@ func (l *rig) ran() time.Duration {
 // status waits until the node's status is as it should be; wrong says what is not.
 func (l *rig) status(t *testing.T, wrong func(node.Status) error) node.Status {
 	t.Helper()
-	return lab.Status(t, nodeName, l.op.client(), l.machine, wrong)
+	return lab.Status(t, nodeName, l.op.client(), l.machine.Machine, wrong)
 }

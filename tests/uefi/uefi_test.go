@@ -71,7 +71,7 @@ func TestTrial(t *testing.T) {
 		l.kept(t, "1.0.0 good")
 	})
 	l.step(t, "after a power cut all is as it was", func() {
-		l.off(t)
+		l.machine.Cut(t)
 		l.on(t)
 		s := l.status(t, runs("1.0.0"))
 		if len(s.Image.Bad) != 2 || s.Image.Bad[1].Reason != "an operator gave it up" {
@@ -89,7 +89,7 @@ func TestSecureBoot(t *testing.T) {
 	l := newRig(t)
 	t.Parallel()
 	s := newSigner(t)
-	l.config.UEFI.Trust = s.der
+	l.machine.Config.UEFI.Trust = s.der
 	signed := func(o *uki.Options) { o.Certificate, o.Key = s.cert, s.key }
 	l.step(t, "a signed release is made, and flashed", func() { l.flash(t, build(t, "1.0.0", leapd(t), signed)) })
 	l.step(t, "the firmware starts it", func() {
@@ -122,7 +122,7 @@ func TestSecureBoot(t *testing.T) {
 		t.Errorf("it was %+v, and is %+v", born, now)
 	}
 	l.step(t, "a disk with a release that is not signed does not start", func() {
-		l.off(t)
+		l.machine.Cut(t)
 		l.flash(t, &uki.Build{UKI: unsigned.UKI, BootLoader: build(t, "1.0.0", leapd(t), signed).BootLoader})
 		l.on(t)
 		l.says(t, `Error loading \EFI\Linux\leap_1.1.0.efi: Access Denied`)

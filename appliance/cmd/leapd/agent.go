@@ -82,7 +82,7 @@ func runAgent(ctx context.Context, log *slog.Logger) error {
 	network := netcfg.New(netcfg.Config{ResolvConf: "/tmp/resolv.conf", Hosts: "/etc/hosts", Log: log})
 	time := clock.New(clock.Config{Built: release.Built, Offered: network.TimeServers, Log: log})
 	a := agent.New(agent.Config{
-		Identity: id, Release: release.Version, Dir: generations, RunDir: node.RunDir, StateDir: state, Perm: node.Perm,
+		Identity: id, Release: release.Version, Dir: generations, RunDir: node.RunDir, StateDir: state,
 		Boot: boot, Releases: others, Own: true,
 	}, keys, parts(network, time, log), log)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(id.Agent.Port))))
@@ -137,6 +137,7 @@ func parts(network *netcfg.Net, c *clock.Clock, log *slog.Logger) agent.Parts {
 			return err
 		},
 		NetworkTrouble: network.Trouble,
+		Disk:           func() node.Disk { return agent.Measure(node.Perm) },
 		Mesh: func(ctx context.Context, m *node.Mesh, private []byte) error {
 			key, err := mesh.ParseKey(private)
 			if err != nil {

@@ -201,7 +201,7 @@ func (a *app) nodeMove() *cobra.Command {
 		Use: "mv NAME NEW", Short: "Give a node another name", Args: args(cobra.ExactArgs(2)),
 		Long: `Give a node another name. The machine that runs under the old name knows nothing of
 it, and takes no document of another node: it must be installed anew ("leap node
-identity NEW --reinstall"), and loses what it holds.`,
+identity NEW FILE --reinstall"), and loses what it holds.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			i, v, err := a.unlock()
 			if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,15 +98,11 @@ such.`,
 				return err
 			}
 			return a.inTurn(nodes, func(k int) error {
-				return a.restartService(cmd.Context(), nodes[k].Name, clients[k], service)
+				fmt.Fprintf(a.errs, "%s: restarting %s\n", nodes[k].Name, service)
+				return clients[k].RenewService(cmd.Context(), service)
 			})
 		},
 	}
 	at.flags(cmd)
 	return cmd
-}
-
-func (a *app) restartService(ctx context.Context, name string, c *deploy.Client, service string) error {
-	fmt.Fprintf(a.errs, "%s: restarting %s\n", name, service)
-	return c.RenewService(ctx, service)
 }
