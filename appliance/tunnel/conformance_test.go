@@ -112,6 +112,9 @@ func TestConformance(t *testing.T) {
 				}
 				return c
 			},
+			// Upward the sender is gvisor's TCP, of which packets beyond the rate are
+			// dropped: it was seen to reach 0.2 to 0.5 of the rate.
+			Least: gatewaytest.Shares{Up: 0.15, Down: 0.7},
 		}
 	})
 }
