@@ -18,9 +18,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/tun/netstack"
 
 	"leap.example/appliance/mesh"
@@ -37,62 +35,6 @@ func newKey(t *testing.T) mesh.Key {
 		t.Fatal(err)
 	}
 	return k
-}
-
-// makeDevice makes WireGuard's device in user space where the kernel cannot: the
-// same code then configures it over its socket.
-func makeDevice(t *testing.T) {
-	t.Helper()
-	probe := &netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: "probe"}}
-	err := netlink.LinkAdd(probe)
-	if err == nil {
-		t.Log("WireGuard of the kernel")
-		if err := netlink.LinkDel(probe); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	t.Logf("WireGuard in user space, since the kernel has none: %v", err)
-	card, err := tun.CreateTUN(node.MeshDevice, 1420)
-	if err != nil {
-		t.Skipf("neither the kernel has WireGuard, nor can a TUN device be made: %v", err)
-	}
-	d := device.NewDevice(card, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-	if err := os.MkdirAll("/var/run/wireguard", 0o700); err != nil { // Hidden from the machine by nettest.
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("unix", "/var/run/wireguard/"+node.MeshDevice+".sock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			d.IpcHandle(c)
-		}
-	}()
-	t.Cleanup(func() { _ = ln.Close(); <-done; d.Close() })
-}
-
-// A bind is WireGuard's socket at a peer, whoever of its goroutines opens it: its
-// device comes up by itself, too.
-type bind struct {
-	conn.Bind
-	t *testing.T
-	p *nettest.Peer
-}
-
-func (b bind) Open(port uint16) (receive []conn.ReceiveFunc, actual uint16, err error) {
-	b.p.Do(b.t, func() error {
-		receive, actual, err = b.Bind.Open(port)
-		return nil
-	})
-	return receive, actual, err
 }
 
 // A neighbour is another node of the mesh, with a web server.
@@ -113,7 +55,7 @@ func newNeighbour(t *testing.T, p *nettest.Peer, own mesh.Key, address string) *
 		t.Fatal(err)
 	}
 	n.net = stack
-	d := device.NewDevice(card, bind{conn.NewDefaultBind(), t, p}, device.NewLogger(device.LogLevelSilent, ""))
+	d := device.NewDevice(card, p.Bind(t), device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(d.Close)
 	config := fmt.Sprintf("private_key=%s\nlisten_port=51820\npublic_key=%s\nallowed_ip=10.9.0.1/32\n",
 		hex.EncodeToString(key.Bytes()), hexKey(t, own))
@@ -189,7 +131,7 @@ func TestMesh(t *testing.T) {
 	if err := errors.Join(netlink.AddrAdd(eth0, own), netlink.LinkSetUp(eth0)); err != nil {
 		t.Fatal(err)
 	}
-	makeDevice(t)
+	nettest.WireGuard(t, node.MeshDevice)
 	key := newKey(t)
 	b := newNeighbour(t, p, key, "10.9.0.2")
 	m := &node.Mesh{Address: netip.MustParsePrefix("10.9.0.1/24"), Port: 51820, Peers: []node.Peer{b.Peer}}

@@ -58,7 +58,7 @@ func TestConformance(t *testing.T) {
 		world.Veth(t, "eth1", "far", "198.51.100.80/24", "2001:db8::80/64", "10.1.2.3/24")
 		plug(t, "eth0", "203.0.113.5/24")
 		plug(t, "eth1", "198.51.100.5/24", "198.51.100.6/24", "2001:db8::6/64", "10.1.2.4/24")
-		makeDevice(t)
+		nettest.WireGuard(t, node.TunnelDevice)
 		c := config()
 		c.PrivateKey = gatewaytest.NewKey()
 		cfg := gateway.Config{
@@ -112,6 +112,9 @@ func TestConformance(t *testing.T) {
 				}
 				return c
 			},
+			// Upward the sender is gvisor's TCP, of which packets beyond the rate are
+			// dropped: it was seen to reach 0.2 to 0.5 of the rate.
+			Least: gatewaytest.Shares{Up: 0.15, Down: 0.7},
 		}
 	})
 }

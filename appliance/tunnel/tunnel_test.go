@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/tun/netstack"
 
 	"leap.example/appliance/firewall"
@@ -27,71 +25,9 @@ import (
 	"leap.example/services/protocol/lease"
 )
 
-// makeDevice makes WireGuard's device in user space where the kernel cannot: the
-// same code then configures it over its socket.
-func makeDevice(t *testing.T) {
-	t.Helper()
-	err := linux{}.do(change{do: create}, config())
-	if err == nil {
-		t.Log("WireGuard of the kernel")
-		link, err := netlink.LinkByName(node.TunnelDevice)
-		if err == nil {
-			err = netlink.LinkDel(link)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if !errors.Is(err, ErrUnsupported) {
-		t.Fatal(err)
-	}
-	t.Logf("WireGuard in user space: %v", err)
-	card, err := tun.CreateTUN(node.TunnelDevice, 1420)
-	if err != nil {
-		t.Skipf("neither the kernel has WireGuard, nor can a TUN device be made: %v", err)
-	}
-	d := device.NewDevice(card, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-	if err := os.MkdirAll("/var/run/wireguard", 0o700); err != nil { // Hidden from the machine by nettest.
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("unix", "/var/run/wireguard/"+node.TunnelDevice+".sock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			d.IpcHandle(c)
-		}
-	}()
-	t.Cleanup(func() { _ = ln.Close(); <-done; d.Close() })
-}
-
 func newKey() (k lease.Key) {
 	_, _ = rand.Read(k[:]) // It never fails.
 	return k
-}
-
-// A bind is WireGuard's socket at a peer, whoever of its goroutines opens it: its
-// device comes up by itself, too.
-type bind struct {
-	conn.Bind
-	t *testing.T
-	p *nettest.Peer
-}
-
-func (b bind) Open(port uint16) (receive []conn.ReceiveFunc, actual uint16, err error) {
-	b.p.Do(b.t, func() error {
-		receive, actual, err = b.Bind.Open(port)
-		return nil
-	})
-	return receive, actual, err
 }
 
 // A user has WireGuard and a stack of its own in user space.
@@ -115,7 +51,7 @@ func newUser(t *testing.T, p *nettest.Peer, gateway lease.Key, at string, addres
 		t.Fatal(err)
 	}
 	u.Net = stack
-	d := device.NewDevice(card, bind{conn.NewDefaultBind(), t, p}, device.NewLogger(device.LogLevelSilent, ""))
+	d := device.NewDevice(card, p.Bind(t), device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(d.Close)
 	config := fmt.Sprintf("private_key=%s\npublic_key=%s\npreshared_key=%s\nendpoint=%s\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n",
 		key.Hex(), gateway.Hex(), u.PSK.Hex(), at)
@@ -193,7 +129,7 @@ func TestTunnel(t *testing.T) {
 	plug(t, "eth1", "198.51.100.5/24", "198.51.100.6/24", "2001:db8::6/64")
 	serve(t, world, ":80")
 	serve(t, world, ":25")
-	makeDevice(t)
+	nettest.WireGuard(t, node.TunnelDevice)
 
 	d := node.Document{Agent: node.Agent{Port: 4430}, Services: map[string]node.Service{
 		"gateway": {Net: true, Listeners: []node.Listener{{Protocol: "udp", Port: 51821, From: "public"}}},

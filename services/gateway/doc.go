@@ -21,8 +21,8 @@
 //     that had it: so that one that comes and goes takes no more than its share.
 //   - It tells the data plane (DataPlane) which peers there are and which
 //     addresses are limited. Within a second of its end a lease's peer is
-//     removed, then the connections of its addresses are forgotten, those of
-//     all that have ended together. Every 15 s
+//     removed, if the data plane answers at once; then the connections of its
+//     addresses are forgotten, those of all that have ended together. Every 15 s
 //     it compares, and sets right what differs.
 //   - A peer without a handshake for 180 s is removed and set again: WireGuard
 //     forgets where it called from and when.

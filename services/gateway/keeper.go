@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	tickTime  = 500 * time.Millisecond // Between looks for leases that ended: they are gone within 2 s.
+	tickTime  = 500 * time.Millisecond // Between looks for leases that ended.
 	compare   = 15 * time.Second       // Between comparisons with the data plane.
 	idleTime  = 180 * time.Second      // Without a handshake; then WireGuard's session is over, and what it remembers is forgotten.
 	planeTime = 5 * time.Second        // For one call of the data plane.
@@ -246,15 +246,15 @@ func (s *Server) compare(ctx context.Context) error {
 
 // mend sets the peers that the data plane has not.
 func (s *Server) mend(ctx context.Context) error {
+	if !s.compared {
+		return nil // Something has failed: peers come after their limits.
+	}
 	var peers []Peer
 	var rows []*row
 	for _, r := range s.table.rows {
 		if !r.set && s.now().Before(r.end) {
 			rows, peers = append(rows, r), append(peers, s.table.peer(r))
 		}
-	}
-	if !s.compared {
-		return nil // Something has failed: peers come after their limits.
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 // that late packets do not reach them.
 const quarantine = 10 * time.Minute
 
-// An owner stands for a certificate: see owners.of.
+// An owner stands for a certificate: see book.of.
 type owner [32]byte
 
 // A row is one lease. It has no time of connect and no address outside the

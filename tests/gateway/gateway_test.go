@@ -40,6 +40,7 @@ func TestLife(t *testing.T) {
 	})
 	hidden.session("alice", s, alice)
 	w.Step("the gateway finds names for users", s.names)
+	w.Step("of its node they reach the lease API, and nothing else", s.node)
 	w.Step("by IPv6 and another port, too", func() {
 		other := alice.connect(netip.AddrPortFrom(entry6, 53))
 		other.seen()

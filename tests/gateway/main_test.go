@@ -54,6 +54,7 @@ var (
 	entry, entry6   = netip.MustParseAddr("198.51.100.11"), netip.MustParseAddr("2001:db8:77::11")
 	egress, egress6 = netip.MustParseAddr("198.51.100.12"), netip.MustParseAddr("2001:db8:77::12")
 	own, own6       = netip.MustParseAddr("198.51.100.50"), netip.MustParseAddr("2001:db8:77::50") // Of the user.
+	operators       = netip.MustParseAddr("10.77.0.11")                                            // Where operators find it.
 	place, place6   = netip.MustParseAddr("198.51.100.80"), netip.MustParseAddr("2001:db8:77::80") // In the world.
 )
 
@@ -81,7 +82,7 @@ func newWorld(t *testing.T) *world {
 	"dns": {"resolver": {"upstreams": ["10.77.0.1:53"], "dnssec": "off"}},
 	"gateway": {"rate": 65536, "leases": 600, "requests_per_minute": 100000},
 }`)
-	op.AddNode(nodeName, "services:gateway", "ip_address:10.77.0.11",
+	op.AddNode(nodeName, "services:gateway", "ip_address:"+operators.String(),
 		`network:{"interfaces":[{"name":"eth0","addresses":["10.77.0.11/24","198.51.100.11/24","198.51.100.12/24","2001:db8:77::11/64","2001:db8:77::12/64"],"gateways":["10.77.0.1"]}],"nameservers":["10.77.0.1"]}`,
 		`vpn:{"gateway_addresses":["198.51.100.11","2001:db8:77::11"],"egress_addresses":["198.51.100.12","2001:db8:77::12"],"ipv6":"fd00:64::/64"}`)
 	w := &world{t: t, Lab: lab.New(t, dir, op, lab.Options{

@@ -7,37 +7,32 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"leap.example/services/gateway/gatewaytest"
 )
 
 const (
-	datagram = 1200
 	offered  = 4 * rate // Bytes a second that a sender tries.
-	settle   = 1500 * time.Millisecond
 	measured = 5 * time.Second
 )
-
-// A flow is datagrams from one end to another, for as long as is measured.
-type flow struct {
-	sent, got int // Bytes, of those that were sent while it was measured.
-}
 
 // limited floods both ways between the world and two users at the same time.
 func limited(t *testing.T, slow, free *session) {
 	t.Helper()
-	var flows [4]flow
+	var flows [4]gatewaytest.Flow
 	var g errgroup.Group
 	for i, s := range []*session{slow, free} {
 		up, down, err := s.ends()
 		check(t, err)
-		g.Go(func() (err error) { flows[2*i], err = flood(up, down); return err })
+		g.Go(func() (err error) { flows[2*i], err = gatewaytest.Flood(up, down, offered, measured); return err })
 		back, forth, err := s.ends()
 		check(t, err)
-		g.Go(func() (err error) { flows[2*i+1], err = flood(forth, back); return err })
+		g.Go(func() (err error) { flows[2*i+1], err = gatewaytest.Flood(forth, back, offered, measured); return err })
 	}
 	check(t, g.Wait())
 	for i, name := range []string{"limited, up", "limited, down", "unlimited, up", "unlimited, down"} {
 		f := flows[i]
-		ratio, part := float64(f.got)/measured.Seconds()/rate, float64(f.got)/float64(f.sent)
+		ratio, part := f.Got/rate, f.Got/f.Sent
 		t.Logf("           %s: %.2f of the rate, %.2f of what was sent", name, ratio, part)
 		switch {
 		case i < 2 && (ratio < 0.5 || ratio > 1.05): // Less than 0.7 is a busy machine's.
@@ -54,68 +49,12 @@ func (s *session) ends() (user, far net.Conn, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	user, err = s.Net.DialUDPAddrPort(netip.AddrPort{}, netip.MustParseAddrPort(at.LocalAddr().String()))
-	if err != nil {
-		return nil, nil, err
+	s.w.t.Cleanup(func() { _ = at.Close() })
+	user, far, err = s.Ends(at, netip.MustParseAddrPort(at.LocalAddr().String()))
+	if err == nil {
+		s.w.t.Cleanup(func() { _ = user.Close() })
 	}
-	s.w.t.Cleanup(func() { _ = user.Close(); _ = at.Close() })
-	if _, err := user.Write([]byte("hello")); err != nil {
-		return nil, nil, err
-	}
-	_ = at.SetReadDeadline(time.Now().Add(time.Minute))
-	_, from, err := at.ReadFrom(make([]byte, datagram))
-	return user, towards{at, from}, err
-}
-
-// towards is a socket with one peer.
-type towards struct {
-	net.PacketConn
-	peer net.Addr
-}
-
-func (c towards) Read(b []byte) (int, error)  { n, _, err := c.ReadFrom(b); return n, err }
-func (c towards) Write(b []byte) (int, error) { return c.WriteTo(b, c.peer) }
-func (c towards) RemoteAddr() net.Addr        { return c.peer }
-
-// flood sends what is offered, and counts what arrives of what it sent after a
-// while: before, a second's worth comes at once.
-func flood(from, to net.Conn) (f flow, err error) {
-	received := make(chan int)
-	go func() {
-		total, b := 0, make([]byte, 2*datagram)
-		for {
-			_ = to.SetReadDeadline(time.Now().Add(3 * time.Second))
-			n, err := to.Read(b)
-			if err != nil {
-				received <- total
-				return
-			}
-			if n == datagram && b[0] == 1 {
-				total += n
-			}
-		}
-	}()
-	defer func() { f.got = <-received }()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	begin, sent := time.Now(), 0
-	for time.Since(begin) < settle+measured {
-		<-tick.C
-		b := make([]byte, datagram)
-		late := time.Since(begin) > settle
-		if late {
-			b[0] = 1
-		}
-		for ; float64(sent) < time.Since(begin).Seconds()*offered; sent += datagram {
-			if _, err := from.Write(b); err != nil {
-				return f, err
-			}
-			if late {
-				f.sent += datagram
-			}
-		}
-	}
-	return f, nil
+	return user, far, err
 }
 
 // pinged pings the world until nothing has come for a while after end, and tells

@@ -225,6 +225,42 @@ func (s *session) resolve(at netip.Addr) (addrs []netip.Addr, err error) {
 	return addrs, nil
 }
 
+// node wants the user to reach through the tunnel, of all that the gateway's node
+// has, the lease API alone; a neighbour without it reaches the agent as well.
+func (s *session) node() {
+	t := s.w.t
+	t.Helper()
+	targets, _ := s.w.Op.Targets(nodeName)
+	agent := targets[0].Document.Agent.Port
+	neighbour := s.w.host("neighbour", netip.MustParseAddr("198.51.100.60"), netip.MustParseAddr("2001:db8:77::60"))
+	outside, err := neighbour.DialContext(t.Context(), "tcp", netip.AddrPortFrom(entry, agent).String())
+	check(t, err)
+	check(t, outside.Close())
+	for at, want := range map[netip.AddrPort]bool{
+		netip.AddrPortFrom(entry, 443):              true,
+		netip.AddrPortFrom(entry6, 443):             true,
+		netip.AddrPortFrom(egress, 443):             false,
+		netip.AddrPortFrom(entry, agent):            false,
+		netip.AddrPortFrom(entry6, agent):           false,
+		netip.AddrPortFrom(s.granted.DNS[0], agent): false,
+		netip.AddrPortFrom(operators, agent):        false,
+	} {
+		within := time.Second
+		if want {
+			within = lab.Patience
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		c, err := s.Net.DialContextTCPAddrPort(ctx, at)
+		cancel()
+		if err == nil {
+			check(t, c.Close())
+		}
+		if (err == nil) != want {
+			t.Errorf("%v is reached through the tunnel: %v, want %v: %v", at, err == nil, want, err)
+		}
+	}
+}
+
 // lost reports whether nothing comes through the tunnel any more.
 func (s *session) lost() bool {
 	s.w.t.Helper()

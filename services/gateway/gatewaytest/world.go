@@ -39,7 +39,14 @@ type World struct {
 	// Resolver opens the socket that the gateway asks for names. Nil: the
 	// data plane leaves names to somebody else.
 	Resolver func(t testing.TB) net.PacketConn
+
+	Least Shares // Required.
 }
+
+// Shares are the least parts of its rate that a limited client's TCP gets in each
+// direction. What the data plane lets through is held to 0.7 by datagrams, both
+// ways and everywhere; less here says that TCP does not make use of it.
+type Shares struct{ Up, Down float64 }
 
 // patience is how long a test waits for what has to come; quiet is how long
 // for what must not.

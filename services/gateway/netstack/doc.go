@@ -8,7 +8,9 @@
 // What a client sends has its own address in the tunnel, or wireguard-go drops
 // it. The filter lets through what is for the gateway itself (ICMP, names) and
 // for public addresses, so that clients meet neither each other nor what is
-// private to the machine; the meter holds limited clients to their rate.
+// private to the machine; the meter holds limited clients to their rate. What the
+// machine itself offers at a public address they reach as the world does: it is
+// the rules of a node that let its users reach names and leases alone.
 // Names are asked for at the gateway's own address alone, which hands them to
 // the configured resolver.
 //

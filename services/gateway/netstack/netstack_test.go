@@ -105,6 +105,7 @@ func world(t *testing.T) *gatewaytest.World {
 			return nil, c, err
 		},
 		Resolver: func(t testing.TB) net.PacketConn { return listenPacket(t, cfg.Resolver) },
+		Least:    gatewaytest.Shares{Up: 0.7, Down: 0.7},
 	}
 	if ln, err := net.Listen("tcp", "[::1]:0"); err == nil {
 		ln.Close()

@@ -118,6 +118,9 @@ func (w *world) load(p *nettest.Peer, down bool) load {
 	done := make(chan struct{})
 	go func() { defer close(done); work() }()
 	l.stop = func() {
+		// What is in buffers would be under way for a minute with a limited client,
+		// and take its part of the rate from the next load.
+		w.must(c.(*net.TCPConn).SetLinger(0))
 		c.Close()
 		<-done
 	}

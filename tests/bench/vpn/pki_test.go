@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"net/netip"
 	"os"
@@ -26,7 +25,7 @@ type pki struct {
 	servers   []byte // CA, PEM.
 	clientCA  *x509.Certificate
 	clientKey crypto.Signer // Of that CA.
-	key       *rsa.PrivateKey
+	key       crypto.Signer // Of all users: one is enough.
 }
 
 // Files of a pki.
@@ -58,9 +57,7 @@ func newPKI(w *world) *pki {
 	} {
 		p.write(name, data)
 	}
-	// Those of users are RSA, as the provider gives them; one for all is enough.
-	p.key, err = rsa.GenerateKey(rand.Reader, 2048)
-	w.must(err)
+	p.key = p.newKey()
 	return p
 }
 
@@ -94,5 +91,7 @@ func (p *pki) user(plan lease.Plan) []byte {
 	p.w.Helper()
 	tmpl, err := certs.VPNClient(plan, rand.Reader, 7*24*time.Hour, time.Now())
 	p.w.must(err)
-	return certs.JoinPEM(p.key, p.sign(tmpl, p.clientCA, p.key.Public(), p.clientKey).Raw)
+	key, err := certs.EncodeKey(p.key)
+	p.w.must(err)
+	return append(key, certs.EncodeCert(p.sign(tmpl, p.clientCA, p.key.Public(), p.clientKey).Raw)...)
 }

@@ -66,6 +66,12 @@ type unlimited struct{}
 // Set implements gateway.Limits.
 func (unlimited) Set(context.Context, []netip.Addr) error { return nil }
 
+// Add implements gateway.Limits.
+func (unlimited) Add(context.Context, []netip.Addr) error { return nil }
+
+// Remove implements gateway.Limits.
+func (unlimited) Remove(context.Context, []netip.Addr) error { return nil }
+
 // A tunPlane is wireguard-go on a TUN device, behind which the kernel forwards.
 type tunPlane struct {
 	known
@@ -140,7 +146,3 @@ func (t *tunPlane) Remove(ctx context.Context, keys ...lease.Key) error {
 	}
 	return errors.Join(t.configure(text.String()), t.known.Remove(ctx, keys...))
 }
-
-func (unlimited) Add(context.Context, []netip.Addr) error { return nil }
-
-func (unlimited) Remove(context.Context, []netip.Addr) error { return nil }
