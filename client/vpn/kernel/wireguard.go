@@ -68,8 +68,11 @@ func (k *kernelWireGuard) set(l policy.Link, endpoint netip.AddrPort) error {
 
 func (k *kernelWireGuard) stats() (policy.Stats, error) {
 	d, err := k.client.Device(link0)
-	if err != nil || len(d.Peers) != 1 {
-		return policy.Stats{}, fmt.Errorf("asking the kernel about the tunnel: %w", errors.Join(err, errOther(err == nil)))
+	if err == nil && len(d.Peers) != 1 {
+		err = errors.New("somebody else has changed it")
+	}
+	if err != nil {
+		return policy.Stats{}, fmt.Errorf("asking the kernel about the tunnel: %w", err)
 	}
 	p := d.Peers[0]
 	return policy.Stats{LastHandshake: p.LastHandshakeTime, RX: uint64(p.ReceiveBytes), TX: uint64(p.TransmitBytes)}, nil
@@ -81,14 +84,6 @@ func (k *kernelWireGuard) port() (uint16, error) {
 		return 0, err
 	}
 	return uint16(d.ListenPort), nil
-}
-
-// errOther is why there is not the one peer that there should be.
-func errOther(answered bool) error {
-	if answered {
-		return errors.New("somebody else has changed it")
-	}
-	return nil
 }
 
 func (k *kernelWireGuard) close() { k.client.Close() } // The link is removed by its name.
