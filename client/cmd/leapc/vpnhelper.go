@@ -34,7 +34,6 @@ type helperOptions struct {
 
 	uids, gids []uint
 	user       string
-	lan        bool
 }
 
 // vpnHelper is the part of leapc that runs as root. People meet it once, when
@@ -114,15 +113,13 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 	return cmd
 }
 
-func (o *helperOptions) block() *cobra.Command {
-	cmd := &cobra.Command{
+func (*helperOptions) block() *cobra.Command {
+	return &cobra.Command{
 		Use:   "block",
 		Short: "Block all traffic now, until the helper gets a policy",
 		Args:  args(cobra.NoArgs),
-		RunE:  func(*cobra.Command, []string) error { return kernel.Block(o.lan) },
+		RunE:  func(*cobra.Command, []string) error { return kernel.Block() },
 	}
-	cmd.Flags().BoolVar(&o.lan, "lan", false, "leave the local network reachable")
-	return cmd
 }
 
 func (o *helperOptions) unblock() *cobra.Command {

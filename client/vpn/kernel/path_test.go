@@ -249,7 +249,7 @@ func TestTakeOver(t *testing.T) {
 	if slices.Contains(tables(t), "leap_vpn") {
 		t.Error("a table from nowhere")
 	}
-	if err := kernel.Block(false); err != nil || !slices.Contains(tables(t), "leap_vpn") {
+	if err := kernel.Block(); err != nil || !slices.Contains(tables(t), "leap_vpn") {
 		t.Errorf("blocking at the start: %v", err)
 	}
 }
