@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -150,15 +148,11 @@ func (o *helperOptions) install(a *app) *cobra.Command {
 				return err
 			}
 			if o.user != "" {
-				u, err := user.Lookup(o.user)
-				if err != nil {
-					return mistake(cmd, err)
-				}
-				uid, err := strconv.ParseUint(u.Uid, 10, 32)
+				uid, err := uidOf(o.user)
 				if err != nil {
 					return err
 				}
-				i.UIDs = []uint32{uint32(uid)}
+				i.UIDs = []uint32{uid}
 			}
 			if err := i.Write(); err != nil {
 				return err
