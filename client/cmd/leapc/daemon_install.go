@@ -106,6 +106,9 @@ the start of the computer on:
   loginctl enable-linger`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !systemdRuns() {
+				return problem.Unavailable.Errorf(`systemd does not run here: start "leapc daemon" yourself`)
+			}
 			program, err := os.Executable()
 			if err != nil {
 				return err
@@ -120,11 +123,7 @@ the start of the computer on:
 			if err := u.write(); err != nil {
 				return err
 			}
-			for _, command := range []string{"daemon-reload", "restart"} {
-				words := []string{"--user", command}
-				if command == "restart" {
-					words = append(words, daemonUnit)
-				}
+			for _, words := range [][]string{{"--user", "daemon-reload"}, {"--user", "restart", daemonUnit}} {
 				if err := systemctl(cmd.Context(), words...); err != nil {
 					return fmt.Errorf("%w\nthe unit is written: %s", err, u.path())
 				}

@@ -196,9 +196,15 @@ func (o *helperOptions) uninstall() *cobra.Command {
 	}
 }
 
+// systemdRuns reports whether systemd has started this computer (sd_booted(3)).
+func systemdRuns() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil
+}
+
 // systemctl tells systemd, where it runs.
 func systemctl(ctx context.Context, args ...string) error {
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
+	if !systemdRuns() {
 		return nil
 	}
 	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
