@@ -86,6 +86,30 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// TestOrder: where no UDP passes, TLS is tried before the machine gives a gateway
+// up, also one that has as many ports as a provider's have by default.
+func TestOrder(t *testing.T) {
+	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	udp, tcp := []uint16{51821, 53, 80, 443, 1194}, []uint16{443, 1194}
+	g := enroll.Grant{Remote: v4, Lease: lease.Lease{Endpoints: []lease.Endpoint{
+		{Addr: v6, Ports: udp, Proto: lease.UDP},
+		{Addr: v4, Ports: udp, Proto: lease.UDP},
+		{Addr: v6, Ports: tcp, Proto: lease.UDP2TCP},
+		{Addr: v4, Ports: tcp, Proto: lease.UDP2TCP},
+	}}}
+	var got []enroll.Kind
+	for i, r := range g.Machine(nil, policy.Pair{}, enroll.Kind{}).Routes {
+		got = append(got, enroll.KindOf(r))
+		if r.Endpoint.Addr().Is4() != (i < len(udp)+len(tcp)) {
+			t.Errorf("route %d is %v", i, r.Endpoint)
+		}
+	}
+	want := []enroll.Kind{{Port: 51821}, {Port: 53}, {Port: 443, TLS: true}, {Port: 80}, {Port: 1194, TLS: true}, {Port: 443}, {Port: 1194}}
+	if want = append(want, want...); !reflect.DeepEqual(got, want) {
+		t.Errorf("the order is %v, want %v", got, want)
+	}
+}
+
 // TestRefused goes through what can be wrong, and what it means for the next
 // try.
 func TestRefused(t *testing.T) {
