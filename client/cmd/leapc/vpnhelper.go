@@ -30,8 +30,8 @@ func vpnHelper(context.Context) (policy.Path, error) {
 type helperOptions struct {
 	socket, state, runtime, resolvConf, units string
 
-	uids, gids []uint
-	user       string
+	uids []uint
+	user string
 }
 
 // vpnHelper is the part of leapc that runs as root. People meet it once, when
@@ -97,7 +97,7 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg := helper.Config{Socket: o.socket, State: o.state, UIDs: narrow(o.uids), GIDs: narrow(o.gids)}
+			cfg := helper.Config{Socket: o.socket, State: o.state, UIDs: narrow(o.uids)}
 			err = errors.Join(helper.NewServer(cfg, path, log).Run(cmd.Context()), path.Close())
 			if err == nil {
 				a.status = daemon.ExitStopped
@@ -105,9 +105,7 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 			return err
 		},
 	}
-	flags := cmd.Flags()
-	flags.UintSliceVar(&o.uids, "uid", nil, "`users`, by number, who may ask beside root")
-	flags.UintSliceVar(&o.gids, "gid", nil, "`groups`, by number, whose members may")
+	cmd.Flags().UintSliceVar(&o.uids, "uid", nil, "`users`, by number, who may ask beside root")
 	return cmd
 }
 

@@ -34,12 +34,11 @@ type Install struct {
 	Dir     string // Of units: /etc/systemd/system. Required.
 	Program string // The absolute path of leapc. Required.
 	UIDs    []uint32
-	GIDs    []uint32
 }
 
-// Write writes the units and has systemd start them with the machine. Users and
-// groups that units from before let ask may go on. Invalid: somebody else than
-// root could replace the program.
+// Write writes the units and has systemd start them with the machine. Users that
+// units from before let ask may go on. Invalid: somebody else than root could
+// replace the program.
 func (i Install) Write() error {
 	if err := owned(i.Program); err != nil {
 		return err
@@ -69,7 +68,7 @@ func (i Install) Write() error {
 	return nil
 }
 
-// keep adds the users and groups of the unit that is there.
+// keep adds the users of the unit that is there.
 func (i *Install) keep() error {
 	text, err := os.ReadFile(filepath.Join(i.Dir, Service))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,10 +79,9 @@ func (i *Install) keep() error {
 	}
 	words := strings.Fields(string(text))
 	for at, word := range words[:max(0, len(words)-1)] {
-		list := map[string]*[]uint32{"--uid": &i.UIDs, "--gid": &i.GIDs}[word]
-		id, err := strconv.ParseUint(words[at+1], 10, 32)
-		if list != nil && err == nil && !slices.Contains(*list, uint32(id)) {
-			*list = append(slices.Clone(*list), uint32(id))
+		uid, err := strconv.ParseUint(words[at+1], 10, 32)
+		if word == "--uid" && err == nil && !slices.Contains(i.UIDs, uint32(uid)) {
+			i.UIDs = append(slices.Clone(i.UIDs), uint32(uid))
 		}
 	}
 	return nil
