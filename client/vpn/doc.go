@@ -8,6 +8,7 @@
 //	helper      the way to kernel from this unprivileged process
 //	enroll      leases of gateways
 //	transport   the tunnel's datagrams, by UDP or in TLS
+//	uapi        what WireGuard in this process says of itself
 //	wgquick     a lease as a file for other WireGuard programs
 //
 // One goroutine, Run's, owns the state: commands, answers and the clock reach
