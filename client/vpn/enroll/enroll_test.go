@@ -17,7 +17,6 @@ import (
 	"leap.example/client/vpn/machine"
 	"leap.example/client/vpn/policy"
 	"leap.example/client/vpn/vpntest"
-	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
@@ -30,11 +29,7 @@ func dial(ctx context.Context, network string, a netip.AddrPort) (net.Conn, erro
 
 func client(t *testing.T, a *vpntest.Authority, pem []byte, classical bool) *enroll.Client {
 	t.Helper()
-	key, cert, err := certs.SplitPEM(pem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
+	pair, err := policy.PairOf(pem).TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
