@@ -20,7 +20,7 @@
 // Files in the home directory, mode 0600, each with a version:
 //
 //	vpn.json           what the user decided; addresses of the provider's API
-//	vpn-leases.json    leases, so that a restart connects in three round trips
+//	vpn-leases.json    leases, so that a restart connects with nobody asked
 //	vpn-gateways.json  the list of gateways
 //	vpn-cert.pem       the anonymous certificate and its key
 //
