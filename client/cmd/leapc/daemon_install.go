@@ -36,7 +36,6 @@ func (u userUnit) text() (string, error) {
 	}
 	return `[Unit]
 Description=LEAP: the account and the VPN of this user
-Documentation=man:leapc(1)
 
 [Service]
 Type=exec

@@ -92,7 +92,7 @@ func verify(t *testing.T, dir string) {
 		t.Log("LOUD: systemd-analyze is not there: nobody has read the units")
 		return
 	}
-	out, err := exec.CommandContext(t.Context(), program, "verify", "--man=no", filepath.Join(dir, Service), filepath.Join(dir, Block)).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), program, "verify", filepath.Join(dir, Service), filepath.Join(dir, Block)).CombinedOutput()
 	var ours []string
 	for line := range strings.Lines(string(out)) {
 		if strings.Contains(line, "leap-vpn") {
