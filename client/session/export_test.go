@@ -5,7 +5,19 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"testing"
+	"time"
 )
+
+// Hasten has p wait no longer before it asks a silent server whether it is
+// there, and for the answer.
+func Hasten(t *testing.T, p *Provider, wait time.Duration) {
+	t.Helper()
+	h := p.trusted.Load().HTTP2
+	if h == nil || h.SendPingTimeout == 0 || h.PingTimeout == 0 {
+		t.Fatalf("a silent server is never asked: %+v", h)
+	}
+	h.SendPingTimeout, h.PingTimeout = wait, wait
+}
 
 // Forge replaces text inside a vault and makes the checksum fit.
 func Forge(t *testing.T, data []byte, old, text string) []byte {

@@ -146,6 +146,7 @@ func (f *fake) listen(t *testing.T, a authority) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(f.routes())
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{a.serverCert(t)}}
+	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // Refused handshakes are part of the tests.
 	s.StartTLS()
 	t.Cleanup(s.Close)

@@ -8,6 +8,7 @@
 //	helper      the way to kernel from this unprivileged process
 //	enroll      leases of gateways
 //	transport   the tunnel's datagrams, by UDP or in TLS
+//	uapi        what WireGuard in this process says of itself
 //	wgquick     a lease as a file for other WireGuard programs
 //
 // One goroutine, Run's, owns the state: commands, answers and the clock reach
@@ -19,7 +20,7 @@
 // Files in the home directory, mode 0600, each with a version:
 //
 //	vpn.json           what the user decided; addresses of the provider's API
-//	vpn-leases.json    leases, so that a restart connects in three round trips
+//	vpn-leases.json    leases, so that a restart connects with nobody asked
 //	vpn-gateways.json  the list of gateways
 //	vpn-cert.pem       the anonymous certificate and its key
 //

@@ -26,7 +26,7 @@ const (
 	spare     = 2 * time.Minute // Of a lease or certificate that is worth using.
 	renewCert = 24 * time.Hour  // A certificate with less left is replaced.
 	daily     = 24 * time.Hour  // How old the list of gateways may be.
-	maxFile   = 1 << 20         // Bytes that are read of a file.
+	maxFile   = 1 << 20         // Bytes of a file; a larger one is damaged.
 )
 
 // settings are the file vpn.json.

@@ -2,7 +2,6 @@ package vpn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,7 +12,7 @@ import (
 	"leap.example/client/session"
 	"leap.example/client/vpn/enroll"
 	"leap.example/client/vpn/machine"
-	"leap.example/services/protocol/certs"
+	"leap.example/client/vpn/policy"
 	"leap.example/services/protocol/problem"
 )
 
@@ -67,7 +66,7 @@ func (v *VPN) client() (*enroll.Client, error) {
 		}
 		k.Close()
 	}
-	pair, err := pairOf(pem)
+	pair, err := policy.PairOf(pem).TLS()
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +98,7 @@ func (v *VPN) closeKeeper() {
 func (v *VPN) certificate(ctx context.Context, another bool) (fetched bool, err error) {
 	left := time.Duration(0)
 	if pem, err := v.readCertificate(); err == nil {
-		if pair, err := pairOf(pem); err == nil {
+		if pair, err := policy.PairOf(pem).TLS(); err == nil {
 			left = time.Until(pair.Leaf.NotAfter)
 		}
 	}
@@ -155,7 +154,7 @@ func (v *VPN) asUser(ctx context.Context, door *session.Door) ([]byte, error) {
 
 // takeCertificate keeps one that can be used. Otherwise it is Invalid.
 func (v *VPN) takeCertificate(pem []byte) error {
-	pair, err := pairOf(pem)
+	pair, err := policy.PairOf(pem).TLS()
 	if err != nil {
 		return err
 	}
@@ -171,17 +170,4 @@ func (v *VPN) readCertificate() ([]byte, error) {
 		return nil, problem.NotExist.Errorf("there is no certificate for the VPN")
 	}
 	return pem, err
-}
-
-// pairOf reads a private key and its certificate.
-func pairOf(pem []byte) (tls.Certificate, error) {
-	key, cert, err := certs.SplitPEM(pem)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return tls.Certificate{}, problem.Invalid.Errorf("the certificate is malformed")
-	}
-	return pair, nil
 }

@@ -10,8 +10,8 @@
 //	  ctr0 -------------- eth0 of a container
 //
 // Each group of vpn.md section 8 runs twice: as it is, which must leak nothing,
-// and as a control without the firewall and with the routes that a client has
-// which trusts routes alone, which must leak. A group whose control is silent
+// and as a control with a firewall that lets everything pass and with the routes
+// that a client has which trusts routes alone, which must leak. A group whose control is silent
 // proves nothing and fails. One line is printed for each:
 //
 //	leaks: NAME: leaked 0 (control leaked N)

@@ -3,19 +3,12 @@ package leaks_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,20 +18,18 @@ import (
 	"leap.example/client/vpn/enroll"
 	"leap.example/client/vpn/machine"
 	"leap.example/client/vpn/policy"
+	"leap.example/client/vpn/vpntest"
 	"leap.example/services/daemon"
 	"leap.example/services/gateway"
 	"leap.example/services/gateway/netstack"
 	"leap.example/services/protocol/certs"
-	"leap.example/services/protocol/lease"
 )
 
 // leasing is the provider's real gateway, with its data plane without root, and
 // who lets clients in.
 type leasing struct {
-	w    *world
-	key  crypto.Signer // Of the CA, for servers and clients.
-	root *x509.Certificate
-	ca   []byte // PEM.
+	*vpntest.Authority
+	w *world
 }
 
 const (
@@ -51,22 +42,16 @@ const (
 // startLeasing runs the gateway beside those that the test has made.
 func (w *world) startLeasing() *leasing {
 	w.Helper()
-	l := &leasing{w: w}
-	l.key = l.ecKey()
-	tmpl := certs.CA("Example", "example.org", false, time.Now())
-	l.root = l.sign(tmpl, tmpl, l.key.Public())
-	l.ca = certs.EncodeCert(l.root.Raw)
-	server, err := certs.Server([]string{leaseName}, nil, time.Now())
-	w.must(err)
-	key := l.ecKey()
-	keyPEM, err := certs.EncodeKey(key)
+	l := &leasing{vpntest.NewAuthority(w), w}
+	server := l.Server(w, leaseName)
+	keyPEM, err := certs.EncodeKey(server.PrivateKey.(crypto.Signer))
 	w.must(err)
 	wg, err := newKey().MarshalText()
 	w.must(err)
 	dir := filepath.Join(w.dir, "gateway")
 	w.must(os.MkdirAll(filepath.Join(dir, "run"), 0o700))
 	for name, data := range map[string][]byte{
-		"ca.crt": l.ca, "gw.key": keyPEM, "gw.crt": certs.EncodeCert(l.sign(server, l.root, key.Public()).Raw), "wg.key": wg,
+		"ca.crt": l.PEM, "gw.key": keyPEM, "gw.crt": certs.EncodeCert(server.Leaf.Raw), "wg.key": wg,
 	} {
 		w.must(os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
@@ -107,17 +92,10 @@ func leasingRole() error {
 // out. It ends when its certificate does.
 func (l *leasing) take(notAfter time.Time) *machine.Lease {
 	l.w.Helper()
-	key, err := clientKey()
+	shown := policy.PairOf(l.ClientUntil(l.w, notAfter))
+	pair, err := shown.TLS()
 	l.w.must(err)
-	tmpl, err := certs.VPNClient(lease.Unlimited, rand.Reader, time.Hour, time.Now())
-	l.w.must(err)
-	tmpl.NotAfter = notAfter
-	pem := certs.JoinPEM(key, l.sign(tmpl, l.root, key.Public()).Raw)
-	keyPEM, certPEM, err := certs.SplitPEM(pem)
-	l.w.must(err)
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	l.w.must(err)
-	c, err := enroll.New(enroll.Config{Dial: l.w.ask.Dial, CA: l.ca}, pair)
+	c, err := enroll.New(enroll.Config{Dial: l.w.ask.Dial, CA: l.PEM}, pair)
 	l.w.must(err)
 	defer c.Close()
 	g := machine.Gateway{Name: leaseName, Lease: []netip.AddrPort{netip.MustParseAddrPort(gatewayOut + ":443")}}
@@ -128,30 +106,12 @@ func (l *leasing) take(notAfter time.Time) *machine.Lease {
 		grant, err = c.Lease(l.w.Context(), g)
 		return err == nil
 	})
-	return grant.Machine(l.ca, policy.PairOf(pem), enroll.Kind{})
+	return grant.Machine(l.PEM, shown, enroll.Kind{})
 }
 
 // leased is what may leave beside WireGuard: the helper's connections.
 func leased(f frame) bool {
 	return f.wireguard() || f.proto == unix.IPPROTO_TCP && f.dst == netip.MustParseAddr(gatewayOut) && f.dport == leasePort
-}
-
-var clientKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
-
-func (l *leasing) ecKey() *ecdsa.PrivateKey {
-	l.w.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	l.w.must(err)
-	return key
-}
-
-func (l *leasing) sign(tmpl, parent *x509.Certificate, pub crypto.PublicKey) *x509.Certificate {
-	l.w.Helper()
-	der, err := certs.Create(tmpl, parent, pub, l.key, rand.Reader)
-	l.w.must(err)
-	cert, err := x509.ParseCertificate(der)
-	l.w.must(err)
-	return cert
 }
 
 // expired: a lease of the real gateway ends, and nobody asks for another one.

@@ -79,10 +79,14 @@ func (f frame) needed() bool {
 	if f.arp {
 		return !tunnelNet.Contains(f.src)
 	}
-	if f.proto != unix.IPPROTO_ICMPV6 || len(f.payload) < 24 && f.payload[0] != 133 && f.payload[0] != 143 {
+	if f.proto != unix.IPPROTO_ICMPV6 || len(f.payload) == 0 {
 		return false
 	}
-	switch f.payload[0] {
+	kind := f.payload[0]
+	if len(f.payload) < 24 && kind != 133 && kind != 143 {
+		return false
+	}
+	switch kind {
 	case 133, 135: // Solicitations of routers and neighbours.
 		return f.hops == 255
 	case 136:

@@ -26,27 +26,39 @@ func (s *scene) killNode() error {
 	d := nodes[s.kills%len(nodes)]
 	s.kills++
 	if err := kill(d.PIDFile); err != nil {
-		return fmt.Errorf("database node %s: %w", d.Name, err)
+		return fmt.Errorf("killing database node %s: %w", d.Name, err)
 	}
 	return nil
 }
 
-// kill kills the process of "leapd dev" whose number is in a file. One that is
-// being started again is no error.
+// errBetween is a process that has ended, and is being started again.
+var errBetween = errors.New("it does not run at the moment")
+
+// kill kills the process of "leapd dev" whose number is in a file. errBetween:
+// there is none to kill.
 func kill(pidFile string) error {
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		return err
 	}
 	if len(text) == 0 { // Being written.
-		return nil
+		return errBetween
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || pid < 2 {
 		return fmt.Errorf("%s: %q is no process", pidFile, text)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("killing it: %w", err)
+	err = syscall.Kill(pid, syscall.SIGKILL)
+	if errors.Is(err, syscall.ESRCH) {
+		return errBetween
+	}
+	return err
+}
+
+// keepDead kills a process that may have been killed a moment ago.
+func keepDead(pidFile string) error {
+	if err := kill(pidFile); !errors.Is(err, errBetween) {
+		return err
 	}
 	return nil
 }

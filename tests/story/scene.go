@@ -116,7 +116,7 @@ func (s *scene) stage() (play.Stage, error) {
 func (s *scene) tunnel() play.Tunnel {
 	t := play.Tunnel{Called: netip.MustParseAddr("192.0.2.1")} // As appliance/cmd/leapd has it.
 	for _, g := range s.at.Gateways {
-		t.Gateways = append(t.Gateways, play.Gateway{Host: g.Host, Egress: g.Egress, Kill: func() error { return kill(g.PIDFile) }})
+		t.Gateways = append(t.Gateways, play.Gateway{Host: g.Host, Egress: g.Egress, Kill: func() error { return keepDead(g.PIDFile) }})
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 // Package tunnel has the VPN client and gateways meet: the client as its daemon
 // holds it, with userspace WireGuard and a proxy, and the gateway role with its
-// userspace data plane. Nothing of it needs root, and nothing leaves loopback.
+// userspace data plane. None of that needs root, or leaves loopback.
+// TestWholeComputer has the helper guard a computer, which is a network namespace.
 package tunnel
 
 import (

@@ -1,31 +1,29 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"leap.example/client/unit"
 	"leap.example/services/protocol/problem"
 )
 
-// daemonUnit is the name of the unit of systemd that runs the daemon of a user.
-const daemonUnit = "leapc.service"
+// daemonUnit is the name of the unit of systemd that runs the daemon of a user,
+// and daemonTarget what starts it.
+const (
+	daemonUnit   = "leapc.service"
+	daemonTarget = "default.target"
+)
 
 // A userUnit is what the unit is made of.
 type userUnit struct {
 	dir     string   // Of the user's units.
 	command []string // The program's absolute path, and what it is given.
 }
-
-// path is where the unit is, and wanted the link that has it started.
-func (u userUnit) path() string { return filepath.Join(u.dir, daemonUnit) }
-
-func (u userUnit) wanted() string { return filepath.Join(u.dir, "default.target.wants", daemonUnit) }
 
 // text is the unit. Invalid: no unit can name such a program or home.
 func (u userUnit) text() (string, error) {
@@ -38,7 +36,6 @@ func (u userUnit) text() (string, error) {
 	}
 	return `[Unit]
 Description=LEAP: the account and the VPN of this user
-Documentation=man:leapc(1)
 
 [Service]
 Type=exec
@@ -49,7 +46,7 @@ RestartPreventExitStatus=125
 SuccessExitStatus=143
 
 [Install]
-WantedBy=default.target
+WantedBy=` + daemonTarget + `
 `, nil
 }
 
@@ -59,30 +56,11 @@ func (u userUnit) write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(u.wanted()), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(u.path()+".new", []byte(text), 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(u.path()+".new", u.path()); err != nil {
-		return err
-	}
-	if err := os.Symlink(filepath.Join("..", daemonUnit), u.wanted()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return unit.Write(u.dir, daemonUnit, daemonTarget, []byte(text))
 }
 
 // remove removes what write wrote.
-func (u userUnit) remove() error {
-	for _, path := range []string{u.wanted(), u.path()} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
+func (u userUnit) remove() error { return unit.Remove(u.dir, daemonUnit, daemonTarget) }
 
 // userUnits is the directory of the user's units.
 func userUnits() (string, error) {
@@ -106,6 +84,9 @@ the start of the computer on:
   loginctl enable-linger`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !systemdRuns() {
+				return problem.Unavailable.Errorf(`systemd does not run here: start "leapc daemon" yourself`)
+			}
 			program, err := os.Executable()
 			if err != nil {
 				return err
@@ -120,13 +101,9 @@ the start of the computer on:
 			if err := u.write(); err != nil {
 				return err
 			}
-			for _, command := range []string{"daemon-reload", "restart"} {
-				words := []string{"--user", command}
-				if command == "restart" {
-					words = append(words, daemonUnit)
-				}
+			for _, words := range [][]string{{"--user", "daemon-reload"}, {"--user", "restart", daemonUnit}} {
 				if err := systemctl(cmd.Context(), words...); err != nil {
-					return fmt.Errorf("%w\nthe unit is written: %s", err, u.path())
+					return fmt.Errorf("%w\nthe unit is written: %s", err, filepath.Join(u.dir, daemonUnit))
 				}
 			}
 			return a.done("the daemon runs whenever you are logged in\nnext: loginctl enable-linger, if the VPN is to connect before you log in")
@@ -145,7 +122,7 @@ func (a *app) daemonUninstall() *cobra.Command {
 				return err
 			}
 			u := userUnit{dir: dir}
-			if _, err := os.Stat(u.path()); err == nil {
+			if _, err := os.Stat(filepath.Join(u.dir, daemonUnit)); err == nil {
 				if err := systemctl(cmd.Context(), "--user", "stop", daemonUnit); err != nil {
 					return err
 				}

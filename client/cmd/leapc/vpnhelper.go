@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -32,9 +30,8 @@ func vpnHelper(context.Context) (policy.Path, error) {
 type helperOptions struct {
 	socket, state, runtime, resolvConf, units string
 
-	uids, gids []uint
-	user       string
-	lan        bool
+	uids []uint
+	user string
 }
 
 // vpnHelper is the part of leapc that runs as root. People meet it once, when
@@ -100,7 +97,7 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg := helper.Config{Socket: o.socket, State: o.state, UIDs: narrow(o.uids), GIDs: narrow(o.gids)}
+			cfg := helper.Config{Socket: o.socket, State: o.state, UIDs: narrow(o.uids)}
 			err = errors.Join(helper.NewServer(cfg, path, log).Run(cmd.Context()), path.Close())
 			if err == nil {
 				a.status = daemon.ExitStopped
@@ -108,21 +105,17 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 			return err
 		},
 	}
-	flags := cmd.Flags()
-	flags.UintSliceVar(&o.uids, "uid", nil, "`users`, by number, who may ask beside root")
-	flags.UintSliceVar(&o.gids, "gid", nil, "`groups`, by number, whose members may")
+	cmd.Flags().UintSliceVar(&o.uids, "uid", nil, "`users`, by number, who may ask beside root")
 	return cmd
 }
 
-func (o *helperOptions) block() *cobra.Command {
-	cmd := &cobra.Command{
+func (*helperOptions) block() *cobra.Command {
+	return &cobra.Command{
 		Use:   "block",
 		Short: "Block all traffic now, until the helper gets a policy",
 		Args:  args(cobra.NoArgs),
-		RunE:  func(*cobra.Command, []string) error { return kernel.Block(o.lan) },
+		RunE:  func(*cobra.Command, []string) error { return kernel.Block() },
 	}
-	cmd.Flags().BoolVar(&o.lan, "lan", false, "leave the local network reachable")
-	return cmd
 }
 
 func (o *helperOptions) unblock() *cobra.Command {
@@ -153,15 +146,11 @@ func (o *helperOptions) install(a *app) *cobra.Command {
 				return err
 			}
 			if o.user != "" {
-				u, err := user.Lookup(o.user)
-				if err != nil {
-					return mistake(cmd, err)
-				}
-				uid, err := strconv.ParseUint(u.Uid, 10, 32)
+				uid, err := uidOf(o.user)
 				if err != nil {
 					return err
 				}
-				i.UIDs = []uint32{uint32(uid)}
+				i.UIDs = []uint32{uid}
 			}
 			if err := i.Write(); err != nil {
 				return err
@@ -205,9 +194,15 @@ func (o *helperOptions) uninstall() *cobra.Command {
 	}
 }
 
+// systemdRuns reports whether systemd has started this computer (sd_booted(3)).
+func systemdRuns() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil
+}
+
 // systemctl tells systemd, where it runs.
 func systemctl(ctx context.Context, args ...string) error {
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
+	if !systemdRuns() {
 		return nil
 	}
 	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {

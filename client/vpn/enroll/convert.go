@@ -11,8 +11,9 @@ import (
 
 // Machine returns g as the machine takes it: how the tunnel is set up, and the
 // routes to the gateway in the order to try. First come those of the address
-// family by which the gateway was reached, UDP before TLS; like, the route that
-// worked last, comes before all. ca and pair are for those over TLS.
+// family by which the gateway was reached: two of UDP, then TLS and UDP in turn,
+// as the machine does not try them all; like, the route that worked last, comes
+// before all. ca and pair are for those over TLS.
 func (g Grant) Machine(ca []byte, pair policy.Pair, like Kind) *machine.Lease {
 	l := &machine.Lease{
 		Gateway: g.Gateway, ID: g.Lease.LeaseID, NotAfter: g.Lease.NotAfter, RenewAfter: g.Lease.RenewAfter,
@@ -28,7 +29,7 @@ func (g Grant) Machine(ca []byte, pair policy.Pair, like Kind) *machine.Lease {
 	var routes []ranked
 	for _, e := range g.Lease.Endpoints {
 		for i, port := range e.Ports {
-			r := ranked{Route: machine.Route{Endpoint: netip.AddrPortFrom(e.Addr, port)}, rank: i}
+			r := ranked{Route: machine.Route{Endpoint: netip.AddrPortFrom(e.Addr, port)}, rank: 2 * i}
 			if e.Proto == lease.UDP2TCP {
 				r.Wrap = &policy.Wrap{ServerName: g.Gateway.Name, CA: ca, Pair: pair}
 				r.rank += afterUDP
@@ -51,7 +52,7 @@ func (g Grant) Machine(ca []byte, pair policy.Pair, like Kind) *machine.Lease {
 
 // What makes a route come later; within one endpoint the order is the lease's.
 const (
-	afterUDP    = 100
+	afterUDP    = 3 // Between the second route of UDP and the third.
 	otherFamily = 1000
 	worked      = 10000
 	maxDNS      = 4

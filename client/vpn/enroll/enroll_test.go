@@ -17,7 +17,6 @@ import (
 	"leap.example/client/vpn/machine"
 	"leap.example/client/vpn/policy"
 	"leap.example/client/vpn/vpntest"
-	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
@@ -30,11 +29,7 @@ func dial(ctx context.Context, network string, a netip.AddrPort) (net.Conn, erro
 
 func client(t *testing.T, a *vpntest.Authority, pem []byte, classical bool) *enroll.Client {
 	t.Helper()
-	key, cert, err := certs.SplitPEM(pem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
+	pair, err := policy.PairOf(pem).TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +78,30 @@ func TestLease(t *testing.T) {
 	}
 	if r := grant.Machine(a.PEM, policy.Pair{}, enroll.Kind{Port: 443, TLS: true}).Routes[0]; r.Wrap == nil {
 		t.Errorf("what worked is not the first: %+v", r)
+	}
+}
+
+// TestOrder: where no UDP passes, TLS is tried before the machine gives a gateway
+// up, also one that has as many ports as a provider's have by default.
+func TestOrder(t *testing.T) {
+	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	udp, tcp := []uint16{51821, 53, 80, 443, 1194}, []uint16{443, 1194}
+	g := enroll.Grant{Remote: v4, Lease: lease.Lease{Endpoints: []lease.Endpoint{
+		{Addr: v6, Ports: udp, Proto: lease.UDP},
+		{Addr: v4, Ports: udp, Proto: lease.UDP},
+		{Addr: v6, Ports: tcp, Proto: lease.UDP2TCP},
+		{Addr: v4, Ports: tcp, Proto: lease.UDP2TCP},
+	}}}
+	var got []enroll.Kind
+	for i, r := range g.Machine(nil, policy.Pair{}, enroll.Kind{}).Routes {
+		got = append(got, enroll.KindOf(r))
+		if r.Endpoint.Addr().Is4() != (i < len(udp)+len(tcp)) {
+			t.Errorf("route %d is %v", i, r.Endpoint)
+		}
+	}
+	want := []enroll.Kind{{Port: 51821}, {Port: 53}, {Port: 443, TLS: true}, {Port: 80}, {Port: 1194, TLS: true}, {Port: 443}, {Port: 1194}}
+	if want = append(want, want...); !reflect.DeepEqual(got, want) {
+		t.Errorf("the order is %v, want %v", got, want)
 	}
 }
 

@@ -61,7 +61,7 @@ func refusal(status int, body []byte) *Error {
 	case problem.Permission, problem.Unauthenticated:
 		return &Error{machine.Forbidden, "the gateway refuses the certificate: " + err.Error(), err}
 	case problem.Exist, problem.Stale:
-		return &Error{machine.Unwilling, "too many computers use this certificate at once: end one, or fetch another with \"leapc vpn up --new-certificate\"", err}
+		return &Error{machine.Unwilling, "too many computers use this certificate at once: \"leapc vpn down\" on one, or wait until a lease is over", err}
 	}
 	return &Error{machine.Unwilling, "the gateway gives no lease now: " + err.Error(), err}
 }

@@ -12,9 +12,8 @@
 // programs. Members that are not known are refused: a caller that is newer than
 // the helper learns so instead of being half obeyed.
 //
-// The kernel says who calls (SO_PEERCRED, SO_PEERGROUPS): root and the users and
-// groups of [Config] are answered. All others are hung up on, whatever the mode
-// of the socket's file is.
+// The kernel says who calls (SO_PEERCRED): root and the users of [Config] are
+// answered. All others are hung up on, whatever the mode of the socket's file is.
 //
 // A caller that goes away changes nothing: the policy applied last holds until
 // another one is applied, and its kill switch also when the helper is gone. Who

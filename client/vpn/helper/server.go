@@ -25,7 +25,6 @@ import (
 type Config struct {
 	Socket string   // Required. Its directory is made if it is missing.
 	UIDs   []uint32 // Users that are answered beside root.
-	GIDs   []uint32 // Groups whose members are.
 	State  string   // Directory that survives a restart of the machine: BootFile's. Required.
 }
 
@@ -107,9 +106,9 @@ func (s *Server) listen() (*net.UnixListener, error) {
 
 // serve answers one question.
 func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
-	who, err := caller(c)
-	if err != nil || !s.cfg.allows(who) {
-		s.refused(who, err)
+	uid, err := caller(c)
+	if err != nil || !s.cfg.allows(uid) {
+		s.refused(uid, err)
 		return
 	}
 	r := reply{Version: Version}
@@ -139,14 +138,14 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 
 // refused writes about callers that may not ask, at most once a minute: they must
 // not fill the log.
-func (s *Server) refused(who credential, err error) {
+func (s *Server) refused(uid uint32, err error) {
 	s.quiet.Lock()
 	defer s.quiet.Unlock()
 	s.strangers++
 	if time.Since(s.said) < refusedPause {
 		return
 	}
-	s.log.Warn("callers were refused", "last_uid", who.uid, "callers", s.strangers, "err", err)
+	s.log.Warn("callers were refused", "last_uid", uid, "callers", s.strangers, "err", err)
 	s.said, s.strangers = time.Now(), 0
 }
 

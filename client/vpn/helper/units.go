@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"text/template"
 
+	"leap.example/client/unit"
 	"leap.example/services/protocol/problem"
 )
 
@@ -26,20 +27,19 @@ const (
 	Block   = "leap-vpn-block.service"
 )
 
-// wants are the targets that start the units.
-var wants = map[string]string{Service: "multi-user.target.wants", Block: "sysinit.target.wants"}
+// targets are those that start the units.
+var targets = map[string]string{Service: "multi-user.target", Block: "sysinit.target"}
 
 // Install says what the units are made of.
 type Install struct {
 	Dir     string // Of units: /etc/systemd/system. Required.
 	Program string // The absolute path of leapc. Required.
 	UIDs    []uint32
-	GIDs    []uint32
 }
 
-// Write writes the units and has systemd start them with the machine. Users and
-// groups that units from before let ask may go on. Invalid: somebody else than
-// root could replace the program.
+// Write writes the units and has systemd start them with the machine. Users that
+// units from before let ask may go on. Invalid: somebody else than root could
+// replace the program.
 func (i Install) Write() error {
 	if err := owned(i.Program); err != nil {
 		return err
@@ -47,29 +47,19 @@ func (i Install) Write() error {
 	if err := i.keep(); err != nil {
 		return err
 	}
-	for unit, target := range wants {
-		text, err := i.text(unit)
+	for name, target := range targets {
+		text, err := i.text(name)
 		if err != nil {
 			return err
 		}
-		path, link := filepath.Join(i.Dir, unit), filepath.Join(i.Dir, target, unit)
-		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path+".new", text, 0o644); err != nil {
-			return err
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			return err
-		}
-		if err := os.Symlink(filepath.Join("..", unit), link); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := unit.Write(i.Dir, name, target, text); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keep adds the users and groups of the unit that is there.
+// keep adds the users of the unit that is there.
 func (i *Install) keep() error {
 	text, err := os.ReadFile(filepath.Join(i.Dir, Service))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,10 +70,9 @@ func (i *Install) keep() error {
 	}
 	words := strings.Fields(string(text))
 	for at, word := range words[:max(0, len(words)-1)] {
-		list := map[string]*[]uint32{"--uid": &i.UIDs, "--gid": &i.GIDs}[word]
-		id, err := strconv.ParseUint(words[at+1], 10, 32)
-		if list != nil && err == nil && !slices.Contains(*list, uint32(id)) {
-			*list = append(slices.Clone(*list), uint32(id))
+		uid, err := strconv.ParseUint(words[at+1], 10, 32)
+		if word == "--uid" && err == nil && !slices.Contains(i.UIDs, uint32(uid)) {
+			i.UIDs = append(slices.Clone(i.UIDs), uint32(uid))
 		}
 	}
 	return nil
@@ -91,24 +80,21 @@ func (i *Install) keep() error {
 
 // Remove removes the units.
 func (i Install) Remove() error {
-	for unit, target := range wants {
-		for _, path := range []string{filepath.Join(i.Dir, target, unit), filepath.Join(i.Dir, unit)} {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
+	var err error
+	for name, target := range targets {
+		err = errors.Join(err, unit.Remove(i.Dir, name, target))
 	}
-	return nil
+	return err
 }
 
-func (i Install) text(unit string) ([]byte, error) {
-	t, err := template.ParseFS(systemd, "systemd/"+unit)
+func (i Install) text(name string) ([]byte, error) {
+	t, err := template.ParseFS(systemd, "systemd/"+name)
 	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, i); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", unit, err)
+		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
 	return b.Bytes(), nil
 }

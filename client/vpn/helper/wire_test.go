@@ -14,19 +14,10 @@ import (
 )
 
 func TestAllows(t *testing.T) {
-	cfg := Config{UIDs: []uint32{1000}, GIDs: []uint32{27}}
-	for _, c := range []struct {
-		who  credential
-		want bool
-	}{
-		{credential{uid: 0}, true},
-		{credential{uid: 1000, gids: []uint32{1000}}, true},
-		{credential{uid: 1001, gids: []uint32{1001}}, false},
-		{credential{uid: 1001, gids: []uint32{27, 1001}}, true},
-		{credential{uid: ^uint32(0)}, false},
-	} {
-		if got := cfg.allows(c.who); got != c.want {
-			t.Errorf("%+v: %v, want %v", c.who, got, c.want)
+	cfg := Config{UIDs: []uint32{1000}}
+	for uid, want := range map[uint32]bool{0: true, 1000: true, 1001: false, nobody: false} {
+		if got := cfg.allows(uid); got != want {
+			t.Errorf("user %d: %v, want %v", uid, got, want)
 		}
 	}
 }
@@ -63,14 +54,14 @@ func FuzzRequest(f *testing.F) {
 
 func TestUnits(t *testing.T) {
 	dir := t.TempDir()
-	i := Install{Dir: dir, Program: "/usr/bin/env", UIDs: []uint32{1000}, GIDs: []uint32{27}}
+	i := Install{Dir: dir, Program: "/usr/bin/env", UIDs: []uint32{1000}}
 	for range 2 {
 		if err := i.Write(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "multi-user.target.wants", Service))
-	if err != nil || !strings.Contains(string(text), "ExecStart=/usr/bin/env vpn-helper run --uid 1000 --gid 27\n") {
+	if err != nil || !strings.Contains(string(text), "ExecStart=/usr/bin/env vpn-helper run --uid 1000\n") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	verify(t, dir)
@@ -79,7 +70,7 @@ func TestUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err = os.ReadFile(filepath.Join(dir, Service))
-	if err != nil || !strings.Contains(string(text), "run --uid 1001 --uid 1000 --gid 27\n") {
+	if err != nil || !strings.Contains(string(text), "run --uid 1001 --uid 1000\n") {
 		t.Errorf("one more user: %v\n%s", err, text)
 	}
 	if err := i.Remove(); err != nil {
@@ -101,7 +92,7 @@ func verify(t *testing.T, dir string) {
 		t.Log("LOUD: systemd-analyze is not there: nobody has read the units")
 		return
 	}
-	out, err := exec.CommandContext(t.Context(), program, "verify", "--man=no", filepath.Join(dir, Service), filepath.Join(dir, Block)).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), program, "verify", filepath.Join(dir, Service), filepath.Join(dir, Block)).CombinedOutput()
 	var ours []string
 	for line := range strings.Lines(string(out)) {
 		if strings.Contains(line, "leap-vpn") {
@@ -134,7 +125,7 @@ func TestRefused(t *testing.T) {
 	var log strings.Builder
 	s := NewServer(Config{}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	for range 100 {
-		s.refused(credential{uid: 1001}, nil)
+		s.refused(1001, nil)
 	}
 	if n := strings.Count(log.String(), "\n"); n != 1 {
 		t.Errorf("%d lines", n)

@@ -54,7 +54,8 @@ var _ policy.Path = (*Path)(nil)
 
 // New returns the Path of this machine after it has taken over from one that
 // has ended: where its table is, all traffic is blocked from the first moment,
-// as it is with cfg.BlockFile; where neither is, nothing is. What else was left behind is put away.
+// as it is with cfg.BlockFile; where neither is, nothing is. What else was left
+// behind is put away.
 func New(cfg Config, log *slog.Logger) (*Path, error) {
 	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
 		return nil, err
@@ -90,8 +91,8 @@ func New(cfg Config, log *slog.Logger) (*Path, error) {
 }
 
 // Block installs the table that blocks all and does nothing else: for the start
-// of a machine, before it has a network. LAN leaves the local one reachable.
-func Block(lan bool) error { return install(policy.Policy{Mode: policy.Blocked, LAN: lan}, nil) }
+// of a machine, before it has a network.
+func Block() error { return install(policy.Policy{Mode: policy.Blocked}, nil) }
 
 // Unblock removes everything that this package has made, a table of a crashed
 // process included. One that runs would put its table back: ask it for Open

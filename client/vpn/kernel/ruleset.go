@@ -81,10 +81,9 @@ func Text(p policy.Policy) string {
 	return b.String()
 }
 
-// local are the networks of the LAN switch: private use (RFC 1918), link-local
-// (RFC 3927, RFC 4291), unique local (RFC 4193), and multicast that stays on
-// site (RFC 2365, RFC 4291). A network of public addresses is no LAN, whatever
-// its router says.
+// The networks of the LAN switch: private use (RFC 1918), link-local (RFC 3927,
+// RFC 4291), unique local (RFC 4193), and multicast that stays on site (RFC 2365,
+// RFC 4291). A network of public addresses is no LAN, whatever its router says.
 var (
 	private   = nets("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fe80::/10 fc00::/7")
 	multicast = nets("224.0.0.0/24 239.255.0.0/16 255.255.255.255/32 ff02::/16 ff05::/16")

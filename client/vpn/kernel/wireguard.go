@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"leap.example/client/vpn/policy"
+	"leap.example/client/vpn/uapi"
 )
 
 // keepalive keeps the way back open through a NAT between.
@@ -68,8 +68,11 @@ func (k *kernelWireGuard) set(l policy.Link, endpoint netip.AddrPort) error {
 
 func (k *kernelWireGuard) stats() (policy.Stats, error) {
 	d, err := k.client.Device(link0)
-	if err != nil || len(d.Peers) != 1 {
-		return policy.Stats{}, fmt.Errorf("asking the kernel about the tunnel: %w", errors.Join(err, errOther(err == nil)))
+	if err == nil && len(d.Peers) != 1 {
+		err = errors.New("somebody else has changed it")
+	}
+	if err != nil {
+		return policy.Stats{}, fmt.Errorf("asking the kernel about the tunnel: %w", err)
 	}
 	p := d.Peers[0]
 	return policy.Stats{LastHandshake: p.LastHandshakeTime, RX: uint64(p.ReceiveBytes), TX: uint64(p.TransmitBytes)}, nil
@@ -81,14 +84,6 @@ func (k *kernelWireGuard) port() (uint16, error) {
 		return 0, err
 	}
 	return uint16(d.ListenPort), nil
-}
-
-// errOther is why there is not the one peer that there should be.
-func errOther(answered bool) error {
-	if answered {
-		return errors.New("somebody else has changed it")
-	}
-	return nil
 }
 
 func (k *kernelWireGuard) close() { k.client.Close() } // The link is removed by its name.
@@ -130,27 +125,7 @@ func (o *ownWireGuard) stats() (policy.Stats, error) {
 	if err != nil {
 		return policy.Stats{}, fmt.Errorf("asking about the tunnel: %w", err)
 	}
-	var s policy.Stats
-	var sec, nsec int64
-	lines := bufio.NewScanner(strings.NewReader(text))
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), "=")
-		n, _ := strconv.ParseInt(value, 10, 64) // Keys are no numbers, and are not looked at.
-		switch key {
-		case "last_handshake_time_sec":
-			sec = n
-		case "last_handshake_time_nsec": // Whoever waits for a handshake compares it with when the tunnel was made.
-			nsec = n
-		case "rx_bytes":
-			s.RX = uint64(n)
-		case "tx_bytes":
-			s.TX = uint64(n)
-		}
-	}
-	if sec > 0 {
-		s.LastHandshake = time.Unix(sec, nsec)
-	}
-	return s, nil
+	return uapi.Stats(text)
 }
 
 func (o *ownWireGuard) port() (uint16, error) {

@@ -14,14 +14,14 @@
 // beside it, for the client's own sockets alone, the gateways' lease ports and
 // the provider's API (policy.Policy.Reach).
 //
-// Connecting and Reconnecting try, in this order: the ports of the lease, TLS
-// instead of UDP, a new lease at the same gateway if the old one is not fresh,
-// the next gateway of at most Candidates. Each try has HandshakeTimeout. When a
-// lease from before shakes no hands the gateway is soon asked whether it knows
-// it; one whose lease port does not answer either is left at once. While a new
-// lease is asked for the old tunnel stays. When nothing is left the state is
-// Blocked, and after a pause that grows up to maxPause all begins again; a
-// change of the network ends the pause.
+// Connecting and Reconnecting try, in this order: the routes of the lease, of
+// which there may be more than the maxTries that are tried, a new lease at the
+// same gateway if the old one is not fresh, the next gateway of at most
+// Candidates. Each try has HandshakeTimeout. When a lease from before shakes no
+// hands the gateway is soon asked whether it knows it; one whose lease port does
+// not answer either is left at once. While a new lease is asked for the old tunnel
+// stays. When nothing is left the state is Blocked, and after a pause that grows up
+// to maxPause all begins again; a change of the network ends the pause.
 //
 // Times are absolute and compared with the now of each Step, so that a
 // suspended computer misses nothing: the first Tick after it finds what is due.

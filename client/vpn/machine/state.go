@@ -16,7 +16,7 @@ const (
 	maxTries         = 5                // Handshakes with one lease that may fail.
 	HandshakeTimeout = 15 * time.Second // Of one try.
 	checkAfter       = 4 * time.Second  // Without a handshake by a lease from before the gateway is asked whether it knows it.
-	answerTimeout    = 45 * time.Second // Of one action: longer than the driver's own.
+	answerTimeout    = 45 * time.Second // Of one action; its requests have shorter ones of their own.
 	renewPause       = time.Minute      // After a renewal that failed.
 	minPause         = 2 * time.Second
 	maxPause         = time.Minute

@@ -1,8 +1,12 @@
 package policy
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+
+	"leap.example/services/protocol/certs"
+	"leap.example/services/protocol/problem"
 )
 
 // A Pair is the client's certificate and its private key. fmt shows none of
@@ -18,6 +22,19 @@ func (p Pair) PEM() []byte {
 		return nil
 	}
 	return *p.pem
+}
+
+// TLS returns the pair as connections show it. Invalid: it is none.
+func (p Pair) TLS() (tls.Certificate, error) {
+	key, cert, err := certs.SplitPEM(p.PEM())
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil { // Which may tell something of the key.
+		return tls.Certificate{}, problem.Invalid.Errorf("the certificate is malformed")
+	}
+	return pair, nil
 }
 
 // MarshalText returns the PEM.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"leap.example/client/vpn/policy"
-	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/lease"
 	"leap.example/services/protocol/problem"
 )
@@ -51,13 +50,9 @@ func NewStream(dial DialFunc, to netip.AddrPort, w policy.Wrap) (*Stream, error)
 	if !roots.AppendCertsFromPEM(w.CA) {
 		return nil, problem.Invalid.Errorf("the provider's CA is malformed")
 	}
-	key, cert, err := certs.SplitPEM(w.Pair.PEM())
+	pair, err := w.Pair.TLS()
 	if err != nil {
 		return nil, err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, problem.Invalid.Errorf("the certificate is malformed")
 	}
 	s := &Stream{
 		dial: dial, to: to, out: make(chan []byte, queue), in: make(chan []byte, queue),

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzRequest: no client of the proxy makes it panic, and what it accepts is an
-// address with a port.
+// FuzzRequest: no client of the proxy makes it panic, and what it takes by HTTP is
+// an address with a port. By SOCKS a name may be any bytes: who dials refuses it.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte("\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"))
 	f.Add([]byte("\x05\x01\x00\x05\x01\x00\x03\x07a.examp\x00\x50"))
@@ -21,11 +21,11 @@ func FuzzRequest(f *testing.F) {
 			"HTTP":  &httpConnect{bufio.NewReader(bytes.NewReader(data)), new(bytes.Buffer)},
 		} {
 			address, err := proto.request()
-			if err != nil {
+			if err != nil || name == "SOCKS" {
 				continue
 			}
-			if _, _, err := net.SplitHostPort(address); err != nil && name == "HTTP" {
-				t.Errorf("%s: %q: %v", name, address, err)
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				t.Errorf("%q: %v", address, err)
 			}
 		}
 	})

@@ -1,19 +1,16 @@
 package userspace
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
-	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 
 	"leap.example/client/vpn/policy"
 	"leap.example/client/vpn/transport"
+	"leap.example/client/vpn/uapi"
 )
 
 // keepalive keeps the way back open through a NAT, and lets a gateway that is
@@ -91,26 +88,5 @@ func (t *tunnel) stats() (policy.Stats, error) {
 	if err != nil {
 		return policy.Stats{}, fmt.Errorf("asking the tunnel: %w", err)
 	}
-	var s policy.Stats
-	var sec, nsec int64
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "=")
-		switch name {
-		case "last_handshake_time_sec":
-			sec, err = strconv.ParseInt(value, 10, 64)
-		case "last_handshake_time_nsec":
-			nsec, err = strconv.ParseInt(value, 10, 64)
-		case "rx_bytes":
-			s.RX, err = strconv.ParseUint(value, 10, 64)
-		case "tx_bytes":
-			s.TX, err = strconv.ParseUint(value, 10, 64)
-		}
-		if err != nil {
-			return policy.Stats{}, fmt.Errorf("asking the tunnel: %s: %w", name, err)
-		}
-	}
-	if sec != 0 || nsec != 0 {
-		s.LastHandshake = time.Unix(sec, nsec)
-	}
-	return s, nil
+	return uapi.Stats(text)
 }

@@ -2,10 +2,7 @@ package userspace
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -26,7 +23,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
 	"leap.example/client/vpn/policy"
-	"leap.example/services/protocol/certs"
+	"leap.example/client/vpn/vpntest"
 	"leap.example/services/protocol/lease"
 )
 
@@ -151,46 +148,14 @@ func (g *gate) resolve(t *testing.T) {
 
 // listenTLS takes datagrams over TLS and hands them to the gateway's socket.
 func (g *gate) listenTLS(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := certs.CA("Example", "example.org", false, time.Now())
-	caDER, err := certs.Create(root, root, key.Public(), key, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.ca = certs.EncodeCert(caDER)
-	server, err := certs.Server([]string{"gw1.example.org"}, nil, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := x509.ParseCertificate(caDER)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := certs.Create(server, ca, key.Public(), key, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mine, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := certs.VPNClient(lease.Unlimited, rand.Reader, time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	clientDER, err := certs.Create(client, ca, mine.Public(), key, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.pair = policy.PairOf(certs.JoinPEM(mine, clientDER))
-	roots := x509.NewCertPool()
-	roots.AddCert(ca)
+	t.Helper()
+	a := vpntest.NewAuthority(t)
+	g.ca, g.pair = a.PEM, policy.PairOf(a.Client(t, time.Hour))
+	clients := x509.NewCertPool()
+	clients.AddCert(a.Cert)
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{lease.ALPN},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
+		Certificates: []tls.Certificate{a.Server(t, "gw1.example.org")}, NextProtos: []string{lease.ALPN},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
 	})
 	if err != nil {
 		t.Fatal(err)

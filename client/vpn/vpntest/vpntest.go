@@ -62,6 +62,17 @@ var clientKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.Gen
 // life and up to a day more.
 func (a *Authority) Client(t testing.TB, life time.Duration) []byte {
 	t.Helper()
+	return a.client(t, life, func(*x509.Certificate) {})
+}
+
+// ClientUntil is Client with an end to the second.
+func (a *Authority) ClientUntil(t testing.TB, end time.Time) []byte {
+	t.Helper()
+	return a.client(t, time.Hour, func(c *x509.Certificate) { c.NotAfter = end })
+}
+
+func (a *Authority) client(t testing.TB, life time.Duration, change func(*x509.Certificate)) []byte {
+	t.Helper()
 	key, err := clientKey()
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +81,7 @@ func (a *Authority) Client(t testing.TB, life time.Duration) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(tmpl)
 	return certs.JoinPEM(key, sign(t, tmpl, a.Cert, key.Public(), a.key).Raw)
 }
 
