@@ -200,12 +200,12 @@ func (l *loop) tick(ctx context.Context) {
 	if l.way.Load() == nil {
 		return
 	}
-	if l.net.changed(now) {
+	if e := l.look(ctx, now); e != nil { // First: no second handshake would follow soon.
+		l.step(ctx, e)
+	}
+	if l.net.changed(now, l.cfg.Network) {
 		l.watch.restart(now)
 		l.step(ctx, machine.Network{})
-	}
-	if e := l.look(ctx, now); e != nil {
-		l.step(ctx, e)
 	}
 	l.step(ctx, machine.Tick{})
 }

@@ -20,8 +20,8 @@ type network struct {
 	addrs  string
 }
 
-// changed looks, at most every lookPace.
-func (n *network) changed(now time.Time) bool {
+// changed looks by addresses, at most every lookPace.
+func (n *network) changed(now time.Time, addresses func() string) bool {
 	first := n.looked.IsZero()
 	// The monotonic clock stands still while the computer sleeps.
 	slept := !first && now.Round(0).Sub(n.looked.Round(0))-now.Sub(n.looked) > suspended
@@ -33,9 +33,9 @@ func (n *network) changed(now time.Time) bool {
 	return !first && (slept || addrs != n.addrs)
 }
 
-// addresses lists those of the links that are up, without loopback and tunnels,
-// which come and go with the VPN itself.
-func addresses() string {
+// ownAddresses lists those of the links that are up, without loopback and
+// tunnels, which come and go with the VPN itself.
+func ownAddresses() string {
 	links, err := net.Interfaces()
 	if err != nil {
 		return ""

@@ -29,6 +29,9 @@ type Config struct {
 	// Helper returns the Path of the privileged helper; problem.NotExist when
 	// it is not installed. Required.
 	Helper func(ctx context.Context) (policy.Path, error)
+	// Network describes the network that the computer is in; another text is
+	// another network. Nil: by the addresses of its links.
+	Network func() string
 }
 
 // A VPN is the VPN of a device. It is a control.VPN and a daemon.Service.
@@ -64,6 +67,9 @@ var _ control.VPN = (*VPN)(nil)
 // New returns the VPN of the device whose home is cfg.Dir. It touches neither
 // network nor disk.
 func New(cfg Config, log *slog.Logger) *VPN {
+	if cfg.Network == nil {
+		cfg.Network = ownAddresses
+	}
 	v := &VPN{cfg: cfg, log: log, calls: make(chan call), ended: make(chan struct{})}
 	v.prefs.Store(&settings{Version: fileVersion})
 	v.status.Store(&control.VPNStatus{Schema: control.Schema, State: control.VPNDisconnected, Traffic: policy.Open.String(), Use: useAuto})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,34 @@ func TestWarm(t *testing.T) {
 	w.connected(1)
 	if got := w.asked(1) + w.asked(2); got != "" {
 		t.Errorf("gateways were asked %q", got)
+	}
+}
+
+// TestNetworkChanges: a handshake comes just before the network is seen to have
+// changed. It counts all the same, as WireGuard makes no other one for minutes.
+func TestNetworkChanges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	var first atomic.Pointer[time.Time]
+	w.network = func() string { // Is called every 5 s.
+		now := time.Now()
+		if first.CompareAndSwap(nil, &now) {
+			return "home"
+		}
+		return "a train"
+	}
+	w.path.set(func(p *paper) {
+		p.once = func() (shaken time.Time) {
+			if f := first.Load(); f != nil && time.Since(*f) >= 5*time.Second-time.Millisecond {
+				shaken = f.Add(5*time.Second - time.Millisecond)
+			}
+			return shaken
+		}
+	})
+	w.up()
+	w.connected(1)
+	if got := w.asked(1); got != "POST" {
+		t.Errorf("the gateway was asked %q", got)
 	}
 }
 

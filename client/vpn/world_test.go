@@ -36,7 +36,8 @@ type paper struct {
 	since  time.Time // Of the tunnel to its present endpoint.
 	shaken time.Time
 	tx     uint64
-	broken error // What Apply says.
+	once   func() time.Time // When hands were shaken, if not at every moment.
+	broken error            // What Apply says.
 	boot   *bool
 	epoch  uint64
 }
@@ -66,6 +67,10 @@ func (p *paper) Stats(context.Context) (policy.Stats, error) {
 		return policy.Stats{Mode: p.now.Mode, Epoch: p.epoch}, nil
 	}
 	p.tx += 200
+	if p.once != nil {
+		p.shaken = p.once()
+		return policy.Stats{LastHandshake: p.shaken, RX: 1, TX: p.tx, Mode: p.now.Mode, Epoch: p.epoch}, nil
+	}
 	for _, g := range p.gateways {
 		// The fake gateways' keys are made of their names.
 		if g.Key().Public() == p.now.Tunnel.PeerKey && g.Answers() && time.Since(p.since) > 50*time.Millisecond {
@@ -122,7 +127,8 @@ type world struct {
 	path     *paper
 	session  *session.Provider
 	missing  atomic.Bool // The helper.
-	tokens   []string    // That the account has, in order.
+	network  func() string
+	tokens   []string // That the account has, in order.
 	v        *vpn.VPN
 	stop     func()
 	log      *canary
@@ -130,7 +136,7 @@ type world struct {
 
 func newWorld(t *testing.T, gateways int) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), provider: vpntest.NewProvider(t), log: &canary{}}
+	w := &world{t: t, dir: t.TempDir(), provider: vpntest.NewProvider(t), log: &canary{}, network: func() string { return "home" }}
 	for i := range gateways {
 		w.gateways = append(w.gateways, vpntest.NewGateway(t, w.provider.Authority, fmt.Sprintf("gw%d.example.org", i+1), nil))
 	}
@@ -168,6 +174,7 @@ func (w *world) start() {
 			}
 			return w.path, nil
 		},
+		Network: func() string { return w.network() },
 	}, slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
