@@ -11,6 +11,9 @@
 // Both must agree ([Description.Matches]); the program itself says its version
 // once more, and its user compares that.
 //
+// A [Plan] is a target too. It says whose turn is when, and names no bytes: a
+// machine knows its place in the waves of a release by itself ([Position]).
+//
 // The package is pure: it knows bytes and numbers, no disk, network or clock.
 // What it reads comes from signed metadata, and is checked all the same.
 package target

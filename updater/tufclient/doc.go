@@ -3,7 +3,8 @@
 //
 //	Open    what was trusted last, or the root that the program was built with
 //	Check   what the repositories say now: a View, all of it from one moment
-//	View    Lookup one target, or the Newest release that a machine can take
+//	View    Lookup one target, or the Newest release that a machine can take;
+//	        an Offer is that of the plan, with when its turn is
 //	Fetch   a target's bytes into a slot, Save into a file
 //
 // # Whom it trusts

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"slices"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -79,6 +78,14 @@ func (v *View) Lookup(ctx context.Context, path string) (*Target, error) {
 	return found, nil
 }
 
+// Vouched finds a target that the first repository lists, whatever the others do:
+// for what installs nothing by itself, as a delta, whose result is checked, or the
+// plan of releases. Otherwise it is Lookup.
+func (v *View) Vouched(ctx context.Context, path string) (*Target, error) {
+	one := View{client: v.client, trusted: v.trusted[:1]}
+	return one.Lookup(ctx, path)
+}
+
 // keep makes durable what delegated roles were read.
 func (v *View) keep() error {
 	for _, t := range v.trusted {
@@ -87,44 +94,6 @@ func (v *View) keep() error {
 		}
 	}
 	return nil
-}
-
-// Newest finds the newest release that the machine can take, among those that all
-// repositories list. None is [ErrNothing], joined with why newer ones cannot be
-// taken.
-func (v *View) Newest(ctx context.Context, m target.Machine) (*Target, error) {
-	var all []target.Description
-	err := v.trusted[0].walk(ctx, "", func(r reached) bool {
-		for path := range r.meta.Signed.Targets {
-			d, err := target.ParsePath(path)
-			if err == nil && d.Variant == m.Variant && d.OS == m.OS && d.Arch == m.Arch && target.Compare(d.Version, m.Version) > 0 {
-				all = append(all, d)
-			}
-		}
-		return false
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(all, func(a, b target.Description) int { return target.Compare(b.Version, a.Version) })
-	errs := []error{ErrNothing}
-	for i, d := range all {
-		if i > 0 && d == all[i-1] {
-			continue
-		}
-		t, err := v.Lookup(ctx, d.Path())
-		if err == nil {
-			err = t.Description.Fits(m)
-		}
-		if err == nil {
-			return t, nil
-		}
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
 }
 
 // reached is a role that was reached over delegations.

@@ -101,36 +101,6 @@ func hexDigits() (all []string) {
 	return all
 }
 
-// TestNewest looks for the newest release that a machine can take.
-func TestNewest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		later := release("3.0.0")
-		later.From = "2.0.0"
-		big := release("2.1.0")
-		big.LeastRAM = 4096
-		arm := release("9.0.0")
-		arm.Arch = "arm64"
-		for _, d := range []target.Description{release("1.2.0"), release("2.0.0~rc1"), later, big, arm} {
-			add(t, w.repo, d)
-		}
-		w.next()
-		must(t, w.check())
-		m := machine
-		m.RAM = 1024
-		for _, test := range []struct{ from, want string }{{"1.0.0", "2.0.0~rc1"}, {"2.0.0", "3.0.0"}, {"2.0.0~rc1", ""}, {"3.0.0", ""}} {
-			m.Version = test.from
-			got, err := w.view.Newest(t.Context(), m)
-			switch {
-			case test.want == "" && !errors.Is(err, tufclient.ErrNothing):
-				t.Errorf("from %s: %v", test.from, err)
-			case test.want != "" && (err != nil || got.Description.Version != test.want):
-				t.Errorf("from %s: %+v, %v", test.from, got, err)
-			}
-		}
-	})
-}
-
 // TestTwoRepositories is the vendor's and the provider's: both have to agree.
 func TestTwoRepositories(t *testing.T) {
 	for name, test := range map[string]struct {
