@@ -158,10 +158,10 @@ func (w *World) testMeter(t *testing.T, slow *Client) {
 		t.Fatal(err)
 	}
 	for name, f := range map[string]Flow{"up": up, "down": down} {
-		ratio := f.Got / float64(rate)
-		t.Logf("datagrams %s: limited client %.2f of its rate", name, ratio)
-		if ratio < 0.7 || ratio > 1.35 {
-			t.Errorf("datagrams %s: limited client has %.2f of its rate", name, ratio)
+		ratio, sent := f.Got/float64(rate), f.Sent/float64(rate)
+		t.Logf("datagrams %s: limited client %.2f of its rate, of %.2f that were sent", name, ratio, sent)
+		if ratio < 0.7*min(sent, 1) || ratio > 1.35 { // An emulated machine may be too slow to send more.
+			t.Errorf("datagrams %s: limited client has %.2f of its rate, of %.2f that were sent", name, ratio, sent)
 		}
 	}
 }

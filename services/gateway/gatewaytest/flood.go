@@ -77,17 +77,19 @@ func send(to net.Conn, pace int64, measured time.Duration) (late int, err error)
 	defer tick.Stop()
 	b := make([]byte, datagram)
 	begin, sent := time.Now(), 0
-	for time.Since(begin) < settle+measured {
-		<-tick.C
-		if time.Since(begin) > settle {
+	for since := time.Duration(0); since < settle+measured; since = time.Since(begin) {
+		if float64(sent) >= since.Seconds()*float64(pace) {
+			<-tick.C
+			continue
+		}
+		if since > settle {
 			b[0] = 1
 		}
-		for ; float64(sent) < time.Since(begin).Seconds()*float64(pace); sent += datagram {
-			if _, err := to.Write(b); err != nil {
-				return late, err
-			}
-			late += int(b[0]) * datagram
+		if _, err := to.Write(b); err != nil {
+			return late, err
 		}
+		sent += datagram
+		late += int(b[0]) * datagram
 	}
 	return late, nil
 }
