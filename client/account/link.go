@@ -19,17 +19,21 @@ type link struct {
 	ring   *soledad.Keyring
 }
 
-// remoteOf returns the user's soledad, as the service definition names it.
+// remoteOf returns the user's soledad, at the servers that the service definition
+// names, in any order: devices are spread over them.
 func remoteOf(ctx context.Context, p *session.Provider, sess *session.Session) (*soledad.Remote, error) {
 	h, err := sess.Hosts(ctx, "soledad", session.Daily)
 	if err != nil {
 		return nil, fmt.Errorf("finding the sync server: %w", err)
 	}
+	var bases []string
 	for _, host := range h.Hosts {
-		base := "https://" + net.JoinHostPort(host.Hostname, fmt.Sprint(host.Port))
-		return soledad.NewRemote(p.HTTP(), base, sess.UserID(), sess.Token), nil
+		bases = append(bases, "https://"+net.JoinHostPort(host.Hostname, fmt.Sprint(host.Port)))
 	}
-	return nil, problem.NotExist.Errorf("the provider has no sync server")
+	if len(bases) == 0 {
+		return nil, problem.NotExist.Errorf("the provider has no sync server")
+	}
+	return soledad.NewRemote(p.HTTP(), bases, sess.UserID(), sess.Token), nil
 }
 
 // hold makes the caller the only one who makes links, until it calls release.

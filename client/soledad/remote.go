@@ -11,7 +11,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"leap.example/services/protocol/problem"
@@ -30,17 +32,24 @@ const (
 // A Remote is one user's soledad at the provider. Its errors carry the
 // problem.Kind, and where there is one the u1db.WordError, of the server's
 // answer; what is the network's fault is problem.Unavailable.
+//
+// A provider may have several servers with the same contents. The Remote stays
+// with one until it cannot be reached, or says that it cannot work: one that is
+// cut off from the databases still answers its users. The request fails all the
+// same, and who repeats it reaches the next one.
 type Remote struct {
 	hc    *http.Client
-	base  string
+	bases []string
+	turns atomic.Uint32 // Of the bases; the present one is this modulo their number.
 	user  string
 	token func(context.Context) (string, error)
 }
 
-// NewRemote returns the remote of the user with the id userID at base, as
-// "https://soledad.example.org:2323". token is called for each request.
-func NewRemote(hc *http.Client, base, userID string, token func(context.Context) (string, error)) *Remote {
-	return &Remote{hc: hc, base: strings.TrimSuffix(base, "/"), user: userID, token: token}
+// NewRemote returns the remote of the user with the id userID at bases, at least
+// one, as "https://soledad.example.org:2323", the first to be asked first. token is
+// called for each request.
+func NewRemote(hc *http.Client, bases []string, userID string, token func(context.Context) (string, error)) *Remote {
+	return &Remote{hc: hc, bases: bases, user: userID, token: token}
 }
 
 // database returns the name of the user's database.
@@ -75,15 +84,19 @@ func (r *Remote) do(ctx context.Context, q request) (*answer, error) {
 	silence := problem.Unavailable.Errorf("the server does not answer")
 	timer := time.AfterFunc(idle+q.wait, func() { cancel(silence) })
 	stop := func() { timer.Stop(); cancel(nil) }
+	turn := r.turns.Load()
 	failed := func(err error) error {
 		if cause := context.Cause(ctx); errors.Is(cause, problem.Unavailable) {
 			err = cause
 		} else if ctx.Err() == nil {
 			err = problem.Unavailable.Errorf("no connection to the server: %w", err)
 		}
+		if errors.Is(err, problem.Unavailable) {
+			r.leave(turn)
+		}
 		return fmt.Errorf("%s %s: %w", q.method, q.path, err)
 	}
-	target := r.base + q.path
+	target := strings.TrimSuffix(r.bases[turn%uint32(len(r.bases))], "/") + q.path
 	if len(q.query) > 0 {
 		target += "?" + q.query.Encode()
 	}
@@ -114,12 +127,21 @@ func (r *Remote) do(ctx context.Context, q request) (*answer, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
+	if slices.Contains(unable, resp.StatusCode) {
+		r.leave(turn)
+	}
 	refusal := u1db.ErrorOf(resp.StatusCode, text)
 	if resp.StatusCode == http.StatusRequestEntityTooLarge { // Of a proxy, too.
 		refusal = u1db.ErrDocumentTooBig
 	}
 	return nil, fmt.Errorf("%s %s: %w", q.method, q.path, refusal)
 }
+
+// unable are the statuses of a server that cannot work, where another one may.
+var unable = []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+
+// leave turns to the next server, unless somebody has since turn.
+func (r *Remote) leave(turn uint32) { r.turns.CompareAndSwap(turn, turn+1) }
 
 // sending is a request's body: whenever the network takes some of it the
 // server has the whole idle time again.

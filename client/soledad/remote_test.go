@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,11 +21,11 @@ func TestErrorsOfTheRemote(t *testing.T) {
 	a := fresh(t)
 	put(t, a, "msg/1", "one")
 	w.SetToken(alice, "token of the next login")
-	expired := soledad.NewRemote(http.DefaultClient, w.URL, alice, func(context.Context) (string, error) { return "token", nil })
+	expired := soledad.NewRemote(http.DefaultClient, []string{w.URL}, alice, func(context.Context) (string, error) { return "token", nil })
 	if _, err := a.Sync(t.Context(), expired, w.keys); !errors.Is(err, problem.Unauthenticated) {
 		t.Errorf("expired token: %v", err)
 	}
-	nobody := soledad.NewRemote(http.DefaultClient, "http://127.0.0.1:1", alice, func(context.Context) (string, error) { return "x", nil })
+	nobody := soledad.NewRemote(http.DefaultClient, []string{"http://127.0.0.1:1"}, alice, func(context.Context) (string, error) { return "x", nil })
 	if _, err := a.Sync(t.Context(), nobody, w.keys); !errors.Is(err, problem.Unavailable) {
 		t.Errorf("nobody there: %v", err)
 	}
@@ -66,6 +67,37 @@ func TestErrorsOfTheRemote(t *testing.T) {
 	cancel()
 	if _, err := a.Sync(ctx, w.Remote(alice), w.keys); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestServers: a server that is gone, or that says that it cannot work, is left for
+// the next one, and one that refuses is not.
+func TestServers(t *testing.T) {
+	w := newWorld(t)
+	var asked atomic.Int32
+	unable := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer unable.Close()
+	token := "wrong"
+	r := soledad.NewRemote(http.DefaultClient, []string{"http://127.0.0.1:1", unable.URL, w.URL + "/"}, alice, func(ctx context.Context) (string, error) {
+		return token, nil
+	})
+	w.SetToken(alice, "right")
+	a := fresh(t)
+	put(t, a, "msg/1", "one")
+	for i, want := range []error{problem.Unavailable, problem.Unavailable, problem.Unauthenticated, problem.Unauthenticated} {
+		if _, err := a.Sync(t.Context(), r, w.keys); !errors.Is(err, want) {
+			t.Errorf("request %d: %v, want %v", i, err, want)
+		}
+	}
+	token = "right"
+	if _, err := a.Sync(t.Context(), r, w.keys); err != nil || !confirmed(t, a, "msg/1") {
+		t.Errorf("at the one that works: %v", err)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the one that cannot work was asked %d times", n)
 	}
 }
 

@@ -116,7 +116,7 @@ func newPerson(t *testing.T, p *process.Provider, login, kind string) *person {
 	if err := a.sess.PublishKey(ctx, string(a.gpg.run(t, nil, "--armor", "--export", a.address))); err != nil {
 		t.Fatal(err)
 	}
-	a.remote = soledad.NewRemote(provider.HTTP(), p.At.Soledad, id, a.sess.Token)
+	a.remote = soledad.NewRemote(provider.HTTP(), []string{p.At.Soledad}, id, a.sess.Token)
 	until(t, "the user's database is there", func() error {
 		_, err := a.remote.Incoming(ctx, 1)
 		return err

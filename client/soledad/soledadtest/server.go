@@ -116,7 +116,7 @@ func (s *Server) SetToken(id, token string) {
 
 // Remote returns a remote for a user, with a token that always fits.
 func (s *Server) Remote(id string) *soledad.Remote {
-	return soledad.NewRemote(s.http.Client(), s.URL, id, func(context.Context) (string, error) {
+	return soledad.NewRemote(s.http.Client(), []string{s.URL}, id, func(context.Context) (string, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.users[id].token, nil
