@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -104,28 +105,60 @@ func (f *Finder) database(db Database) error {
 		return err
 	}
 	for _, name := range names {
-		var changes struct {
-			Results []struct {
-				ID      string
-				Changes []struct{ Rev string }
+		err := f.documentsOf(db, name)
+		if errors.Is(err, errMissing) { // An account may be deleted while we look.
+			var now []string
+			if also := db.get("/_all_dbs", &now); also != nil || slices.Contains(now, name) {
+				return errors.Join(err, also)
 			}
-		}
-		if err := db.get("/"+url.PathEscape(name)+"/_changes?style=all_docs", &changes); err != nil {
+		} else if err != nil {
 			return err
-		}
-		for _, row := range changes.Results {
-			for _, leaf := range row.Changes {
-				var doc any
-				path := "/" + url.PathEscape(name) + "/" + url.PathEscape(row.ID) + "?attachments=true&rev=" + url.QueryEscape(leaf.Rev)
-				if err := db.get(path, &doc); err != nil {
-					return err
-				}
-				f.documents++
-				f.value(name+"/"+row.ID, doc, 0)
-			}
 		}
 	}
 	return nil
+}
+
+// documentsOf reads every document of one database. What is listed and then not
+// there must have been changed since, and is read as it is then.
+func (f *Finder) documentsOf(db Database, name string) error {
+	type row struct {
+		ID      string
+		Changes []struct{ Rev string }
+	}
+	since, missing := "0", map[string]error{}
+	for {
+		var changes struct {
+			Results []row
+			Last    string `json:"last_seq"`
+		}
+		if err := db.get("/"+url.PathEscape(name)+"/_changes?style=all_docs&since="+url.QueryEscape(since), &changes); err != nil {
+			return err
+		}
+		before := missing
+		missing = map[string]error{}
+		for _, r := range changes.Results {
+			delete(before, r.ID)
+			for _, leaf := range r.Changes {
+				var doc any
+				err := db.get("/"+url.PathEscape(name)+"/"+url.PathEscape(r.ID)+"?attachments=true&rev="+url.QueryEscape(leaf.Rev), &doc)
+				if errors.Is(err, errMissing) {
+					missing[r.ID] = err
+					continue
+				} else if err != nil {
+					return err
+				}
+				f.documents++
+				f.value(name+"/"+r.ID, doc, 0)
+			}
+		}
+		for _, err := range before {
+			return fmt.Errorf("it is listed, and has not changed since: %w", err)
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		since = changes.Last
+	}
 }
 
 // value looks into a JSON value: into its strings as they are, and into what
@@ -177,9 +210,15 @@ type Database struct {
 	HTTP     *http.Client
 }
 
+// errMissing is 404.
+var errMissing = errors.New("it is not there")
+
 func (db Database) get(path string, v any) error {
 	status, body, err := db.do(path)
-	if err == nil && status != http.StatusOK {
+	switch {
+	case err == nil && status == http.StatusNotFound:
+		err = fmt.Errorf("GET %s: %.200s: %w", path, body, errMissing)
+	case err == nil && status != http.StatusOK:
 		err = fmt.Errorf("GET %s: %d %.200s", path, status, body)
 	}
 	if err != nil {
