@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes qemu-test qemu-short test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
+.PHONY: help build run story story-nodes qemu-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -28,10 +28,7 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 qemu-test: debian build ## boot nodes and a whole provider as virtual machines, and break them
 	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
 
-qemu-short: debian
-	$(GO) test -count=1 -p 2 -timeout 15m -v ./tests/node ./tests/gateway ./tests/boot -qemu
-
-test: debian unit leaks fuzz-short story story-nodes qemu-short ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, nodes that boot
+test: debian unit leaks fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, virtual machines
 
 unit: ## go vet and go test over all packages but that of leaks
 	$(GO) vet ./...
