@@ -3,6 +3,7 @@ package tufclient_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
@@ -67,6 +68,8 @@ type world struct {
 	before map[string][]byte // What was published before 1.0.0.
 	view   *tufclient.View
 	target *tufclient.Target
+	small  bool // It is to come as a delta from what is installed, or packed.
+	came   tufclient.Transfer
 }
 
 func newWorld(t testing.TB) *world {
@@ -110,10 +113,28 @@ func (w *world) lookup(version string) (err error) {
 
 func (w *world) installed() string { return filepath.Join(w.dir, "leapc") }
 
-func (w *world) save() error {
+func (w *world) save() (err error) {
 	c, err := tufclient.Open(w.cfg)
 	must(w.t, err)
+	if w.small {
+		old, done := w.old()
+		defer done()
+		w.came, err = c.SaveFrom(w.t.Context(), w.view, w.target, old, w.installed(), 0o755)
+		return err
+	}
 	return c.Save(w.t.Context(), w.target, w.installed(), 0o755)
+}
+
+// old is what is installed.
+func (w *world) old() (old *tufclient.Old, done func()) {
+	f, err := os.Open(w.installed())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, func() {}
+	}
+	must(w.t, err)
+	data, err := io.ReadAll(f)
+	must(w.t, err)
+	return &tufclient.Old{ReaderAt: f, SHA256: sha256.Sum256(data), Length: int64(len(data))}, func() { f.Close() }
 }
 
 // update does what is left to do.
@@ -175,7 +196,9 @@ func more(_ context.Context, data []byte) io.Reader {
 	return bytes.NewReader(append(bytes.Clone(data), ' '))
 }
 
-func less(_ context.Context, data []byte) io.Reader { return bytes.NewReader(data[:len(data)-1]) }
+func less(_ context.Context, data []byte) io.Reader {
+	return bytes.NewReader(data[:max(1, len(data))-1])
+}
 
 func text(s string) func(context.Context, []byte) io.Reader {
 	return func(context.Context, []byte) io.Reader { return strings.NewReader(s) }

@@ -5,7 +5,8 @@
 //	Check   what the repositories say now: a View, all of it from one moment
 //	View    Lookup one target, or the Newest release that a machine can take;
 //	        an Offer is that of the plan, with when its turn is
-//	Fetch   a target's bytes into a slot, Save into a file
+//	Fetch   a target's bytes into a slot, Save into a file; FetchFrom and SaveFrom
+//	        by a delta from what is there, or packed, if that is less
 //
 // # Whom it trusts
 //
@@ -35,6 +36,13 @@
 // demands (5.3.8): a newer root is kept as soon as it is verified, even if what
 // follows is not, so that no mirror can take it back. In the same write, if it
 // replaces the keys of timestamp or snapshot, both are forgotten (5.3.11).
+//
+// # Smaller files
+//
+// A delta or a packed file is unpacked while it comes, so before it is known to be
+// the one that was vouched for: there is no room for it but the slot. What unpacks
+// it, package delta, stands anything and costs no more than the full file; what
+// comes out counts only if it is the target, and is thrown away else.
 //
 // # Time
 //

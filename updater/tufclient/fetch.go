@@ -32,25 +32,22 @@ const (
 // be right is not left in the slot; what may be stays, for the next try.
 func (c *Client) Fetch(ctx context.Context, t *Target, slot Slot) error {
 	d := &download{client: c, target: t, slot: slot}
-	if err := d.begin(); err != nil {
+	if whole, err := d.begin(); whole || err != nil {
 		return err
 	}
-	if d.have == t.Length && d.right() {
-		return full(slot.Sync()) // An earlier try may have ended before that.
-	}
-	if d.have == t.Length {
-		if err := d.restart(); err != nil {
-			return err
-		}
-	}
+	return d.plain(ctx)
+}
+
+// plain fetches what is missing as it is.
+func (d *download) plain(ctx context.Context) error {
 	var errs []error
-	left := t.repo.Sources
+	left := d.target.repo.Sources
 	for range rounds {
 		var again []Source
 		for _, src := range left {
 			at := d.total
 			err := d.from(ctx, src)
-			if err == nil || ctx.Err() != nil || errors.Is(err, errDisk) {
+			if err == nil || d.final(ctx, err) {
 				return full(err)
 			}
 			errs = append(errs, fmt.Errorf("%s: %w", src, err))
@@ -60,7 +57,12 @@ func (c *Client) Fetch(ctx context.Context, t *Target, slot Slot) error {
 		}
 		left = again
 	}
-	return fmt.Errorf("fetching %s: %w", t.Path, errors.Join(errs...))
+	return fmt.Errorf("fetching %s: %w", d.target.Path, errors.Join(errs...))
+}
+
+// final reports whether an error is one that no other source can mend.
+func (d *download) final(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, errDisk)
 }
 
 // errDisk marks errors of the slot, which no other source can mend.
@@ -72,34 +74,43 @@ type download struct {
 	target *Target
 	slot   Slot
 	have   int64 // How much is in the slot.
+	synced int64 // How much of it is durable.
 	total  int64 // How much was fetched, with what was thrown away.
 	own    bool  // All that is in the slot is from the source that is read.
 	hashes map[string]hash.Hash
 	buf    []byte
 }
 
-// begin hashes what is in the slot.
-func (d *download) begin() (err error) {
+// begin hashes what is in the slot, and reports whether it is the whole target:
+// then it is durable. If it has all bytes and is another, the slot is emptied.
+func (d *download) begin() (whole bool, err error) {
 	if d.hashes, err = newHashes(d.target.hashes); err != nil {
-		return err
+		return false, err
 	}
 	d.buf = make([]byte, chunk)
 	if _, err := d.slot.Seek(0, io.SeekStart); err != nil {
-		return err
+		return false, err
 	}
 	for {
 		n, err := d.slot.Read(d.buf)
 		d.add(d.buf[:n])
 		if d.have > d.target.Length {
-			return d.restart()
+			return false, full(d.restart())
 		}
 		if errors.Is(err, io.EOF) {
-			return nil
+			break
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
+	if d.have < d.target.Length {
+		return false, nil
+	}
+	if d.right() {
+		return true, full(d.slot.Sync()) // An earlier try may have ended before that.
+	}
+	return false, full(d.restart())
 }
 
 func (d *download) add(b []byte) {
@@ -124,7 +135,7 @@ func (d *download) restart() error {
 	for _, h := range d.hashes {
 		h.Reset()
 	}
-	d.have = 0
+	d.have, d.synced = 0, 0
 	_, err := d.slot.Seek(0, io.SeekStart)
 	if err = errors.Join(err, d.slot.Truncate(0)); err != nil {
 		return fmt.Errorf("%w: %w", errDisk, err)
@@ -160,49 +171,62 @@ func wrong(err error) bool {
 
 // read reads from a source to the end.
 func (d *download) read(ctx context.Context, src Source) error {
-	length := d.target.Length
-	r, err := d.target.repo.limits.open(ctx, src, d.target.name, length, d.have)
+	r, err := d.target.repo.limits.open(ctx, src, d.target.name, d.target.Length, d.have)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	for synced := d.have; ; {
+	d.synced = d.have
+	for {
 		n, err := r.Read(d.buf)
-		if int64(n) > length-d.have {
-			return fmt.Errorf("%w: it has more than %d bytes", ErrLength, length)
+		if _, err := d.Write(d.buf[:n]); err != nil {
+			return err
 		}
-		if n > 0 {
-			if _, err := d.slot.Write(d.buf[:n]); err != nil {
-				return fmt.Errorf("%w: %w", errDisk, err)
-			}
-			d.add(d.buf[:n])
-			d.total += int64(n)
-			if d.client.cfg.Progress != nil {
-				d.client.cfg.Progress(d.target.Path, d.have, length)
-			}
-		}
+		d.total += int64(n)
 		if errors.Is(err, io.EOF) {
-			break
+			return d.end()
 		}
 		if err != nil {
 			return err
 		}
-		if d.have-synced >= syncEvery {
-			if err := d.slot.Sync(); err != nil {
-				return fmt.Errorf("%w: %w", errDisk, err)
-			}
-			synced = d.have
-		}
 	}
+}
+
+// Write puts what comes next into the slot, but nothing beyond the length of the
+// target.
+func (d *download) Write(b []byte) (int, error) {
+	if int64(len(b)) > d.target.Length-d.have {
+		return 0, fmt.Errorf("%w: it has more than %d bytes", ErrLength, d.target.Length)
+	}
+	if n, err := d.slot.Write(b); err != nil {
+		return n, fmt.Errorf("%w: %w", errDisk, err)
+	}
+	d.add(b)
+	if d.client.cfg.Progress != nil && len(b) > 0 {
+		d.client.cfg.Progress(d.target.Path, d.have, d.target.Length)
+	}
+	if d.have-d.synced >= syncEvery {
+		return len(b), d.sync()
+	}
+	return len(b), nil
+}
+
+// end judges what is in the slot when nothing more comes, and makes it durable.
+func (d *download) end() error {
 	switch {
-	case d.have < length:
-		return fmt.Errorf("%w: %d bytes of %d: %w", ErrLength, d.have, length, io.ErrUnexpectedEOF)
+	case d.have < d.target.Length:
+		return fmt.Errorf("%w: %d bytes of %d: %w", ErrLength, d.have, d.target.Length, io.ErrUnexpectedEOF)
 	case !d.right():
 		return fmt.Errorf("%w: %s", ErrHash, d.target.Path)
 	}
+	return d.sync()
+}
+
+func (d *download) sync() error {
 	if err := d.slot.Sync(); err != nil {
 		return fmt.Errorf("%w: %w", errDisk, err)
 	}
+	d.synced = d.have
 	return nil
 }
 
@@ -211,6 +235,11 @@ func (d *download) read(ctx context.Context, src Source) error {
 // time, and durable when Save returns. If it is there already and intact, nothing
 // is fetched. Only who may install may write in the directory.
 func (c *Client) Save(ctx context.Context, t *Target, path string, mode fs.FileMode) error {
+	return c.save(t, path, mode, func(slot Slot) error { return c.Fetch(ctx, t, slot) })
+}
+
+// save has fetch bring a target into a file.
+func (c *Client) save(t *Target, path string, mode fs.FileMode, fetch func(Slot) error) error {
 	if intact(t, path) {
 		return nil
 	}
@@ -220,7 +249,7 @@ func (c *Client) Save(ctx context.Context, t *Target, path string, mode fs.FileM
 	if err != nil {
 		return full(err)
 	}
-	err = c.Fetch(ctx, t, f)
+	err = fetch(f)
 	if err = errors.Join(err, full(f.Close())); err != nil {
 		return err
 	}

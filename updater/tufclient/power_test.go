@@ -188,7 +188,7 @@ func (w *world) whole(when string) {
 		w.t.Fatalf("%s: %v", when, err)
 	}
 	st, err := c.Status()
-	if err != nil || st[0].Timestamp < 2 || st[0].Timestamp > 3 {
+	if err != nil || st[0].Timestamp < 2 || st[0].Timestamp > 4 {
 		w.t.Fatalf("%s: %+v, %v", when, st, err)
 	}
 	if is := w.kept()[w.installed()]; is != string(content("1.0.0")) && is != string(content("1.1.0")) {
@@ -202,16 +202,32 @@ func (w *world) whole(when string) {
 	}
 }
 
+// byDelta is a world in which 1.1.0 is fetched as a delta.
+func byDelta(t testing.TB) *world {
+	w := updating(t)
+	w.small = true
+	w.smaller(good(), good())
+	return w
+}
+
 // TestKilled kills an update at each step at which it changes the disk.
-func TestKilled(t *testing.T) { breakAt(t, errKilled, errKilled) }
+func TestKilled(t *testing.T) { breakAt(t, updating, errKilled, errKilled) }
 
 // TestDiskFull fills the disk at each step.
-func TestDiskFull(t *testing.T) { breakAt(t, syscall.ENOSPC, tufclient.ErrSpace) }
+func TestDiskFull(t *testing.T) { breakAt(t, updating, syscall.ENOSPC, tufclient.ErrSpace) }
 
-func breakAt(t *testing.T, err, want error) {
+// TestKilledByDelta is TestKilled for a delta.
+func TestKilledByDelta(t *testing.T) { breakAt(t, byDelta, errKilled, errKilled) }
+
+// TestDiskFullByDelta is TestDiskFull for a delta.
+func TestDiskFullByDelta(t *testing.T) {
+	breakAt(t, byDelta, syscall.ENOSPC, tufclient.ErrSpace)
+}
+
+func breakAt(t *testing.T, begun func(testing.TB) *world, err, want error) {
 	synctest.Test(t, func(t *testing.T) {
 		steps := 0
-		w := updating(t)
+		w := begun(t)
 		begin := read(t, w.dir)
 		for at := 1; ; at++ {
 			w.in(t.TempDir(), begin)

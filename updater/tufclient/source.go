@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"path"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -81,24 +81,32 @@ func targetName(p, hash string) string {
 	return "targets/" + dir + base
 }
 
-// paced reads from a source as long as it is fast enough: in each window of time
-// it must send what the rate says. So every read ends, and a file of n bytes
-// takes at most one window and n bytes at that rate.
+// paced reads from a source as long as it is fast enough: while somebody waits for
+// it, it must send what the rate says, judged whenever a window of waiting is over.
+// So every read ends, and to wait for a file of n bytes takes at most about a window
+// and the time of n bytes at that rate. What a reader does between reads is its own
+// time: a delta of few bytes may take long to apply.
 type paced struct {
 	from   io.ReadCloser
 	ctx    context.Context // Ends with [ErrSlow] as its cause.
 	cancel context.CancelCauseFunc
-	got    atomic.Int64
 	stop   chan struct{}
 	done   chan struct{}
+
+	mu     sync.Mutex
+	got    int64         // Bytes since it was judged.
+	waited time.Duration // For them, without the read that waits now.
+	since  time.Time     // When that began; zero: none waits.
 }
 
 // open begins to read a file from a source.
 func (l Limits) open(ctx context.Context, src Source, name string, limit, off int64) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := &paced{ctx: ctx, cancel: cancel, stop: make(chan struct{}), done: make(chan struct{})}
-	go p.watch(l.Window, int64(float64(l.Rate)*l.Window.Seconds()))
+	p.begin()
+	go p.watch(l.Window, l.Rate)
 	from, err := src.Fetch(ctx, name, limit, off)
+	p.pause(0)
 	if err != nil {
 		err = p.cause(err)
 		p.end()
@@ -109,22 +117,52 @@ func (l Limits) open(ctx context.Context, src Source, name string, limit, off in
 }
 
 // watch ends with p.end.
-func (p *paced) watch(window time.Duration, least int64) {
+func (p *paced) watch(window time.Duration, rate int64) {
 	defer close(p.done)
 	t := time.NewTicker(window)
 	defer t.Stop()
-	for last := int64(0); ; {
+	for {
 		select {
 		case <-p.stop:
 			return
 		case <-t.C:
-			got := p.got.Load()
-			if got-last < least {
-				p.cancel(fmt.Errorf("%w: %d bytes in %v", ErrSlow, got-last, window))
-			}
-			last = got
+			p.judge(window, rate)
 		}
 	}
+}
+
+// judge ends the reading of a source that is too slow.
+func (p *paced) judge(window time.Duration, rate int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.since.IsZero() {
+		now := time.Now()
+		p.waited += now.Sub(p.since)
+		p.since = now
+	}
+	if p.waited < window*9/10 { // Calls take some time, too.
+		return
+	}
+	if p.got < int64(float64(rate)*p.waited.Seconds()) {
+		p.cancel(fmt.Errorf("%w: %d bytes in %v", ErrSlow, p.got, p.waited.Round(time.Second)))
+	}
+	p.got, p.waited = 0, 0
+}
+
+// begin begins to wait.
+func (p *paced) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since = time.Now()
+}
+
+// pause ends to wait; n bytes have come.
+func (p *paced) pause(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waited += time.Since(p.since)
+	p.since = time.Time{}
+	p.got += int64(n)
 }
 
 func (p *paced) end() {
@@ -142,8 +180,9 @@ func (p *paced) cause(err error) error {
 }
 
 func (p *paced) Read(b []byte) (int, error) {
+	p.begin()
 	n, err := p.from.Read(b)
-	p.got.Add(int64(n))
+	p.pause(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = p.cause(err)
 	}

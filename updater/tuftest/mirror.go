@@ -18,7 +18,8 @@ import (
 type Mirror struct {
 	Name  string
 	Files map[string][]byte
-	// Body, if it is there, says what is sent for a file instead.
+	// Body, if it is there, says what is sent for a file instead, or for what follows
+	// of it the byte from which on it is asked for.
 	Body func(ctx context.Context, name string, data []byte) io.Reader
 	// Answer, if it is there, answers a request instead, if it returns true.
 	Answer func(w http.ResponseWriter, req *http.Request, name string) bool
@@ -51,7 +52,8 @@ func (m *Mirror) Fetch(ctx context.Context, name string, _, off int64) (io.ReadC
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	}
-	var body io.Reader = bytes.NewReader(data[min(off, int64(len(data))):])
+	data = data[min(off, int64(len(data))):]
+	var body io.Reader = bytes.NewReader(data)
 	if m.Body != nil {
 		if b := m.Body(ctx, name, data); b != nil {
 			body = b

@@ -73,7 +73,7 @@ func New(t testing.TB, now time.Time) *Repo {
 	r.SetKeys("targets", 2, NewKey(t), NewKey(t))
 	r.SetKeys("snapshot", 1, online)
 	r.SetKeys("timestamp", 1, online)
-	r.Delegate("targets", metadata.DelegatedRole{Name: "release", Threshold: 2, Terminating: true, Paths: []string{"client/*/*/*", "node/*/*/*"}}, NewKey(t), NewKey(t))
+	r.Delegate("targets", metadata.DelegatedRole{Name: "release", Threshold: 2, Terminating: true, Paths: []string{"client/*/*/*", "node/*/*/*", "deltas/*"}}, NewKey(t), NewKey(t))
 	r.PublishRoot()
 	r.Publish()
 	return r
