@@ -16,8 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/client/control"
+	"leap.example/client/update"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/problem"
+	"leap.example/updater/target"
 )
 
 // Exit statuses (client.md 7.4); the daemon's own are in services/daemon.
@@ -34,6 +36,12 @@ func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, home: defaultHome(), runtime: os.Getenv("XDG_RUNTIME_DIR")}
 	status := a.execute(ctx, os.Args[1:])
 	stop()
+	if a.next != "" {
+		// In the same process, which whoever watches it goes on to watch.
+		err := syscall.Exec(a.next, append([]string{a.next}, os.Args[1:]...), os.Environ())
+		fmt.Fprintln(os.Stderr, "leapc: starting", a.next, "again:", err)
+		status = exitFailed
+	}
 	os.Exit(status)
 }
 
@@ -56,6 +64,7 @@ type app struct {
 	runtime   string
 	json      bool
 	status    int
+	next      string // The program that takes the place of this one; usually none.
 }
 
 // socket returns the path of the control socket of this home: in the runtime
@@ -108,7 +117,11 @@ func (e usageError) Unwrap() error { return e.error }
 
 func statusOf(err error) int {
 	var usage usageError
+	var wait *update.WaitError
+	var unit errUnit
 	switch {
+	case errors.As(err, &wait), errors.As(err, &unit), errors.Is(err, target.ErrHeld), errors.Is(err, update.ErrBad), errors.Is(err, update.ErrUndecided):
+		return exitDegraded // Nothing was installed, and nothing is wrong.
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, problem.Unauthenticated):
