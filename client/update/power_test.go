@@ -111,7 +111,7 @@ func (f brokenFile) Sync() error {
 		return err
 	}
 	delete(f.b.unsynced, f.b.name(f.path))
-	return f.File.Sync()
+	return nil // The machine stays up.
 }
 
 func (b *broken) Mkdir(path string) error {
@@ -157,7 +157,7 @@ func (b *broken) SyncDir(path string) error {
 			b.durable[name] = text
 		}
 	}
-	return update.OS.SyncDir(path)
+	return nil
 }
 
 // whole checks that what is current is one of the programs, whole; that a daemon

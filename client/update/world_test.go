@@ -23,7 +23,17 @@ import (
 	"leap.example/updater/tuftest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has files in memory, where there is a place for it: syncing them, which
+// the power tests do thousands of times, takes no time there.
+func TestMain(m *testing.M) {
+	if dir, err := os.MkdirTemp("/dev/shm", "update-test-"); err == nil && os.Setenv("TMPDIR", dir) == nil {
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			_ = os.RemoveAll(dir)
+			os.Exit(code)
+		}))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()

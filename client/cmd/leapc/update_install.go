@@ -19,6 +19,7 @@ const systemUnits = "/etc/systemd/system"
 func (a *app) updateInstall() *cobra.Command {
 	var root string
 	var sources []string
+	var system bool
 	cmd := &cobra.Command{
 		Use:   "install DIRECTORY",
 		Short: "Put this program where it can be updated",
@@ -28,16 +29,19 @@ side, and a link to the one that is started,
   DIRECTORY/current/leapc
 
 Start it from there, or make a link to that in your PATH. The directory belongs to
-who runs this command. As root, it must lie where only root can write, and a unit of
-systemd updates it from then on, by itself; otherwise "leapc update apply" does, when
-you say so.
+who runs this command, and "leapc update apply" updates it when he says so. With
+--system, which is for root, a unit of systemd does so by itself, and the directory
+must lie where only root can write.
 
 --root and --source name a vendor in the place of the one that this program was
 built with: the root of its repository, a file that you have from somebody whom you
 trust, and where it publishes. They are written to DIRECTORY/vendor.json.`,
-		Example: "  sudo leapc update install /opt/leap\n  leapc update install ~/.local/lib/leap --root 1.root.json --source https://vendor.example/leap/",
+		Example: "  sudo leapc update install --system /opt/leap\n  leapc update install ~/.local/lib/leap --root 1.root.json --source https://vendor.example/leap/",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
+			if system && os.Geteuid() != 0 {
+				return usageError{errors.New("--system is for root: repeat it with sudo")}
+			}
 			dir, err := filepath.Abs(words[0])
 			if err != nil {
 				return err
@@ -54,7 +58,7 @@ trust, and where it publishes. They are written to DIRECTORY/vendor.json.`,
 			if err := update.Install(p, program, ownVersion(), v); err != nil {
 				return err
 			}
-			if os.Geteuid() == 0 {
+			if system {
 				if err := (oneshot.Install{Dir: systemUnits, Prefix: p}).Write(); err != nil {
 					return fmt.Errorf("%w\n%s is installed, but nothing updates it", err, p.Start())
 				}
@@ -67,6 +71,7 @@ trust, and where it publishes. They are written to DIRECTORY/vendor.json.`,
 			return a.done("%s is installed\nnext: %s update check", p.Start(), p.Start())
 		},
 	}
+	cmd.Flags().BoolVar(&system, "system", false, "have systemd update it by itself, as root")
 	cmd.Flags().StringVar(&root, "root", "", "`file` of the root of the vendor's repository")
 	cmd.Flags().StringSliceVar(&sources, "source", nil, "`URL` of the repository or a mirror; several are asked in order")
 	return cmd

@@ -17,13 +17,16 @@ import (
 	"leap.example/services/protocol/problem"
 )
 
-// parts are what runs of a prefix that this process may restart: as root the
-// VPN's helper, otherwise this user's daemon.
+// parts are what runs of a prefix and this process may restart: this user's
+// daemon, and at last, as root, the VPN's helper.
 func (a *app) parts(ctx context.Context, p update.Prefix) ([]update.Part, error) {
-	if os.Geteuid() != 0 {
-		return []update.Part{a.daemonPart(p)}, nil
-	}
-	if !systemdRuns() {
+	all, err := helperParts(ctx, p)
+	return append([]update.Part{a.daemonPart(p)}, all...), err
+}
+
+// helperParts are those that only root may restart.
+func helperParts(ctx context.Context, p update.Prefix) ([]update.Part, error) {
+	if os.Geteuid() != 0 || !systemdRuns() {
 		return nil, nil
 	}
 	out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=ActiveState", "--value", helper.Service).Output()

@@ -73,7 +73,7 @@ func (a *app) updateOnce(ctx context.Context, progress func(string, int64, int64
 	if err != nil {
 		return "", err
 	}
-	if cfg.Parts, err = a.parts(ctx, p); err != nil {
+	if cfg.Parts, err = helperParts(ctx, p); err != nil {
 		return "", err
 	}
 	cfg.Progress = progress

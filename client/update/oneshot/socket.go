@@ -32,7 +32,7 @@ const (
 )
 
 // ErrNoUnit is that nobody listens.
-var ErrNoUnit = errors.New(`the unit that updates this leapc does not answer: as root, "leapc update apply" does it; "leapc update install" installs the unit`)
+var ErrNoUnit = errors.New(`the unit that updates this leapc does not answer: as root, "leapc update apply" does it; "leapc update install --system" installs the unit`)
 
 // An Audience is the users who asked, as long as the unit runs.
 type Audience struct {
