@@ -19,7 +19,6 @@ import (
 	"leap.example/client/update"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/problem"
-	"leap.example/updater/target"
 )
 
 // Exit statuses (client.md 7.4); the daemon's own are in services/daemon.
@@ -117,11 +116,12 @@ func (e usageError) Unwrap() error { return e.error }
 
 func statusOf(err error) int {
 	var usage usageError
-	var wait *update.WaitError
-	var unit errUnit
+	var back *update.BackError
 	switch {
-	case errors.As(err, &wait), errors.As(err, &unit), errors.Is(err, target.ErrHeld), errors.Is(err, update.ErrBad), errors.Is(err, update.ErrUndecided):
-		return exitDegraded // Nothing was installed, and nothing is wrong.
+	case errors.As(err, &back):
+		return exitFailed
+	case notInstalled(err):
+		return exitDegraded
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, problem.Unauthenticated):

@@ -138,6 +138,12 @@ type errUnit struct{ why string }
 
 func (e errUnit) Error() string { return e.why }
 
+// notInstalled reports whether nothing was installed and nothing is wrong.
+func notInstalled(err error) bool {
+	return errors.As(err, new(*update.WaitError)) || errors.As(err, new(errUnit)) || errors.Is(err, target.ErrHeld) ||
+		errors.Is(err, update.ErrBad) || errors.Is(err, update.ErrUndecided)
+}
+
 // applied says how it ended. A daemon of this user that is still another version
 // starts again.
 func (a *app) applied(ctx context.Context, p update.Prefix, version string, err error) error {

@@ -46,7 +46,7 @@ that only root can write.`,
 				return nil
 			case err != nil:
 				end(oneshot.Line{Problem: err.Error()})
-				if statusOf(err) == exitDegraded { // It is as it should be.
+				if notInstalled(err) {
 					return nil
 				}
 				return err
