@@ -17,6 +17,7 @@ type Config struct {
 	Dir           string // Home. Required.
 	EncryptedOnly bool   // Mail to somebody without a key is refused.
 	UsualPorts    bool   // The proxies take LEAP's ports, if they are free at the first login.
+	Version       string // Of this client, for providers that ask for a newer one. Empty: session.Version.
 }
 
 // An Account is the account of a device. It is the daemon's control.Backend
@@ -101,7 +102,7 @@ func (a *Account) load() (*session.Provider, error) {
 	if a.provider != nil {
 		return a.provider, nil
 	}
-	p, err := session.LoadProvider(session.Options{Dir: a.cfg.Dir})
+	p, err := session.LoadProvider(session.Options{Dir: a.cfg.Dir, Version: a.cfg.Version})
 	if errors.Is(err, problem.NotExist) {
 		return nil, problem.NotExist.Errorf(`no provider yet: choose one with "leapc provider add DOMAIN"`)
 	}

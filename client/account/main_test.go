@@ -81,7 +81,7 @@ func beDaemon(dir string) int {
 	a := account.New(account.Config{Dir: dir}, log)
 	g := &daemon.Group{Log: log, Once: true}
 	g.Add("account", a)
-	g.Add("control", control.NewServer(filepath.Join(dir, "leapc.sock"), a, nil, log))
+	g.Add("control", control.NewServer(filepath.Join(dir, "leapc.sock"), a, nil, nil, log))
 	if err := g.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

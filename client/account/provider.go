@@ -33,7 +33,7 @@ func (a *Account) AddProvider(ctx context.Context, q control.ProviderRequest) (c
 	if err := os.MkdirAll(a.cfg.Dir, 0o700); err != nil {
 		return control.Provider{}, err
 	}
-	p, err := session.Bootstrap(ctx, q.Domain, session.Options{Resolver: q.Resolver, CAFingerprint: q.Fingerprint, Dir: a.cfg.Dir})
+	p, err := session.Bootstrap(ctx, q.Domain, session.Options{Resolver: q.Resolver, CAFingerprint: q.Fingerprint, Dir: a.cfg.Dir, Version: a.cfg.Version})
 	if err != nil {
 		return control.Provider{}, bootstrapAdvice(q, err)
 	}

@@ -58,12 +58,35 @@ func (fakeVPN) VPNExport(_ context.Context, q control.VPNChoice) (control.VPNCon
 	return control.VPNConfig{Gateway: q.Use}, nil
 }
 
+// fakeUpdates is a daemon that cannot start again.
+type fakeUpdates struct{}
+
+func (fakeUpdates) UpdateStatus(context.Context) control.UpdateStatus {
+	return control.UpdateStatus{Schema: control.Schema, Version: "1.4.0", Arguments: []string{"daemon"}}
+}
+
+func (fakeUpdates) UpdateRestart(context.Context) error {
+	return problem.Unavailable.Errorf("there is nothing to start")
+}
+
+func TestUpdates(t *testing.T) {
+	c, _ := start(t, &fake{})
+	if s, err := c.UpdateStatus(t.Context()); err != nil || s.Version != "1.4.0" || len(s.Arguments) != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := c.UpdateRestart(t.Context()); !errors.Is(err, problem.Unavailable) {
+		t.Errorf("restart: %v", err)
+	}
+}
+
 func start(t *testing.T, b control.Backend) (*control.Client, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "leapc.sock")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- control.NewServer(path, b, fakeVPN{}, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	go func() {
+		done <- control.NewServer(path, b, fakeVPN{}, fakeUpdates{}, slog.New(slog.DiscardHandler)).Run(ctx)
+	}()
 	c := control.Dial(path)
 	t.Cleanup(func() {
 		c.Close()
@@ -123,7 +146,7 @@ func TestVPNCalls(t *testing.T) {
 
 func TestSecondDaemonStops(t *testing.T) {
 	_, path := start(t, &fake{})
-	err := control.NewServer(path, &fake{}, fakeVPN{}, slog.New(slog.DiscardHandler)).Run(t.Context())
+	err := control.NewServer(path, &fake{}, fakeVPN{}, fakeUpdates{}, slog.New(slog.DiscardHandler)).Run(t.Context())
 	if !errors.Is(err, daemon.ErrFatal) {
 		t.Errorf("a second daemon on one socket: %v, want fatal", err)
 	}

@@ -23,14 +23,15 @@ type Server struct {
 	path    string
 	backend Backend
 	vpn     VPN
+	updates Updates
 	log     *slog.Logger
 }
 
 // NewServer returns a server that will listen on the unix socket at path,
-// whose directory it makes (0700) if it is missing. Without a VPN, nil, there
-// are no calls about it.
-func NewServer(path string, backend Backend, vpn VPN, log *slog.Logger) *Server {
-	return &Server{path: path, backend: backend, vpn: vpn, log: log}
+// whose directory it makes (0700) if it is missing. Without a VPN or updates, nil,
+// there are no calls about them.
+func NewServer(path string, backend Backend, vpn VPN, updates Updates, log *slog.Logger) *Server {
+	return &Server{path: path, backend: backend, vpn: vpn, updates: updates, log: log}
 }
 
 // Run listens and serves until ctx is done. It fails when another daemon
@@ -115,6 +116,9 @@ func (s *Server) routes() http.Handler {
 	}))
 	if s.vpn != nil {
 		s.vpnRoutes(mux)
+	}
+	if s.updates != nil {
+		s.updateRoutes(mux)
 	}
 	mux.HandleFunc("POST /v1/sync", answer(s, func(r *http.Request, _ none) (any, error) { return b.Sync(r.Context()) }))
 	return mux

@@ -13,10 +13,14 @@ import (
 func wanted(dir, name, target string) string { return filepath.Join(dir, target+".wants", name) }
 
 // Write makes text the unit called name in dir, a directory of units, and has
-// target start it.
+// target start it; with no target, others do.
 func Write(dir, name, target string, text []byte) error {
 	path, link := filepath.Join(dir, name), wanted(dir, name, target)
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+	above := dir
+	if target != "" {
+		above = filepath.Dir(link)
+	}
+	if err := os.MkdirAll(above, 0o755); err != nil {
 		return err
 	}
 	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
@@ -24,6 +28,9 @@ func Write(dir, name, target string, text []byte) error {
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
+	}
+	if target == "" {
+		return nil
 	}
 	if err := os.Symlink(filepath.Join("..", name), link); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

@@ -28,7 +28,7 @@ func (s *Story) Save() error {
 // Clear removes what a story left that was interrupted half way: its people
 // have accounts whose passwords nobody knows any more.
 func (s *Story) Clear() error {
-	for _, name := range []string{"alice", "alice-tablet", "bob", "bob-phone", "mallory"} {
+	for _, name := range []string{"alice", "alice-leap", "alice-tablet", "bob", "bob-phone", "mallory"} {
 		if err := os.RemoveAll(filepath.Join(s.Dir, name)); err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ type person struct {
 	name     string // Of the device.
 	login    string
 	home     string
+	program  string // Of his own; empty: that of the story.
 	password string
 	daemon   *Process
 	mail     control.MailSettings
@@ -34,7 +35,7 @@ func (s *Story) newPerson(name, login, password string) (*person, error) {
 // wake starts the daemon and waits until it answers.
 func (p *person) wake() error {
 	var err error
-	p.daemon, err = Start(p.s.Dir, "leapc-"+p.name, []string{"HOME=" + p.home}, p.s.Leapc, "--home", p.home, "daemon")
+	p.daemon, err = Start(p.s.Dir, "leapc-"+p.name, []string{"HOME=" + p.home}, p.leapcProgram(), "--home", p.home, "daemon")
 	if err != nil {
 		return err
 	}
@@ -50,9 +51,16 @@ func (p *person) wake() error {
 	})
 }
 
+func (p *person) leapcProgram() string {
+	if p.program != "" {
+		return p.program
+	}
+	return p.s.Leapc
+}
+
 // leapc types a command.
 func (p *person) leapc(stdin string, args ...string) ([]byte, error) {
-	argv := append([]string{p.s.Leapc, "--home", p.home, "--json"}, args...)
+	argv := append([]string{p.leapcProgram(), "--home", p.home, "--json"}, args...)
 	return p.s.Tool(stdin, []string{"HOME=" + p.home}, argv...)
 }
 

@@ -40,6 +40,8 @@ type Story struct {
 	Dir   string // Of homes and logs.
 	Leapc string // Program.
 	At    Stage  // Has to be known before the first step.
+	// Vendor has to be known before the first step of Update.
+	Vendor Vendor
 	// Foreign has swaks and mbsync be the mail programs.
 	Foreign bool
 	// Slow is by what deadlines are multiplied. 0: 1.
@@ -48,6 +50,7 @@ type Story struct {
 	alice, bob, phone *person // phone is bob's second device.
 	words             words
 	proxy             string // Of alice's VPN.
+	update            changed
 }
 
 // A Step is one sentence of the story.
@@ -164,7 +167,7 @@ func (s *Story) Welcome(out io.Writer) {
 		}
 		fmt.Fprintf(out, "  %-8s %s   password %s\n           IMAP %s:%d  SMTP %s:%d  user %s  password %s\n           %s --home %s status\n\n",
 			p.name, p.mail.Address, p.password, p.mail.IMAP.Host, p.mail.IMAP.Port, p.mail.SMTP.Host, p.mail.SMTP.Port,
-			p.mail.Username, p.mail.Password, s.Leapc, p.home)
+			p.mail.Username, p.mail.Password, p.leapcProgram(), p.home)
 	}
 	fmt.Fprintf(out, "  a stranger writes: swaks --server %s --from you@example.net --to %s\n", s.At.MX, s.alice.mail.Address)
 }

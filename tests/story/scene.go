@@ -17,6 +17,7 @@ import (
 	"leap.example/appliance/dev"
 	"leap.example/tests/play"
 	"leap.example/tests/stage"
+	"leap.example/tests/vendor"
 )
 
 // A scene is the provider with the story that is lived on it.
@@ -26,6 +27,7 @@ type scene struct {
 	opt options
 
 	provider *play.Process
+	vendor   *vendor.Vendor
 	kills    int // Of database nodes.
 	at       dev.Endpoints
 }
@@ -41,6 +43,8 @@ func (s *scene) steps() []play.Step {
 	if s.opt.stay {
 		return append(list, play.Step{What: "what was lived is noted for the next start", Do: s.Save})
 	}
+	list = append(list, play.Step{What: "a vendor of the client has signers and a repository", Do: s.findVendor})
+	list = append(list, s.Update()...)
 	return append(list, s.Leave()...)
 }
 
@@ -167,6 +171,9 @@ func (s *scene) build() error {
 // end stops everything, the clients first.
 func (s *scene) end() {
 	s.End()
+	if s.vendor != nil {
+		_ = s.vendor.Close()
+	}
 	if s.provider != nil {
 		s.provider.Stop()
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/client/control"
-	"leap.example/client/session"
 )
 
 func (a *app) commands() *cobra.Command {
@@ -26,12 +25,13 @@ First steps:
   leapc signup alice                  make an account (or: leapc login alice)
   leapc mail                          what to type into your mail program
   leapc vpn up                        encrypted internet, also without an account
+  leapc update                        keep this program up to date
 
 Exit status: 0 done; 1 failed; 2 a mistake on the command line; 3 needs a login;
 4 no daemon, no provider, or something that needs you. Messages are on standard
 error, also with --json. Passwords are asked for, or read from standard input:
 they are never on the command line.`,
-		Version:           session.Version,
+		Version:           ownVersion(),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		PersistentPreRunE: a.prepare,
@@ -41,7 +41,7 @@ they are never on the command line.`,
 	root.SetFlagErrorFunc(mistake)
 	provider := group(&cobra.Command{Use: "provider", Short: "Choose the provider of this device"}, a.providerAdd())
 	group(root, a.daemonCommand(), provider, a.signup(), a.login(), a.lock(), a.passwd(), a.account(),
-		a.statusCommand(), a.mail(), a.keys(), a.sync(), a.vpnHelper(), a.vpn())
+		a.statusCommand(), a.mail(), a.keys(), a.sync(), a.vpnHelper(), a.vpn(), a.update(), a.updateUnit())
 	noFiles(root)
 	return root
 }
@@ -153,12 +153,16 @@ func (a *app) statusCommand() *cobra.Command {
 			default:
 				a.status = exitNeedsLogin
 			}
-			return a.print(s, func() { a.printStatus(s) })
+			u, err := c.UpdateStatus(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(s, func() { a.printStatus(s, u) })
 		},
 	}
 }
 
-func (a *app) printStatus(s control.Status) {
+func (a *app) printStatus(s control.Status, u control.UpdateStatus) {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	row := func(name string, v any) { fmt.Fprintf(w, "%s\t%v\n", name, v) }
 	row("state", s.State)
@@ -182,6 +186,7 @@ func (a *app) printStatus(s control.Status) {
 	if s.Problem != "" {
 		row("problem", s.Problem)
 	}
+	updateRow(u, row)
 	switch s.State {
 	case control.StateNoProvider:
 		row("next", "leapc provider add DOMAIN")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,15 +38,22 @@ daemon holds this account); 143 stopped because it was asked to.`,
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
-			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome()}, log)
+			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome(), Version: ownVersion()}, log)
 			v := vpn.New(vpn.Config{Dir: a.home, Provider: acct.Provider, Token: acct.Token, Helper: vpnHelper}, log)
+			ctx, stop := context.WithCancel(cmd.Context())
+			defer stop()
+			w := a.watcher(v, log)
+			u := newUpdates(w, stop)
 			g := &daemon.Group{Log: log, Once: true}
 			g.Add("account", acct)
 			g.Add("vpn", v)
-			g.Add("control", control.NewServer(a.socket(), acct, v, log))
-			err := g.Run(cmd.Context())
+			g.Add("control", control.NewServer(a.socket(), acct, v, u, log))
+			if w != nil {
+				g.Add("update", w)
+			}
+			err := g.Run(ctx)
 			if err == nil {
-				a.status = daemon.ExitStopped
+				a.status, a.next = daemon.ExitStopped, u.next()
 			} else if errors.Is(err, daemon.ErrFatal) {
 				a.status = daemon.ExitStay
 			}

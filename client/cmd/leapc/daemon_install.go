@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/client/unit"
+	"leap.example/client/update"
 	"leap.example/services/protocol/problem"
 )
 
@@ -91,7 +92,7 @@ the start of the computer on:
 			if err != nil {
 				return err
 			}
-			u := userUnit{command: append([]string{program, "daemon"}, options()...)}
+			u := userUnit{command: append([]string{update.Start(program), "daemon"}, options()...)}
 			if a.home != defaultHome() {
 				u.command = append(u.command, "--home", a.home)
 			}

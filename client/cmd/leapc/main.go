@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/client/control"
+	"leap.example/client/update"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/problem"
 )
@@ -34,6 +35,12 @@ func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, home: defaultHome(), runtime: os.Getenv("XDG_RUNTIME_DIR")}
 	status := a.execute(ctx, os.Args[1:])
 	stop()
+	if a.next != "" {
+		// In the same process, which whoever watches it goes on to watch.
+		err := syscall.Exec(a.next, append([]string{a.next}, os.Args[1:]...), os.Environ())
+		fmt.Fprintln(os.Stderr, "leapc: starting", a.next, "again:", err)
+		status = exitFailed
+	}
 	os.Exit(status)
 }
 
@@ -56,6 +63,7 @@ type app struct {
 	runtime   string
 	json      bool
 	status    int
+	next      string // The program that takes the place of this one; usually none.
 }
 
 // socket returns the path of the control socket of this home: in the runtime
@@ -108,7 +116,12 @@ func (e usageError) Unwrap() error { return e.error }
 
 func statusOf(err error) int {
 	var usage usageError
+	var back *update.BackError
 	switch {
+	case errors.As(err, &back):
+		return exitFailed
+	case notInstalled(err):
+		return exitDegraded
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, problem.Unauthenticated):

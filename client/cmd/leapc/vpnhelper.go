@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"leap.example/client/update"
 	"leap.example/client/vpn/helper"
 	"leap.example/client/vpn/kernel"
 	"leap.example/client/vpn/policy"
@@ -97,7 +98,14 @@ func (o *helperOptions) run(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg := helper.Config{Socket: o.socket, State: o.state, UIDs: narrow(o.uids)}
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			cfg := helper.Config{
+				Socket: o.socket, State: o.state, UIDs: narrow(o.uids),
+				Program: helper.Program{Version: ownVersion(), Path: program},
+			}
 			err = errors.Join(helper.NewServer(cfg, path, log).Run(cmd.Context()), path.Close())
 			if err == nil {
 				a.status = daemon.ExitStopped
@@ -140,11 +148,11 @@ func (o *helperOptions) install(a *app) *cobra.Command {
 		Short: "Have systemd run the helper, and let one more user ask it",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			i := helper.Install{Dir: o.units}
-			var err error
-			if i.Program, err = os.Executable(); err != nil {
+			program, err := os.Executable()
+			if err != nil {
 				return err
 			}
+			i := helper.Install{Dir: o.units, Program: update.Start(program)}
 			if o.user != "" {
 				uid, err := uidOf(o.user)
 				if err != nil {

@@ -66,6 +66,12 @@ func (c *Client) Version(ctx context.Context) (int, error) {
 	return r.Version, err
 }
 
+// Program returns what the helper is; nothing: it is one that does not say.
+func (c *Client) Program(ctx context.Context) (Program, error) {
+	r, _, err := c.ask(ctx, request{Version: &struct{}{}})
+	return r.Program, err
+}
+
 // Close does nothing: between two questions there is no connection.
 func (c *Client) Close() error { return nil }
 

@@ -67,11 +67,13 @@ func (p *paper) fail(err error) {
 	p.fails = err
 }
 
+var program = helper.Program{Version: "1.4.0", Path: "/opt/leap/versions/1.4.0/leapc"}
+
 // start runs a server for this user and returns its configuration and Path.
 func start(t *testing.T, change func(*helper.Config)) (helper.Config, *paper) {
 	t.Helper()
 	dir := t.TempDir()
-	cfg := helper.Config{Socket: filepath.Join(dir, "run", "helper.sock"), State: filepath.Join(dir, "state"), UIDs: []uint32{uint32(os.Getuid())}}
+	cfg := helper.Config{Socket: filepath.Join(dir, "run", "helper.sock"), State: filepath.Join(dir, "state"), UIDs: []uint32{uint32(os.Getuid())}, Program: program}
 	if change != nil {
 		change(&cfg)
 	}
@@ -102,6 +104,9 @@ func start(t *testing.T, change func(*helper.Config)) (helper.Config, *paper) {
 func TestPath(t *testing.T) {
 	cfg, p := start(t, nil)
 	c := helper.NewClient(cfg.Socket)
+	if got, err := c.Program(t.Context()); err != nil || got != program {
+		t.Errorf("it is %+v, %v", got, err)
+	}
 	if v, err := c.Version(t.Context()); err != nil || v != helper.Version {
 		t.Errorf("version %d, %v", v, err)
 	}

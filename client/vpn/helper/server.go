@@ -26,6 +26,8 @@ type Config struct {
 	Socket string   // Required. Its directory is made if it is missing.
 	UIDs   []uint32 // Users that are answered beside root.
 	State  string   // Directory that survives a restart of the machine: BootFile's. Required.
+	// Program is told to who asks.
+	Program Program
 }
 
 // BootFile is the name, in the State directory, of the file whose existence
@@ -111,7 +113,7 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 		s.refused(uid, err)
 		return
 	}
-	r := reply{Version: Version}
+	r := reply{Version: Version, Program: s.cfg.Program}
 	file, err := s.answer(ctx, c, &r)
 	if err != nil {
 		r.Problem = &problem.Document{Type: problem.KindOf(err), Detail: err.Error()} // The caller is the one it is about.

@@ -11,11 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/template"
 
 	"leap.example/client/unit"
-	"leap.example/services/protocol/problem"
 )
 
 //go:embed systemd
@@ -41,7 +39,7 @@ type Install struct {
 // units from before let ask may go on. Invalid: somebody else than root could
 // replace the program.
 func (i Install) Write() error {
-	if err := owned(i.Program); err != nil {
+	if err := unit.Owned(i.Program); err != nil {
 		return err
 	}
 	if err := i.keep(); err != nil {
@@ -97,32 +95,4 @@ func (i Install) text(name string) ([]byte, error) {
 		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
 	return b.Bytes(), nil
-}
-
-// owned refuses a program that root would run and another user could replace,
-// and a path that systemd would read as more than one word.
-func owned(program string) error {
-	if !filepath.IsAbs(program) || strings.ContainsAny(program, " \t\n\"'\\%$") {
-		return problem.Invalid.Errorf("the program's path must be absolute and without blanks, quotes and percent signs")
-	}
-	real, err := filepath.EvalSymlinks(program)
-	if err != nil {
-		return err
-	}
-	for _, path := range []string{program, real} {
-		for ; ; path = filepath.Dir(path) {
-			info, err := os.Stat(path)
-			if err != nil {
-				return err
-			}
-			stat, ok := info.Sys().(*syscall.Stat_t)
-			if !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
-				return problem.Invalid.Errorf("users other than root can write %s: copy leapc to /usr/local/bin as root, and install from there", path)
-			}
-			if path == filepath.Dir(path) {
-				break
-			}
-		}
-	}
-	return nil
 }

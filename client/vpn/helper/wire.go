@@ -54,6 +54,13 @@ type reply struct {
 	Problem *problem.Document `json:"problem,omitempty"`
 	Stats   *policy.Stats     `json:"stats,omitempty"`
 	Version int               `json:"version"`
+	Program Program           `json:"program,omitzero"`
+}
+
+// A Program is what runs. Helpers of the first releases do not say it.
+type Program struct {
+	Version string `json:"version"`
+	Path    string `json:"path"` // With no links in it.
 }
 
 // parseRequest reads a question. What is not exactly one known command, with

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"leap.example/client/control"
+	"leap.example/client/update"
+	"leap.example/client/vpn/helper"
+	"leap.example/services/protocol/problem"
+)
+
+// parts are what runs of a prefix and this process may restart: this user's
+// daemon, and at last, as root, the VPN's helper.
+func (a *app) parts(ctx context.Context, p update.Prefix) ([]update.Part, error) {
+	all, err := helperParts(ctx, p)
+	return append([]update.Part{a.daemonPart(p)}, all...), err
+}
+
+// helperParts are those that only root may restart.
+func helperParts(ctx context.Context, p update.Prefix) ([]update.Part, error) {
+	if os.Geteuid() != 0 || !systemdRuns() {
+		return nil, nil
+	}
+	out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=ActiveState", "--value", helper.Service).Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking systemd for the VPN's helper: %w", err)
+	}
+	if state := strings.TrimSpace(string(out)); state == "inactive" || state == "" {
+		return nil, nil
+	}
+	return []update.Part{helperPart{p}}, nil
+}
+
+// errElsewhere is that of a part that is another program than the one updated.
+var errElsewhere = fmt.Errorf("%w from this prefix", update.ErrStopped)
+
+// A helperPart is the VPN's helper, as root sees it. Its table of the firewall
+// stays while it starts again.
+type helperPart struct{ prefix update.Prefix }
+
+func (helperPart) String() string { return "VPN helper" }
+
+// Version implements update.Part.
+func (h helperPart) Version(ctx context.Context) (string, error) {
+	got, err := helper.NewClient(helper.Socket).Program(ctx)
+	if err != nil {
+		return "", err
+	}
+	if in, ok := update.Of(got.Path); got.Path != "" && (!ok || in != h.prefix) {
+		return "", errElsewhere
+	}
+	return got.Version, nil
+}
+
+// Restart implements update.Part.
+func (helperPart) Restart(ctx context.Context) error {
+	return systemctl(ctx, "restart", helper.Service)
+}
+
+// A daemonPart is this user's daemon. It starts again by itself, in the same
+// process; one that does not answer any more is ended and started anew.
+type daemonPart struct {
+	socket, home string
+	prefix       update.Prefix
+	seen         control.UpdateStatus
+	unit         bool // systemd runs it.
+}
+
+func (a *app) daemonPart(p update.Prefix) *daemonPart {
+	return &daemonPart{socket: a.socket(), home: a.home, prefix: p}
+}
+
+func (*daemonPart) String() string { return "daemon" }
+
+// Version implements update.Part. It has the daemon do a little more than answer.
+func (d *daemonPart) Version(ctx context.Context) (string, error) {
+	c := control.Dial(d.socket)
+	defer c.Close()
+	got, err := c.UpdateStatus(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		return "", errors.Join(update.ErrStopped, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	if in, ok := update.Of(got.Program); !ok || in != d.prefix {
+		return "", errElsewhere
+	}
+	if _, err := c.Status(ctx); err != nil {
+		return "", err
+	}
+	group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", got.PID))
+	d.seen, d.unit = got, err == nil && strings.Contains(string(group), "/"+daemonUnit)
+	return got.Version, nil
+}
+
+// Restart implements update.Part.
+func (d *daemonPart) Restart(ctx context.Context) error {
+	c := control.Dial(d.socket)
+	defer c.Close()
+	short, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := c.UpdateRestart(short)
+	if err == nil || d.seen.PID == 0 {
+		return err
+	}
+	d.end(ctx)
+	if d.unit {
+		return systemctl(ctx, "--user", "restart", daemonUnit)
+	}
+	return d.start()
+}
+
+// end ends a daemon that does not answer, if it is one of this prefix.
+func (d *daemonPart) end(ctx context.Context) {
+	runs := func() bool {
+		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", d.seen.PID))
+		in, ok := update.Of(strings.TrimSuffix(program, " (deleted)"))
+		return err == nil && ok && in == d.prefix
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		for range 50 {
+			if !runs() {
+				return
+			}
+			_ = syscall.Kill(d.seen.PID, sig) // It may have ended by itself.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// start starts the daemon with the flags that it had.
+func (d *daemonPart) start() error {
+	log, err := os.OpenFile(filepath.Join(d.home, "daemon.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(d.prefix.Start(), append(d.seen.Arguments, "--home", d.home)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// restartTime is how long a daemon may take to start again.
+const restartTime = 30 * time.Second
+
+// restartDaemon has a daemon run a version, outside of an update.
+func restartDaemon(ctx context.Context, d *daemonPart, version string) error {
+	ctx, cancel := context.WithTimeout(ctx, restartTime)
+	defer cancel()
+	if err := d.Restart(ctx); err != nil {
+		return fmt.Errorf("the daemon does not start again: %w", err)
+	}
+	for {
+		got, err := d.Version(ctx)
+		if err == nil && got == version {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return problem.Unavailable.Errorf("the daemon does not answer as %s: see its log (%v)", version, err)
+		case <-time.After(poll):
+		}
+	}
+}

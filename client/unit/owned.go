@@ -1,0 +1,38 @@
+package unit
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"leap.example/services/protocol/problem"
+)
+
+// Owned refuses a program that root would run and another user could replace,
+// and a path that systemd would read as more than one word.
+func Owned(program string) error {
+	if !filepath.IsAbs(program) || strings.ContainsAny(program, " \t\n\"'\\%$") {
+		return problem.Invalid.Errorf("the program's path must be absolute and without blanks, quotes and percent signs")
+	}
+	real, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{program, real} {
+		for ; ; path = filepath.Dir(path) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			stat, ok := info.Sys().(*syscall.Stat_t)
+			if !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
+				return problem.Invalid.Errorf("users other than root can write %s: copy leapc to /usr/local/bin as root, and install from there", path)
+			}
+			if path == filepath.Dir(path) {
+				break
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"leap.example/updater/target"
+)
+
+// change makes a version that is in its place the one that runs, or goes back.
+func (u *Updater) change(ctx context.Context, s *State, from, to string) error {
+	parts := partsThat(ctx, u.cfg.Parts, func(err error) bool { return err == nil })
+	s.Trial = &Trial{From: from, To: to, Begun: u.now()}
+	for _, p := range parts {
+		s.Trial.Parts = append(s.Trial.Parts, p.String())
+	}
+	if err := u.save(s); err != nil {
+		return err
+	}
+	if err := u.link(to); err != nil {
+		// The link may be the new one all the same; Settle finds out.
+		return err
+	}
+	return u.judge(ctx, s, parts)
+}
+
+// link makes a version current.
+func (u *Updater) link(version string) error {
+	link, next := u.cfg.Prefix.join(currentLink), u.cfg.Prefix.join(currentLink+".new")
+	if err := u.disk.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return full(err)
+	}
+	if err := u.disk.Symlink(filepath.Join(versionsDir, version), next); err != nil {
+		return full(err)
+	}
+	if err := u.disk.Rename(next, link); err != nil {
+		return full(err)
+	}
+	return full(u.disk.SyncDir(string(u.cfg.Prefix)))
+}
+
+// judge brings the parts to the version on trial, and decides. That is not left
+// half done: it does not end with ctx.
+func (u *Updater) judge(ctx context.Context, s *State, parts []Part) error {
+	ctx = context.WithoutCancel(ctx)
+	t := s.Trial
+	if why := u.bring(ctx, parts, t.To); why != nil {
+		t.Failed = short(why.Error())
+		if err := u.save(s); err != nil {
+			u.cfg.Log.Warn("the end of a trial was not noted", "err", err) // It goes back all the same.
+		}
+		return u.back(ctx, s, parts, why)
+	}
+	s.Trial = nil
+	if o := s.Looked.Offer; o != nil && o.Version == t.To {
+		s.Looked.Offer = nil
+	}
+	u.note(s, EventInstalled, t.To, "after "+t.From)
+	if err := u.save(s); err != nil {
+		return err
+	}
+	u.prune(t.From, t.To)
+	return nil
+}
+
+// back returns from the version on trial to the one before.
+func (u *Updater) back(ctx context.Context, s *State, parts []Part, why error) error {
+	ctx = context.WithoutCancel(ctx)
+	t := s.Trial
+	if err := u.link(t.From); err != nil {
+		return errors.Join(why, err)
+	}
+	failed := &BackError{Version: t.To, From: t.From, Why: why, Back: u.bring(ctx, parts, t.From)}
+	u.giveUp(s, t.To, t.Failed)
+	u.note(s, EventBack, t.From, t.To+": "+t.Failed)
+	s.Trial = nil
+	if err := u.save(s); err != nil {
+		return errors.Join(failed, err)
+	}
+	u.discard(t.To)
+	return failed
+}
+
+// Back returns to the version before by hand, and gives up the current one. Its
+// error is a [BackError] if it did. [ErrNoBack]: there is none.
+func (u *Updater) Back(ctx context.Context) error {
+	if !u.cfg.Prefix.Mine() {
+		return ErrNotMine
+	}
+	unlock, err := u.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := ReadState(u.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	current, err := u.cfg.Prefix.Current()
+	if err != nil {
+		return err
+	}
+	if t := s.Trial; t == nil || t.To != current {
+		all, err := u.cfg.Prefix.Versions()
+		if err != nil {
+			return err
+		}
+		i := slices.Index(all, current)
+		if i < 1 {
+			return ErrNoBack
+		}
+		s.Trial = &Trial{From: all[i-1], To: current, Begun: u.now()}
+	}
+	s.Trial.Failed = "it was said to go back"
+	for _, p := range u.cfg.Parts {
+		s.Trial.Parts = append(s.Trial.Parts, p.String())
+	}
+	if err := u.save(&s); err != nil {
+		return err
+	}
+	return u.back(ctx, &s, u.onTrial(ctx, s.Trial), errors.New(s.Trial.Failed))
+}
+
+// Settle ends a trial that another process has begun and did not end. It is for
+// the parts themselves, too: one that runs the version on trial and answers has
+// passed. [ErrUndecided]: there is a trial, and none of its parts runs.
+func (u *Updater) Settle(ctx context.Context) error {
+	if !u.cfg.Prefix.Mine() {
+		return nil
+	}
+	unlock, err := u.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := ReadState(u.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	return u.settle(ctx, &s)
+}
+
+// settle is Settle with the lock held.
+func (u *Updater) settle(ctx context.Context, s *State) error {
+	t := s.Trial
+	if t == nil {
+		return nil
+	}
+	current, err := u.cfg.Prefix.Current()
+	if err != nil {
+		return err
+	}
+	asked := u.onTrial(ctx, t)
+	switch {
+	case t.Failed != "": // The process ended on the way back.
+		return u.back(ctx, s, asked, errors.New(t.Failed))
+	case current != t.To: // It ended before the link was the new one.
+		s.Trial = nil
+		return u.save(s)
+	case len(t.Parts) > 0 && len(asked) == 0:
+		return fmt.Errorf("%w (%s after %s)", ErrUndecided, t.To, t.From)
+	}
+	return u.judge(ctx, s, asked)
+}
+
+// prune removes the versions that are not to be kept.
+func (u *Updater) prune(keep ...string) {
+	entries, err := os.ReadDir(u.cfg.Prefix.join(versionsDir))
+	if err != nil {
+		u.cfg.Log.Warn("old versions were not removed", "err", err)
+	}
+	for _, e := range entries {
+		if target.CheckVersion(e.Name()) == nil && !slices.Contains(keep, e.Name()) {
+			u.discard(e.Name())
+		}
+	}
+}
+
+// discard removes a version. What cannot be removed takes room, and goes after the
+// next update.
+func (u *Updater) discard(version string) {
+	dir := u.cfg.Prefix.join(versionsDir, version)
+	for _, path := range []string{filepath.Join(dir, programFile), filepath.Join(dir, partFile), dir} {
+		if err := u.disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			u.cfg.Log.Warn("a version was not removed", "version", version, "err", err)
+		}
+	}
+}

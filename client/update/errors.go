@@ -1,0 +1,57 @@
+package update
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrOther is a program that is another one than its path and its signers
+	// say, wrapped. Nothing was changed, and the version counts as bad.
+	ErrOther = errors.New("the program is not what was signed: tell its vendor")
+	// ErrTry is a program that has run and ended with an error, wrapped. Nothing
+	// was changed, and the version counts as bad. It is what Config.Try returns.
+	ErrTry = errors.New("the new program does not work here")
+	// ErrBad is a release that was given up here before, wrapped.
+	ErrBad = errors.New("this version did not work here: wait for a newer one, or try it again with --retry")
+	// ErrNotMine is a prefix that belongs to somebody else.
+	ErrNotMine = errors.New("the prefix of this leapc belongs to another user, who alone can update it")
+	// ErrUndecided is a version on trial whose parts do not run, wrapped.
+	ErrUndecided = errors.New("the version that is current is on trial, and nothing of it runs: start the daemon, which decides it, or return with \"leapc update back\"")
+	// ErrStopped is what a Part returns that does not run, wrapped.
+	ErrStopped = errors.New("it does not run")
+	// ErrNoBack is that there is no version to return to.
+	ErrNoBack = errors.New("there is no older version here to return to")
+)
+
+// A WaitError is a release whose turn has not come.
+type WaitError struct {
+	Version string
+	Due     time.Time
+}
+
+// Error says when it is, and how not to wait.
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("release %s goes out in waves, and this computer's turn is %s: wait, or take it now with --now",
+		e.Version, e.Due.Local().Format(time.DateTime))
+}
+
+// A BackError is a version that did not work, after which the one before is back.
+type BackError struct {
+	Version, From string
+	Why           error
+	Back          error // What is wrong with the one before; nil: it works.
+}
+
+// Error says what did not work, and what runs.
+func (e *BackError) Error() string {
+	text := fmt.Sprintf("version %s was given up (%v); %s is back, and %s is not tried again", e.Version, e.Why, e.From, e.Version)
+	if e.Back != nil {
+		text += fmt.Sprintf("; but that does not answer either: %v", e.Back)
+	}
+	return text
+}
+
+// Unwrap returns what went wrong.
+func (e *BackError) Unwrap() []error { return []error{e.Why, e.Back} }
