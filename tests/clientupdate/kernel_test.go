@@ -1,4 +1,4 @@
-package update_test
+package clientupdate_test
 
 import (
 	"os"
