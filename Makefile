@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
 
-.PHONY: help build run story story-nodes qemu-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
+.PHONY: help build run story story-nodes qemu-test qemu-update-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,7 +26,10 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 
 # The five nodes take as long as all others: they go first, and the others beside them.
 qemu-test: debian build ## boot nodes and a whole provider as virtual machines, and break them
-	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
+	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/update ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
+
+qemu-update-test: debian ## have a node update itself: good releases, bad ones, refused ones, and the power cut on the way
+	$(GO) test -count=1 -timeout 90m -v ./tests/update -qemu -long
 
 test: debian unit leaks fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, virtual machines
 

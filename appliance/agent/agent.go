@@ -10,6 +10,7 @@ import (
 	"leap.example/appliance/keystore"
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
+	"leap.example/appliance/update"
 )
 
 // A Supervisor runs services as processes.
@@ -61,7 +62,9 @@ type Config struct {
 	// Releases are those on the disk. Nil: none of them was chosen by a boot
 	// loader, and none can be added.
 	Releases *slots.Slots
-	Own      bool // Give files to the services' users: it takes root.
+	// Update has the node update itself. Nil: it cannot keep what that takes.
+	Update *update.Config
+	Own    bool // Give files to the services' users: it takes root.
 }
 
 // An Agent makes a node what its document says.
@@ -75,6 +78,7 @@ type Agent struct {
 	applying chan struct{} // Holds one value while a document is applied and judged.
 	again    chan struct{} // Wakes Run.
 	contacts atomic.Int64  // New connections of operators.
+	updates  *update.Updater
 
 	mu      sync.Mutex // Guards what follows.
 	current node.Document
@@ -88,6 +92,9 @@ type Agent struct {
 func New(cfg Config, keys *keystore.Store, parts Parts, log *slog.Logger) *Agent {
 	a := &Agent{cfg: cfg, parts: parts, keys: keys, gens: generations{cfg.Dir}, log: log, applying: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 	a.image = startedImage(cfg.Boot)
+	if cfg.Update != nil {
+		a.updates = update.New(*cfg.Update, host{a}, log)
+	}
 	return a
 }
 
@@ -101,6 +108,11 @@ const (
 // trial, and so the release; then it keeps trying what did not succeed, until
 // ctx is done.
 func (a *Agent) Run(ctx context.Context) error {
+	if a.updates != nil {
+		var updating sync.WaitGroup
+		updating.Go(func() { a.updates.Run(ctx) })
+		defer updating.Wait()
+	}
 	begin := time.Now()
 	pause := retrySoon
 	for ctx.Err() == nil {
@@ -134,8 +146,9 @@ func (a *Agent) retry() {
 
 func (a *Agent) set(d node.Document, state node.Generation) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.current, a.state = d, state
+	a.mu.Unlock()
+	a.lookForUpdates()
 }
 
 func (a *Agent) setTrouble(err error) {

@@ -99,6 +99,7 @@ func (a *Agent) Apply(ctx context.Context, b node.Bundle, told func(node.Event))
 	}
 	kept := a.conclude(ctx, trial, err)
 	a.setTrouble(kept)
+	a.lookForUpdates()
 	if kept != nil {
 		a.retry()
 		return node.Generation{}, problem.Internal.Errorf("%w", kept)

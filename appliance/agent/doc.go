@@ -36,6 +36,10 @@
 // judged: one thing is on trial at a time. An operator may push a release and give
 // the running one up.
 //
+// If the document says so, releases also come by themselves (package update), and are
+// tried in the same way. Such a one also has to see the repositories that it came from
+// before it is good.
+//
 // # Who may talk to it
 //
 // TLS 1.3 with certificates on both sides. The node's own comes with its key from

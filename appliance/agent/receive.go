@@ -43,8 +43,8 @@ func (a *Agent) change(ctx context.Context) (free func(), err error) {
 }
 
 // receive writes a release beside the one that runs, to be tried at the next
-// start. again forgives that it was found bad before.
-func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content io.Reader) (node.Armed, error) {
+// start. more is how much longer it may take to be found good than its services.
+func (a *Agent) receive(ctx context.Context, t slots.Target, more time.Duration, content io.Reader) (node.Armed, error) {
 	if a.cfg.Releases == nil {
 		return node.Armed{}, errDirect
 	}
@@ -54,8 +54,7 @@ func (a *Agent) receive(ctx context.Context, t slots.Target, again bool, content
 	}
 	defer free()
 	d, _ := a.now()
-	armed := node.Armed{Version: t.Version, Within: node.Duration(within(d))}
-	t.Again = again
+	armed := node.Armed{Version: t.Version, Within: node.Duration(within(d) + more)}
 	err = a.cfg.Releases.Write(ctx, t, time.Duration(armed.Within), content)
 	switch {
 	case errors.Is(err, slots.ErrSpace):
@@ -90,8 +89,8 @@ func (a *Agent) serveRelease(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer content.Close() // It says nothing.
 	q := r.URL.Query()
-	t := slots.Target{Version: q.Get("version"), SHA256: q.Get("sha256"), Size: size}
-	armed, err := a.receive(r.Context(), t, q.Get("again") == "1", content)
+	t := slots.Target{Version: q.Get("version"), SHA256: q.Get("sha256"), Size: size, Again: q.Get("again") == "1"}
+	armed, err := a.receive(r.Context(), t, 0, content)
 	if err != nil {
 		return err
 	}

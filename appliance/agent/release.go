@@ -85,6 +85,7 @@ func (a *Agent) release(ctx context.Context, applied error, running time.Duratio
 	if err != nil {
 		err = fmt.Errorf("releases: %w", err)
 	}
+	a.lookForUpdates()
 	return errors.Join(applied, err)
 }
 
@@ -106,6 +107,9 @@ func (a *Agent) try(ctx context.Context, d node.Document, applied error) error {
 			Probe: func(ctx context.Context) map[string]health.Report { return a.probe(ctx, d) },
 			Told:  func(s string) { a.log.InfoContext(ctx, "the release is on trial", "state", s) },
 		}.Wait(ctx)
+		if err == nil && a.updates != nil {
+			err = a.replaceable(ctx, d)
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

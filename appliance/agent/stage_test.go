@@ -31,6 +31,7 @@ import (
 	"leap.example/appliance/keystore"
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
+	"leap.example/appliance/update"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/certs"
 	"leap.example/services/protocol/problem"
@@ -279,6 +280,7 @@ type world struct {
 	free         atomic.Int64 // Of the 100 MiB of its disk.
 	releases     *slots.Slots // Nil: the machine was started without a boot loader.
 	ill          string       // Of the supervisor.
+	update       *update.Config
 
 	addr string
 	stop func()
@@ -316,7 +318,7 @@ func (w *world) start() {
 	check(w.t, err)
 	a := agent.New(agent.Config{
 		Identity: w.id, Release: w.release, Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"),
-		Boot: w.boot, Own: w.own, Releases: w.releases,
+		Boot: w.boot, Own: w.own, Releases: w.releases, Update: w.update,
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {

@@ -61,6 +61,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		s.Trouble = append(s.Trouble, a.trouble)
 	}
 	a.mu.Unlock()
+	a.tellUpdate(d, &s)
 	processes, err := a.parts.Supervisor.List(ctx)
 	if err != nil {
 		s.Trouble = append(s.Trouble, "the supervisor does not answer: "+err.Error())

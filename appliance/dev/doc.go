@@ -56,6 +56,7 @@ var Accounts = []Account{
 	{Name: "soledad", Roles: []string{"tokens"}},
 	{Name: "leap_mx", Roles: []string{"identities"}},
 	{Name: "relay", Roles: []string{"identities", "tokens"}},
+	{Name: "agent"},
 }
 
 // Hosts are the names below the domain that DNS and the server certificate know.

@@ -28,7 +28,11 @@ const (
 	// With again=1 also one that was found bad before. It may be packed, if the
 	// request says so (Content-Encoding: [ReleasePacked]) and names its size, size=.
 	PathRelease = "/v1/release"
-	PathBack    = "/v1/back" // POST: gives the release up that runs; answers, then restarts the machine.
+	// POST: looks for updates now. With again=1 an operator has looked at what went
+	// wrong: nodes that wait for his word go on, this one with a release that it has
+	// found bad.
+	PathUpdate = "/v1/update"
+	PathBack   = "/v1/back" // POST: gives the release up that runs; answers, then restarts the machine.
 )
 
 // How releases are packed that come packed: with zstd, and a window that a node can
@@ -58,6 +62,7 @@ type Status struct {
 	// their names: "agent", "operators" (their authority), SERVICE/FILE.
 	Certificates map[string]time.Time `json:"certificates,omitempty"`
 
+	Update   *Update                  `json:"update,omitempty"` // None: it takes only what operators push.
 	Disk     Disk                     `json:"disk"`
 	Memory   Memory                   `json:"memory"`
 	Trouble  []string                 `json:"trouble,omitempty"` // What needs an operator.
@@ -89,6 +94,40 @@ type Image struct {
 	// Unpacks is [ReleasePacked] if releases may come packed.
 	Unpacks string `json:"unpacks,omitempty"`
 }
+
+// An Update is how it stands with updates that a node comes to by itself.
+type Update struct {
+	State   string    `json:"state"`             // [UpdateNothing] and so on.
+	Release string    `json:"release,omitempty"` // Which it is about.
+	Reason  string    `json:"reason,omitempty"`  // Why it is so, for people.
+	Until   time.Time `json:"until,omitzero"`    // What it waits for comes then.
+	Done    int64     `json:"done,omitempty"`    // Bytes of the download that are there.
+	Size    int64     `json:"size,omitempty"`    // Of all.
+	Checked time.Time `json:"checked,omitzero"`  // When both repositories were seen last, since the node's start.
+	Next    time.Time `json:"next,omitzero"`     // When it looks again.
+}
+
+// States of an [Update].
+const (
+	UpdateOff        = "off"         // The document says nothing of updates.
+	UpdateNothing    = "up-to-date"  // There is no newer release.
+	UpdateUnvouched  = "not-vouched" // The provider allows what the vendor does not vouch for.
+	UpdateDisallowed = "not-allowed" // The vendor has released what the provider does not allow.
+	UpdateHeld       = "held"        // The vendor's plan holds it back.
+	UpdateExpired    = "expired"     // What the repositories say is out of date.
+	UpdateFailed     = "failed"      // It could not be found out, downloaded or written.
+	UpdateBad        = "bad"         // The node has tried it and gone back.
+	UpdateDue        = "not-due"     // This node's wave comes later.
+	UpdateWindow     = "window"      // The node may restart later.
+	UpdateTurn       = "turn"        // Another node restarts, or a database node is down.
+	UpdateStopped    = "stopped"     // Another node went back, or did not come back.
+	UpdateBusy       = "busy"        // Something else is on trial.
+	UpdateDownload   = "downloading"
+	UpdateArming     = "arming"
+	UpdateArmed      = "armed" // The machine restarts.
+	UpdateTrial      = "trial"
+	UpdateBack       = "back" // The node went back, and cannot tell the others.
+)
 
 // A Release is one on the disk.
 type Release struct {

@@ -30,6 +30,7 @@ type Document struct {
 	Agent    Agent              `json:"agent"`
 	Time     Time               `json:"time,omitzero"`
 	Gate     Gate               `json:"gate,omitzero"`
+	Updates  *Updates           `json:"updates,omitempty"`  // None: the node takes only the releases that operators push.
 	Services map[string]Service `json:"services,omitempty"` // By the name that leapd knows them by.
 
 	// Secrets are the SHA-256, in hex, of the values that the node must hold,

@@ -17,12 +17,21 @@ const (
 	RunDir      = "/run/leap"              // One directory for each service.
 	ReleaseFile = "/etc/leap/release.json" // What image this is.
 	ReleaseDir  = Perm + "/releases"       // What is known of other releases.
+	UpdateDir   = Perm + "/update"         // What the node needs to update itself.
 
 	// CertificateFile is what the firmware checks releases with, PEM. None: it
 	// does not.
 	CertificateFile = "/etc/leap/secureboot.pem"
-	ESPDir          = "/boot"         // Where the boot partition is mounted while it is used.
-	ESPLock         = "/run/esp.lock" // Locked meanwhile.
+	// VendorFile is a root of the vendor's repository, as its signers have signed
+	// it: with it, no document says whom to trust for releases. None: the release
+	// is one of developers.
+	VendorFile = "/etc/leap/vendor.json"
+	ESPDir     = "/boot"         // Where the boot partition is mounted while it is used.
+	ESPLock    = "/run/esp.lock" // Locked meanwhile.
+
+	// Of the account of [Slot], for root alone.
+	SlotPassword  = "/run/agent/slot.password"
+	SlotAuthority = "/run/agent/slot.crt"
 
 	ControlSocket = "/run/init.sock"          // On which init is commanded, by root.
 	BootFile      = RunDir + "/boot.json"     // [Boot].

@@ -34,6 +34,7 @@ func ParseDocument(text []byte) (Document, error) {
 	c.time(d.Time)
 	c.span("/gate/ready", d.Gate.Ready)
 	c.span("/gate/watch", d.Gate.Watch)
+	c.updates(d)
 	for _, name := range slices.Sorted(maps.Keys(d.Secrets)) {
 		if !digest.MatchString(d.Secrets[name]) || !fileName(name) {
 			c.failf("/secrets/"+escape(name), "a file name and a SHA-256 in hex are required")

@@ -102,6 +102,7 @@ func (c *compiler) environment(env string) {
 		for _, service := range n.Runs {
 			one.service(service)
 		}
+		one.updates()
 		if one.sharedPorts() {
 			continue
 		}

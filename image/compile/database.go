@@ -27,6 +27,7 @@ var accounts = []account{
 	{name: "soledad", roles: []string{"tokens"}},
 	{name: "leap_mx", roles: []string{"identities"}},
 	{name: "relay", roles: []string{"identities", "tokens"}},
+	{name: agentAccount},
 }
 
 const (
@@ -36,21 +37,32 @@ const (
 
 // couch writes how the service reaches the database.
 func (s *serviceCompiler) couch(account string) {
-	made := couch.Config{User: account, PasswordFile: s.scoped("couch.password", "password."+account)}
+	made := s.database(account)
+	if len(made.URLs) == 0 {
+		s.failf("/services", "%s needs a database, and no node of this environment has the service couchdb", s.name)
+		return
+	}
+	made.PasswordFile = s.scoped("couch.password", "password."+account)
+	s.section("couch", &couch.Config{}, made)
+}
+
+// externalCA is the name of the file with the authority of a database of others.
+const externalCA = "couch_ca.crt"
+
+// database is where the database is and how an account is known there, but for its
+// password. Without URLs there is none.
+func (s *serviceCompiler) database(account string) couch.Config {
+	made := couch.Config{User: account}
 	if db := s.n.Couchdb; len(db.External) > 0 {
 		made.URLs, made.External, made.Resolver = db.External, true, resolver(s.i, s.n)
 		made.Q, made.N = db.Shards, db.Copies
 		if db.ExternalCA != "" {
-			made.CAFile = s.own("/couchdb/external_ca", "couch_ca.crt", db.ExternalCA)
+			made.CAFile = s.own("/couchdb/external_ca", externalCA, db.ExternalCA)
 		}
 	} else {
 		made.URLs = s.meshURLs("bigcouch", portCouch)
-		if len(made.URLs) == 0 {
-			s.failf("/services", "%s needs a database, and no node of this environment has the service couchdb", s.name)
-			return
-		}
 	}
-	s.section("couch", &couch.Config{}, made)
+	return made
 }
 
 func couchsetupService(s *serviceCompiler) { s.couch("admin") }

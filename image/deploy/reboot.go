@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -37,6 +39,23 @@ func (c *Client) Renew(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// LookForUpdates has a node that updates itself do so now. again says that the
+// operator has looked at what went wrong: nodes that wait for that go on, and the node
+// tries what it has found bad once more.
+func (c *Client) LookForUpdates(ctx context.Context, again bool) error {
+	ctx, cancel := context.WithTimeout(ctx, taskFor)
+	defer cancel()
+	q := url.Values{}
+	if again {
+		q.Set("again", "1")
+	}
+	body, err := c.do(ctx, http.MethodPost, node.PathUpdate, q, nil)
+	if err != nil {
+		return err
+	}
+	return body.Close()
 }
 
 // RenewService restarts one of the node's services, and returns once it is healthy.

@@ -180,6 +180,7 @@ func (i *Instance) checkNode(n *Node) (errs []error) {
 	if n.Has("gateway") {
 		errs = append(errs, i.checkVPN(n)...)
 	}
+	errs = append(errs, i.checkUpdates(n)...)
 	for s, size := range n.Memory {
 		if _, ok := node.ID(s); !ok || size < 0 {
 			failf("/memory/"+escape(s), "the name of a service and a size in bytes are required")

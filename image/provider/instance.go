@@ -246,6 +246,7 @@ func (i *Instance) expand() {
 			runs["dns"] = true
 			n.defaultVPN(i.Domain(n.Environment))
 		}
+		n.Updates.defaults()
 		n.Runs = slices.Sorted(maps.Keys(runs))
 	}
 	for _, env := range i.Environments() {

@@ -71,6 +71,8 @@ type Properties struct {
 	Mesh    MeshNode     `json:"mesh"`
 	Time    node.Time    `json:"time"`
 	Gate    node.Gate    `json:"gate"`
+	// Updates says whether and how the node comes to newer releases by itself.
+	Updates Updates `json:"updates"`
 
 	// Couchdb says where the database is.
 	Couchdb Couchdb `json:"couchdb"`

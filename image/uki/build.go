@@ -39,6 +39,10 @@ type Options struct {
 	Certificate []byte // Of those who sign, PEM. Optional.
 	Key         []byte // RSA in PKCS #8, PEM. Needs Certificate. Empty: nothing is signed.
 	CABundle    []byte // PEM. Optional.
+	// Vendor is a root of the repository of releases, as its signers have signed
+	// it: its nodes take no other one's. Without it they take the one that their
+	// document names.
+	Vendor []byte
 }
 
 // A Build is a release that was made.
@@ -117,6 +121,9 @@ func (o Options) check() (sign func([]byte) ([]byte, error), err error) {
 	}
 	if o.Source == "" && (o.Program == "" || o.Kernel == "") {
 		return nil, errors.New("neither the source nor a program and a kernel are given")
+	}
+	if len(o.Vendor) > 0 && !json.Valid(o.Vendor) {
+		return nil, errors.New("the root of the vendor's repository is not JSON")
 	}
 	if len(o.Certificate) == 0 && len(o.Key) == 0 {
 		return func(program []byte) ([]byte, error) { return program, nil }, nil

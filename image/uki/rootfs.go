@@ -45,6 +45,9 @@ func rootfs(o Options, program, release, sbom []byte) ([]byte, error) {
 	if len(o.Certificate) > 0 {
 		nodes = append(nodes, file("etc/leap/secureboot.pem", 0o444, o.Certificate))
 	}
+	if len(o.Vendor) > 0 {
+		nodes = append(nodes, file("etc/leap/vendor.json", 0o444, o.Vendor))
+	}
 	if len(o.CABundle) > 0 {
 		// Where crypto/x509 looks first.
 		nodes = append(nodes, directory("etc/ssl", 0o755), directory("etc/ssl/certs", 0o755),

@@ -7,7 +7,7 @@
 //
 // [DB.Setup] makes what [Accounts] may open (leap-protocols.md 5.1): users,
 // identities, invite_codes, messages, tickets, client_certificates, shared,
-// outbound, and tokens_N and sessions_N, which are replaced every 30 days
+// outbound, nodes, and tokens_N and sessions_N, which are replaced every 30 days
 // ([Keeper], [DB.Rotate]). user-<id> are made one by one ([UserDBs]). Security
 // objects and indexes are data in schema.go; what is there is compared, and
 // only differences are written.

@@ -23,6 +23,7 @@ func Accounts() map[string][]string {
 		"soledad":    {"tokens"},
 		"leap_mx":    {"identities"},
 		"relay":      {"tokens", "identities"},
+		"agent":      nil,
 	}
 }
 
@@ -56,6 +57,7 @@ func layouts() map[string]layout {
 		"client_certificates": {names("webapp", "ca"), map[string][]string{
 			"pool": {"type", "taken_by"}, "requests": {"type", "answered"},
 		}},
+		"nodes":    {names("agent"), nil},
 		"shared":   {names("soledad"), nil},
 		"outbound": {names("relay"), map[string][]string{"due": {"type", "due"}, "message": {"message"}}},
 	}

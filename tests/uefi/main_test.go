@@ -9,9 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"leap.example/image/deploy"
+	"leap.example/image/uki"
+	"leap.example/tests/firmware"
 )
 
 var (
@@ -19,12 +22,9 @@ var (
 	artefacts = flag.String("artefacts", filepath.Join(os.TempDir(), "leap-qemu"), "where a test that fails leaves consoles and logs")
 )
 
-// patience is for one step on a machine that is busy and has no KVM.
-const patience = 5 * time.Minute
-
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
-		if err := os.RemoveAll(programs.dir); err != nil {
+		if err := firmware.Forget(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		os.Exit(status)
@@ -36,4 +36,25 @@ func check(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A rig is a node that is given releases.
+type rig struct{ *firmware.Rig }
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	if !*qemu {
+		t.Skip("machines are booted with -qemu only")
+	}
+	return &rig{firmware.New(t, *artefacts)}
+}
+
+// file writes a release to a file.
+func (l *rig) file(t *testing.T, b *uki.Build) deploy.Release {
+	t.Helper()
+	path := l.Path("release.efi")
+	check(t, os.WriteFile(path, b.UKI, 0o600))
+	r, err := deploy.OpenRelease(path)
+	check(t, err)
+	return r
 }

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/image/deploy"
 	"leap.example/image/uki"
+	"leap.example/tests/firmware"
 )
 
 // long is for what is to be good in the end, short for what is not.
@@ -32,48 +31,48 @@ const (
 func TestTrial(t *testing.T) {
 	l := newRig(t)
 	t.Parallel()
-	l.step(t, "a release is made, and flashed onto a larger disk", func() { l.flash(t, build(t, "1.0.0", leapd(t), nil)) })
+	l.Step(t, "a release is made, and flashed onto a larger disk", func() { l.Flash(t, firmware.Build(t, "1.0.0", firmware.Leapd(t), nil)) })
 	var born node.Status
-	l.step(t, "firmware and boot loader start it", func() {
-		l.on(t)
-		born = l.status(t, runs("1.0.0"))
-		l.op.deploy(t, long, time.Second)
+	l.Step(t, "firmware and boot loader start it", func() {
+		l.On(t)
+		born = l.Status(t, runs("1.0.0"))
+		l.Operator.Deploy(t, long, time.Second, nil)
 	})
 	if !strings.HasPrefix(born.Image.Loader, "systemd-boot") {
 		t.Errorf("it was started by %+v", born.Image)
 	}
-	panicky := build(t, "1.2.0", panics(t), nil)
-	l.step(t, "a truncated release is refused", func() {
+	panicky := firmware.Build(t, "1.2.0", firmware.Panics(t), nil)
+	l.Step(t, "a truncated release is refused", func() {
 		if answer := l.put(t, "1.2.0", panicky.UKI[:len(panicky.UKI)/2]); !strings.Contains(answer, "not the release that it should be") {
 			t.Errorf("it answers %s", answer)
 		}
 		l.kept(t, "1.0.0 good")
 	})
-	l.step(t, "an update that works is blessed", func() {
-		check(t, l.update(t, build(t, "1.1.0", leapd(t), nil)))
-		l.status(t, runs("1.1.0"))
+	l.Step(t, "an update that works is blessed", func() {
+		check(t, l.update(t, firmware.Build(t, "1.1.0", firmware.Leapd(t), nil)))
+		l.Status(t, runs("1.1.0"))
 		l.kept(t, "1.1.0 good", "1.0.0 good")
 	})
-	l.step(t, "one that panics is started three times, then the one before", func() {
+	l.Step(t, "one that panics is started three times, then the one before", func() {
 		l.bad(t, panicky, "started 3 times")
-		l.says(t, "Kernel panic", "Kernel panic", "Kernel panic", "starting, release 1.1.0")
-		l.status(t, runs("1.1.0"))
+		l.Says(t, "Kernel panic", "Kernel panic", "Kernel panic", "starting, release 1.1.0")
+		l.Status(t, runs("1.1.0"))
 		l.kept(t, "1.1.0 good", "1.0.0 good")
 	})
-	l.step(t, "the same again is refused", func() {
+	l.Step(t, "the same again is refused", func() {
 		if err := l.update(t, panicky); err == nil || !strings.Contains(err.Error(), "found bad before: started 3 times") {
 			t.Errorf("got %v", err)
 		}
 	})
-	l.step(t, "an operator goes back", func() {
-		check(t, l.op.client().Back(t.Context(), telling(t)))
-		l.status(t, runs("1.0.0"))
+	l.Step(t, "an operator goes back", func() {
+		check(t, l.Operator.Client().Back(t.Context(), telling(t)))
+		l.Status(t, runs("1.0.0"))
 		l.kept(t, "1.0.0 good")
 	})
-	l.step(t, "after a power cut all is as it was", func() {
-		l.machine.Cut(t)
-		l.on(t)
-		s := l.status(t, runs("1.0.0"))
+	l.Step(t, "after a power cut all is as it was", func() {
+		l.Machine.Cut(t)
+		l.On(t)
+		s := l.Status(t, runs("1.0.0"))
 		if len(s.Image.Bad) != 2 || s.Image.Bad[1].Reason != "an operator gave it up" {
 			t.Errorf("it knows %+v", s.Image.Bad)
 		}
@@ -88,44 +87,44 @@ func TestTrial(t *testing.T) {
 func TestSecureBoot(t *testing.T) {
 	l := newRig(t)
 	t.Parallel()
-	s := newSigner(t)
-	l.machine.Config.UEFI.Trust = s.der
-	signed := func(o *uki.Options) { o.Certificate, o.Key = s.cert, s.key }
-	l.step(t, "a signed release is made, and flashed", func() { l.flash(t, build(t, "1.0.0", leapd(t), signed)) })
-	l.step(t, "the firmware starts it", func() {
-		l.on(t)
-		l.status(t, runs("1.0.0"))
-		l.op.deploy(t, long, time.Second)
+	s := firmware.NewSigner(t)
+	l.Machine.Config.UEFI.Trust = s.DER
+	signed := func(o *uki.Options) { o.Certificate, o.Key = s.Cert, s.Key }
+	l.Step(t, "a signed release is made, and flashed", func() { l.Flash(t, firmware.Build(t, "1.0.0", firmware.Leapd(t), signed)) })
+	l.Step(t, "the firmware starts it", func() {
+		l.On(t)
+		l.Status(t, runs("1.0.0"))
+		l.Operator.Deploy(t, long, time.Second, nil)
 	})
-	born := l.status(t, runs("1.0.0"))
-	unsigned := build(t, "1.1.0", panics(t), func(o *uki.Options) { o.Certificate = s.cert })
-	l.step(t, "an update that is not signed is refused", func() {
+	born := l.Status(t, runs("1.0.0"))
+	unsigned := firmware.Build(t, "1.1.0", firmware.Panics(t), func(o *uki.Options) { o.Certificate = s.Cert })
+	l.Step(t, "an update that is not signed is refused", func() {
 		if err := l.update(t, unsigned); err == nil || !strings.Contains(err.Error(), "the firmware would refuse it") {
 			t.Errorf("got %v", err)
 		}
 		l.kept(t, "1.0.0 good")
 	})
-	l.step(t, "one that never gets healthy is back at the next start", func() {
-		l.op.deploy(t, short, long)
-		l.bad(t, build(t, "1.2.0", leapd(t), func(o *uki.Options) { signed(o); without(o, "dns") }), "not healthy within 10s: dns: does not run")
-		l.says(t, "starting, release 1.2.0", "starting, release 1.0.0")
+	l.Step(t, "one that never gets healthy is back at the next start", func() {
+		l.Operator.Deploy(t, short, long, nil)
+		l.bad(t, firmware.Build(t, "1.2.0", firmware.Leapd(t), func(o *uki.Options) { signed(o); firmware.Without(o, "dns") }), "not healthy within 10s: dns: does not run")
+		l.Says(t, "starting, release 1.2.0", "starting, release 1.0.0")
 		l.kept(t, "1.0.0 good")
 	})
-	l.step(t, "one whose agent does not start, too", func() {
-		l.op.deploy(t, short, time.Second)
-		l.bad(t, build(t, "1.3.0", leapd(t), func(o *uki.Options) { signed(o); without(o, "agent") }), "the node did not find it good within 42s of its start")
-		l.says(t, "starting, release 1.3.0", "starting, release 1.0.0")
+	l.Step(t, "one whose agent does not start, too", func() {
+		l.Operator.Deploy(t, short, time.Second, nil)
+		l.bad(t, firmware.Build(t, "1.3.0", firmware.Leapd(t), func(o *uki.Options) { signed(o); firmware.Without(o, "agent") }), "the node did not find it good within 42s of its start")
+		l.Says(t, "starting, release 1.3.0", "starting, release 1.0.0")
 		l.kept(t, "1.0.0 good")
 	})
-	now := l.status(t, runs("1.0.0"))
+	now := l.Status(t, runs("1.0.0"))
 	if now.MeshKey != born.MeshKey || now.Current.Number != 3 || len(now.Trouble) > 0 {
 		t.Errorf("it was %+v, and is %+v", born, now)
 	}
-	l.step(t, "a disk with a release that is not signed does not start", func() {
-		l.machine.Cut(t)
-		l.flash(t, &uki.Build{UKI: unsigned.UKI, BootLoader: build(t, "1.0.0", leapd(t), signed).BootLoader})
-		l.on(t)
-		l.says(t, `Error loading \EFI\Linux\leap_1.1.0.efi: Access Denied`)
+	l.Step(t, "a disk with a release that is not signed does not start", func() {
+		l.Machine.Cut(t)
+		l.Flash(t, &uki.Build{UKI: unsigned.UKI, BootLoader: firmware.Build(t, "1.0.0", firmware.Leapd(t), signed).BootLoader})
+		l.On(t)
+		l.Says(t, `Error loading \EFI\Linux\leap_1.1.0.efi: Access Denied`)
 	})
 }
 
@@ -145,7 +144,7 @@ func runs(version string) func(node.Status) error {
 // update gives the node a release and waits for its verdict.
 func (l *rig) update(t *testing.T, b *uki.Build) error {
 	t.Helper()
-	return l.op.client().Update(t.Context(), l.file(t, b), deploy.Updating{Told: telling(t)})
+	return l.Operator.Client().Update(t.Context(), l.file(t, b), deploy.Updating{Told: telling(t)})
 }
 
 // bad gives the node a release that it has to give up for that reason.
@@ -166,7 +165,7 @@ func telling(t *testing.T) func(string) {
 func (l *rig) kept(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
-	for _, r := range l.status(t, func(node.Status) error { return nil }).Image.Kept {
+	for _, r := range l.Status(t, func(node.Status) error { return nil }).Image.Kept {
 		got = append(got, r.Version+" "+r.State)
 	}
 	if !slices.Equal(got, want) {
@@ -178,11 +177,11 @@ func (l *rig) kept(t *testing.T, want ...string) {
 func (l *rig) put(t *testing.T, version string, content []byte) string {
 	t.Helper()
 	sum := sha256.Sum256(content)
-	url := fmt.Sprintf("https://%s%s?version=%s&sha256=%s", net.JoinHostPort(nodeIP, strconv.Itoa(agentPort)), node.PathRelease, version, hex.EncodeToString(sum[:]))
+	url := fmt.Sprintf("https://%s%s?version=%s&sha256=%s", firmware.AgentAddress, node.PathRelease, version, hex.EncodeToString(sum[:]))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, bytes.NewReader(content))
 	check(t, err)
-	tr := &http.Transport{DialContext: l.op.access.Dial, DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-		RootCAs: l.op.access.Roots, Certificates: []tls.Certificate{l.op.access.Certificate}, ServerName: node.ServerName(nodeName, domain),
+	tr := &http.Transport{DialContext: l.Operator.Access.Dial, DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+		RootCAs: l.Operator.Access.Roots, Certificates: []tls.Certificate{l.Operator.Access.Certificate}, ServerName: firmware.AgentName,
 	}}
 	resp, err := tr.RoundTrip(req)
 	check(t, err)

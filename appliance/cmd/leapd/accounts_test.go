@@ -51,6 +51,7 @@ var rights = map[string][]string{
 	"keycache":            {"nickserver"},
 	"client_certificates": {"ca", "webapp"},
 	"shared":              {"soledad"},
+	"nodes":               {"agent"},
 	"outbound":            {"relay"},
 	"user":                {"leap_mx", "soledad"},
 }

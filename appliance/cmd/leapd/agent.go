@@ -81,9 +81,13 @@ func runAgent(ctx context.Context, log *slog.Logger) error {
 	}
 	network := netcfg.New(netcfg.Config{ResolvConf: "/tmp/resolv.conf", Hosts: "/etc/hosts", Log: log})
 	time := clock.New(clock.Config{Built: release.Built, Offered: network.TimeServers, Log: log})
+	updates, err := ownUpdates(id, release, boot, log)
+	if err != nil {
+		return err
+	}
 	a := agent.New(agent.Config{
 		Identity: id, Release: release.Version, Dir: generations, RunDir: node.RunDir, StateDir: state,
-		Boot: boot, Releases: others, Own: true,
+		Boot: boot, Releases: others, Update: updates, Own: true,
 	}, keys, parts(network, time, log), log)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(id.Agent.Port))))
 	if err != nil {

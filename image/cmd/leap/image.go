@@ -37,6 +37,7 @@ type building struct {
 	source, program, kernel  string
 	version, built           string
 	signCert, signKey, roots string
+	vendor                   string
 	out                      string
 	noDisk                   bool
 }
@@ -55,7 +56,10 @@ lies in, or this directory, or --source. Its last commit gives the time and, if
 
 With --sign-key and --sign-cert release and boot loader are signed for Secure Boot.
 Give the certificate alone to build again what others have signed: nodes take the
-next release by it.`,
+next release by it.
+
+With --vendor-root nodes with the release update themselves from the repository that
+root.json is of and from no other, whatever their documents say.`,
 		Example: "  leap image build\n  leap image build --release 1.0.0 --sign-key db.key --sign-cert db.crt",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.build(cmd.Context(), b)
@@ -74,6 +78,7 @@ next release by it.`,
 	f.StringVar(&b.signKey, "sign-key", "", "`file` of the RSA key that signs, PKCS #8 in PEM")
 	f.StringVar(&b.signCert, "sign-cert", "", "`file` of its certificate, PEM")
 	f.StringVar(&b.roots, "ca-bundle", "", "`file` of authorities that nodes trust outside, PEM")
+	f.StringVar(&b.vendor, "vendor-root", "", "`file` with the root of the repository of releases, root.json")
 	f.StringVar(&b.out, "out", "", "`directory` of releases (default ~/.cache/leap/releases)")
 	f.BoolVar(&b.noDisk, "no-disk", false, "no disk image")
 	return cmd
@@ -100,7 +105,7 @@ func (a *app) build(ctx context.Context, b building) (*release.Release, error) {
 	for _, f := range []struct {
 		path string
 		into *[]byte
-	}{{b.signKey, &o.Key}, {b.signCert, &o.Certificate}, {b.roots, &o.CABundle}} {
+	}{{b.signKey, &o.Key}, {b.signCert, &o.Certificate}, {b.roots, &o.CABundle}, {b.vendor, &o.Vendor}} {
 		if f.path != "" {
 			if *f.into, err = os.ReadFile(f.path); err != nil {
 				return nil, err

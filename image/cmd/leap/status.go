@@ -158,6 +158,11 @@ func (a *app) statusText(all []nodeStatus) {
 		if s.Status != nil && s.Status.Bad.Number > 0 {
 			a.sayf("%s: went back from generation %d: %s", s.Node, s.Status.Bad.Number, s.Status.Bad.Reason)
 		}
+		if s.Status != nil {
+			if text := updateText(s.Status.Update); text != "" {
+				a.sayf("%s: %s", s.Node, text)
+			}
+		}
 		for _, text := range s.Attention {
 			a.warnf("%s: %s", s.Node, text)
 		}

@@ -50,6 +50,7 @@ the one before it.`,
 	cmd.Flags().BoolVar(&u.again, "again", false, "also where this release was found bad before")
 	cmd.Flags().BoolVar(&u.back, "back", false, "give up the release that runs")
 	u.at.flags(cmd)
+	cmd.AddCommand(a.updateNow(false), a.updateNow(true))
 	return cmd
 }
 

@@ -85,6 +85,7 @@ func (a *Agent) Start(address string) error {
 	mux.HandleFunc("POST "+node.PathTask+"{service}/{task}", a.handle(node.RoleDeploy, a.serveTask))
 	mux.HandleFunc("POST "+node.PathReboot, a.handle(node.RoleDeploy, a.restart))
 	mux.HandleFunc("POST "+node.PathRestart+"{service}", a.handle(node.RoleDeploy, a.serveRestart))
+	mux.HandleFunc("POST "+node.PathUpdate, a.handle(node.RoleDeploy, a.serveUpdate))
 	mux.HandleFunc("PUT "+node.PathRelease, a.handle(node.RoleDeploy, a.serveRelease))
 	mux.HandleFunc("POST "+node.PathBack, a.handle(node.RoleDeploy, a.serveBack))
 	a.server = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}

@@ -64,6 +64,7 @@ func Test(t *testing.T, s Server) {
 	t.Run("pool", s.pool)
 	t.Run("certificate requests", s.requests)
 	t.Run("state", s.state)
+	t.Run("nodes", s.nodes)
 	t.Run("shared", s.shared)
 	t.Run("outbound", s.outbound)
 	t.Run("user databases", s.userDBs)

@@ -39,9 +39,11 @@ func (s Server) accounts(t *testing.T) {
 		"soledad":    {"tokens", "shared", "user"},
 		"leap_mx":    {"identities", "user"},
 		"relay":      {"tokens", "identities", "outbound"},
+		"agent":      {"nodes"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(may)) {
 		db := s.DB(t, name)
+		_, _, errNodes := db.Nodes().Read(ctx, random())
 		for what, err := range map[string]error{
 			"users":        second(db.Users().ByID(ctx, user)),
 			"identities":   second(db.Identities().ByAddress(ctx, "nobody@example.org")),
@@ -52,6 +54,7 @@ func (s Server) accounts(t *testing.T) {
 			"certificates": second(db.Certificates().Count(ctx, "")),
 			"sessions":     second(db.Sessions().Take(ctx, random())),
 			"shared":       second(db.Shared().Get(ctx, random())),
+			"nodes":        errNodes,
 			"outbound":     second(db.Outbound().Due(ctx, time.Now(), 1)),
 			"user":         second(db.UserDBs().Open(user).Incoming(ctx, 1)),
 		} {

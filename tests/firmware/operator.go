@@ -1,4 +1,4 @@
-package uefi
+package firmware
 
 import (
 	"crypto/ecdsa"
@@ -22,26 +22,34 @@ import (
 	"leap.example/services/protocol/certs"
 )
 
+// The node, and the process of the test.
 const (
+	NodeName = "n1"
+	LabIP    = "10.77.0.1"
+
 	domain    = "demo.example"
-	nodeName  = "n1"
 	nodeIP    = "10.77.0.11"
-	labIP     = "10.77.0.1"
 	agentPort = 4430
 )
 
-// An operator has the keys of a provider with one node.
-type operator struct {
+// AgentAddress and AgentName are where the node's agent is, and its name.
+var (
+	AgentAddress = net.JoinHostPort(nodeIP, strconv.Itoa(agentPort))
+	AgentName    = node.ServerName(NodeName, domain)
+)
+
+// An Operator has the keys of a provider with one node.
+type Operator struct {
 	signer ed25519.PrivateKey
 	ca     string // PEM.
 	caCert *x509.Certificate
 	caKey  *ecdsa.PrivateKey
-	access deploy.Access
+	Access deploy.Access
 }
 
-func newOperator(t *testing.T) *operator {
+func newOperator(t *testing.T) *Operator {
 	t.Helper()
-	op := &operator{}
+	op := &Operator{}
 	var err error
 	_, op.signer, err = ed25519.GenerateKey(rand.Reader)
 	check(t, err)
@@ -56,15 +64,15 @@ func newOperator(t *testing.T) *operator {
 	cert, key := op.sign(t, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "ada", OrganizationalUnit: []string{node.RoleDeploy}}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
-	op.access = deploy.Access{Roots: x509.NewCertPool()}
-	op.access.Roots.AddCert(op.caCert)
-	op.access.Certificate, err = tls.X509KeyPair([]byte(cert), []byte(key))
+	op.Access = deploy.Access{Roots: x509.NewCertPool()}
+	op.Access.Roots.AddCert(op.caCert)
+	op.Access.Certificate, err = tls.X509KeyPair([]byte(cert), []byte(key))
 	check(t, err)
 	return op
 }
 
 // sign makes a key and a certificate of it, both PEM.
-func (op *operator) sign(t *testing.T, template *x509.Certificate) (cert, key string) {
+func (op *Operator) sign(t *testing.T, template *x509.Certificate) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
@@ -77,21 +85,21 @@ func (op *operator) sign(t *testing.T, template *x509.Certificate) (cert, key st
 	return string(certs.EncodeCert(der)), string(private)
 }
 
-func (op *operator) network() node.Interface {
+func (op *Operator) network() node.Interface {
 	return node.Interface{Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix(nodeIP + "/24")}}
 }
 
-func (op *operator) agent() node.Agent { return node.Agent{Port: agentPort, OperatorCA: op.ca} }
+func (op *Operator) agent() node.Agent { return node.Agent{Port: agentPort, OperatorCA: op.ca} }
 
 // identity is the content of the node's identity disk.
-func (op *operator) identity(t *testing.T) []byte {
+func (op *Operator) identity(t *testing.T) []byte {
 	t.Helper()
-	name := node.ServerName(nodeName, domain)
+	name := node.ServerName(NodeName, domain)
 	cert, key := op.sign(t, &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	text, err := json.Marshal(node.Identity{
-		Schema: node.Schema, Provider: domain, Node: nodeName, Signer: op.signer.Public().(ed25519.PublicKey),
+		Schema: node.Schema, Provider: domain, Node: NodeName, Signer: op.signer.Public().(ed25519.PublicKey),
 		Interface: op.network(), Agent: op.agent(), Certificate: cert, Key: key,
 	})
 	check(t, err)
@@ -100,27 +108,31 @@ func (op *operator) identity(t *testing.T) []byte {
 	return content
 }
 
-// client speaks to the node's agent.
-func (op *operator) client() *deploy.Client {
-	return op.access.NewClient(net.JoinHostPort(nodeIP, strconv.Itoa(agentPort)), node.ServerName(nodeName, domain))
+// Client speaks to the node's agent.
+func (op *Operator) Client() *deploy.Client {
+	return op.Access.NewClient(AgentAddress, AgentName)
 }
 
-// deploy has the node run a resolver, which needs no other service, and judge by
+// Deploy has the node run a resolver, which needs no other service, and judge by
 // that within so long; init waits for the judgement as much longer as services
-// may wait for the time, which this one does not.
-func (op *operator) deploy(t *testing.T, ready, wait time.Duration) {
+// may wait for the time, which this one does not. change changes the document before
+// it goes; nil: nothing is to be changed.
+func (op *Operator) Deploy(t *testing.T, ready, wait time.Duration, change func(*node.Document)) {
 	t.Helper()
 	section, err := json.Marshal(dns.Config{Resolver: dns.ConfigResolver{Listen: []string{"127.0.0.1:53"}}})
 	check(t, err)
 	d := node.Document{
-		Schema: node.Schema, Provider: domain, Node: nodeName, Network: node.Network{Interfaces: []node.Interface{op.network()}}, Agent: op.agent(),
+		Schema: node.Schema, Provider: domain, Node: NodeName, Network: node.Network{Interfaces: []node.Interface{op.network()}}, Agent: op.agent(),
 		Time: node.Time{Wait: node.Duration(wait)}, Gate: node.Gate{Ready: node.Duration(ready), Watch: node.Duration(time.Second)},
 		Services: map[string]node.Service{"dns": {
 			Sections:  map[string]json.RawMessage{"dns": section},
 			Listeners: []node.Listener{{Protocol: "udp", Port: 53, From: "public"}, {Protocol: "tcp", Port: 53, From: "public"}},
 		}},
 	}
-	r := deploy.Push(t.Context(), []deploy.Target{{Client: op.client(), Document: d}}, deploy.Options{Signer: op.signer})[0]
+	if change != nil {
+		change(&d)
+	}
+	r := deploy.Push(t.Context(), []deploy.Target{{Client: op.Client(), Document: d}}, deploy.Options{Signer: op.signer})[0]
 	if r.Outcome != deploy.Good {
 		t.Fatalf("%+v", r)
 	}

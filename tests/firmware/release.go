@@ -1,4 +1,4 @@
-package uefi
+package firmware
 
 import (
 	"crypto/rand"
@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"leap.example/image/deploy"
 	"leap.example/image/uki"
 	"leap.example/tests/lab"
 )
@@ -42,29 +41,29 @@ func compiled(t *testing.T, name, source string) string {
 	return path
 }
 
-func leapd(t *testing.T) string { return compiled(t, "leapd", "./appliance/cmd/leapd") }
-
-func panics(t *testing.T) string { return compiled(t, "panics", "./tests/uefi/panics") }
-
-// file writes a release to a file.
-func (l *rig) file(t *testing.T, b *uki.Build) deploy.Release {
-	t.Helper()
-	path := l.path("release.efi")
-	check(t, os.WriteFile(path, b.UKI, 0o600))
-	r, err := deploy.OpenRelease(path)
-	check(t, err)
-	return r
+// Forget removes the programs that were compiled.
+func Forget() error {
+	programs.Lock()
+	defer programs.Unlock()
+	return os.RemoveAll(programs.dir)
 }
 
-// without leaves a program out of a release.
-func without(o *uki.Options, name string) {
+// Leapd is the path of the node's program.
+func Leapd(t *testing.T) string { return compiled(t, "leapd", "./appliance/cmd/leapd") }
+
+// Panics is the path of a program that ends at once, so that the kernel panics.
+func Panics(t *testing.T) string { return compiled(t, "panics", "./tests/firmware/panics") }
+
+// Without leaves a program out of a release.
+func Without(o *uki.Options, name string) {
 	o.Services = slices.DeleteFunc(o.Services, func(s string) bool { return s == name })
 }
 
-// A signer is whom the firmware trusts.
-type signer struct{ cert, key, der []byte }
+// A Signer is whom the firmware trusts.
+type Signer struct{ Cert, Key, DER []byte }
 
-func newSigner(t *testing.T) signer {
+// NewSigner makes one.
+func NewSigner(t *testing.T) Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	check(t, err)
@@ -73,13 +72,13 @@ func newSigner(t *testing.T) signer {
 	check(t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	check(t, err)
-	return signer{
+	return Signer{
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), der,
 	}
 }
 
-// build builds a release out of a program.
-func build(t *testing.T, version, program string, change func(*uki.Options)) *uki.Build {
+// Build builds a release out of a program.
+func Build(t *testing.T, version, program string, change func(*uki.Options)) *uki.Build {
 	t.Helper()
 	o := lab.Of(version)
 	o.Program = program

@@ -1,0 +1,106 @@
+package update
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"leap.example/appliance/durable"
+	"leap.example/appliance/node"
+	"leap.example/updater/tufclient"
+)
+
+// Names of the repositories, as files and errors have them.
+const (
+	vendor   = "vendor"
+	director = "director"
+)
+
+// builtIn is where a root comes from that no document can replace.
+const builtIn = "built in"
+
+// errNoVendor is that nobody is trusted for releases.
+var errNoVendor = errors.New("nobody is trusted for releases: this one was built without a root of the vendor's repository, and the document names none (updates.vendor.root)")
+
+// A repositories is a client of both repositories.
+type repositories struct {
+	*tufclient.Client
+	close func() // Closes idle connections.
+}
+
+// repositories opens both with what was trusted last.
+func (u *Updater) repositories(d node.Updates) (repositories, error) {
+	root, origin := u.cfg.Vendor, builtIn
+	if len(root) == 0 {
+		root, origin = []byte(d.Vendor.Root), digest(d.Vendor.Root)
+	}
+	if len(root) == 0 {
+		return repositories{}, errNoVendor
+	}
+	for name, origin := range map[string]string{vendor: origin, director: digest(d.Director.Root)} {
+		if err := u.from(name, origin); err != nil {
+			return repositories{}, err
+		}
+	}
+	var open []*tufclient.HTTP
+	sources := func(urls []string) (all []tufclient.Source, err error) {
+		for _, s := range urls {
+			h, err := tufclient.NewHTTP(s, u.cfg.Transport)
+			if err != nil {
+				return nil, err
+			}
+			open = append(open, h)
+			all = append(all, h)
+		}
+		return all, nil
+	}
+	from, err := sources(d.Vendor.Sources)
+	if err != nil {
+		return repositories{}, err
+	}
+	leave, err := sources(d.Director.Sources)
+	if err != nil {
+		return repositories{}, err
+	}
+	c, err := tufclient.Open(tufclient.Config{
+		Repositories: []tufclient.Repository{
+			{Name: vendor, Root: root, Sources: from},
+			{Name: director, Root: []byte(d.Director.Root), Sources: leave},
+		},
+		Dir: u.cfg.Dir, Built: u.cfg.Built, Progress: u.progress,
+	})
+	return repositories{c, func() {
+		for _, h := range open {
+			h.Close()
+		}
+	}}, err
+}
+
+// from sees to it that what is trusted of a repository began with a root of this
+// origin: what began with another one is forgotten, before the new one is noted.
+func (u *Updater) from(name, origin string) error {
+	path := filepath.Join(u.cfg.Dir, name+".root")
+	before, err := os.ReadFile(path)
+	if err == nil && string(before) == origin {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err = os.Remove(filepath.Join(u.cfg.Dir, name+".trusted"))
+	if err == nil {
+		err = durable.SyncDir(u.cfg.Dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return u.disk(path, []byte(origin))
+}
+
+func digest(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,134 @@
+package update
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"leap.example/appliance/node"
+	"leap.example/image/uki"
+	"leap.example/tests/firmware"
+	"leap.example/updater/target"
+)
+
+// ready is for what is to be good in the end, soon for what is not.
+const (
+	ready = 5 * time.Minute
+	soon  = 15 * time.Second
+)
+
+// TestUpdates is the story of a node. Each step begins where the one before ended.
+func TestUpdates(t *testing.T) {
+	w := newWorld(t)
+	w.Step(t, "a node is made and told where releases are", func() {
+		w.Flash(t, firmware.Build(t, "1.0.0", firmware.Leapd(t), nil))
+		w.On(t)
+		w.good("1.0.0")
+		w.deploy(ready)
+		w.says(node.UpdateNothing, "")
+	})
+	w.Step(t, "good: 1.0.0 to 1.1.0 by the full file", func() {
+		w.release("1.1.0", nil)
+		w.good("1.1.0")
+		w.says(node.UpdateNothing, "")
+	})
+	w.Step(t, "never healthy: 1.2.0 is back at 1.1.0, and not tried again", func() {
+		w.deploy(soon)
+		w.release("1.2.0", func(o *uki.Options) { firmware.Without(o, "dns") })
+		w.says(node.UpdateBad, "not healthy within 15s: dns: does not run")
+		w.Says(t, "starting, release 1.2.0", "starting, release 1.1.0")
+	})
+	w.Step(t, "power cut while arming 1.3.0: it starts, and is at 1.3.0 in the end", func() {
+		w.deploy(ready)
+		w.release("1.3.0", nil)
+		w.cutAt(func(s node.Status) bool { return s.Update != nil && s.Update.State == node.UpdateArming })
+		w.good("1.3.0")
+		w.says(node.UpdateNothing, "")
+	})
+	if !*long || t.Failed() {
+		return
+	}
+	w.Step(t, "provider only: 1.4.0 is refused", func() {
+		w.list(firmware.Build(t, "1.4.0", firmware.Leapd(t), nil), "1.4.0", w.director)
+		w.says(node.UpdateUnvouched, "the vendor does not vouch for")
+	})
+	w.Step(t, "vendor only: 1.5.0 is refused", func() {
+		w.list(firmware.Build(t, "1.5.0", firmware.Leapd(t), nil), "1.5.0", w.vendor)
+		w.says(node.UpdateDisallowed, "vendor lists node/amd64/1.5.0/leap.efi")
+	})
+	w.Step(t, "halt: 1.6.0 is downloaded, waits for its window, and is halted there", func() {
+		hour := time.Now().UTC().Add(time.Hour).Truncate(time.Hour).Add(time.Hour)
+		w.deploy(ready, node.Window{From: hour.Format("15:04"), For: node.Duration(time.Hour)})
+		w.release("1.6.0", nil)
+		r := target.Rollout{Release: "1.6.0", Begins: time.Now().Add(-time.Hour).UTC(), Waves: []target.Wave{{Percent: 100}}}
+		w.plan(r)
+		w.says(node.UpdateWindow, "it is downloaded")
+		r.Halt = true
+		w.plan(r)
+		w.says(node.UpdateHeld, "halted")
+		w.deploy(ready) // Its window is open now.
+		w.says(node.UpdateHeld, "halted")
+		r.Halt = false
+		w.plan(r)
+		w.good("1.6.0")
+		w.noPlan()
+	})
+	w.Step(t, "does not boot: 1.7.0 panics three times, and is back at 1.6.0", func() {
+		w.list(firmware.Build(t, "1.7.0", firmware.Panics(t), nil), "1.7.0", w.vendor, w.director)
+		w.says(node.UpdateBad, "started 3 times")
+	})
+	w.Step(t, "panics late: 1.8.0 is back at 1.6.0", func() {
+		w.watch = 2 * time.Minute
+		w.deploy(ready)
+		w.watch = time.Second
+		w.late("1.8.0")
+		w.says(node.UpdateBad, "started 3 times")
+	})
+	w.Step(t, "ten power cuts at any time", func() {
+		w.deploy(ready)
+		for k := range 10 {
+			version := fmt.Sprintf("1.9.%d", k)
+			w.release(version, nil)
+			wait := time.Duration(rand.Int64N(int64(cutsFor)))
+			t.Logf("                           %s: cut after %.1f s", version, wait.Seconds())
+			time.Sleep(wait)
+			w.Machine.Cut(t)
+			w.On(t)
+			w.good(version)
+		}
+	})
+}
+
+// cutsFor is how long an update takes from its publication into its trial.
+const cutsFor = 50 * time.Second
+
+// cutAt takes the power when the node says that.
+func (w *world) cutAt(when func(node.Status) bool) {
+	w.t.Helper()
+	w.Status(w.t, func(s node.Status) error {
+		if !when(s) {
+			return fmt.Errorf("not yet: %+v", s.Update)
+		}
+		return nil
+	})
+	w.Machine.Cut(w.t)
+	w.On(w.t)
+}
+
+// late has both sides list a release that panics late.
+func (w *world) late(version string) {
+	w.t.Helper()
+	stub := filepath.Join(w.t.TempDir(), "late")
+	check(w.t, uki.Compile(w.t.Context(), "../..", "./tests/update/late", stub))
+	text, err := os.ReadFile(stub)
+	check(w.t, err)
+	program, err := os.ReadFile(firmware.Leapd(w.t))
+	check(w.t, err)
+	both := binary.BigEndian.AppendUint64(append(text, program...), uint64(len(program)))
+	check(w.t, os.WriteFile(stub, both, 0o700))
+	w.list(firmware.Build(w.t, version, stub, nil), version, w.vendor, w.director)
+}
