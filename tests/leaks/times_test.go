@@ -80,9 +80,9 @@ func onLink(name string, do func(netlink.Link) error) error {
 	return do(l)
 }
 
-// update: another program takes the helper's place, and another gateway the
+// changeover: another program takes the helper's place, and another gateway the
 // gateway's.
-func update(w *world) {
+func changeover(w *world) {
 	w.startHelper()
 	one, two := w.policy(w.gateways[0]), w.policy(w.gateways[1])
 	w.connect(one)

@@ -155,7 +155,7 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			u, err := c.UpdateStatus(cmd.Context())
 			if err != nil {
-				return err
+				u = control.UpdateStatus{} // A daemon of a release before updates does not know.
 			}
 			return a.print(s, func() { a.printStatus(s, u) })
 		},
