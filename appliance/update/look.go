@@ -50,7 +50,7 @@ func (u *Updater) look(ctx context.Context, d node.Document, settled bool) *wait
 		err := ts.give(ctx)
 		if err == nil {
 			s.Turn = false
-			err = u.save(s)
+			err = u.keep(s)
 		}
 		if err != nil {
 			w.err, w.pause = errors.Join(w.err, fmt.Errorf("giving the turn back: %w", err)), turnEvery
@@ -85,7 +85,7 @@ func (u *Updater) resume(ctx context.Context, ts *openTurns, s state, d node.Doc
 	case s.Armed == u.cfg.Version:
 		u.log.InfoContext(ctx, "the update is complete", "release", s.Armed)
 		s.Armed, s.Back, s.Reason, s.Again = "", "", "", ""
-		if err := u.save(s); err != nil {
+		if err := u.keep(s); err != nil {
 			return s, failed(err)
 		}
 	case s.Armed != "" && len(i.Kept) == 0:
@@ -101,7 +101,7 @@ func (u *Updater) resume(ctx context.Context, ts *openTurns, s state, d node.Doc
 			s.Back, s.Reason = s.Armed, i.Bad[bad].Reason
 		}
 		s.Armed, s.Again = "", ""
-		if err := u.save(s); err != nil {
+		if err := u.keep(s); err != nil {
 			return s, failed(err)
 		}
 	}
@@ -112,7 +112,7 @@ func (u *Updater) resume(ctx context.Context, ts *openTurns, s state, d node.Doc
 		return s, &wait{why: node.UpdateBack, release: s.Back, err: fmt.Errorf("it went back: %s; the others do not know it yet: %w", s.Reason, err), pause: turnEvery}
 	}
 	s.Back, s.Reason, s.Turn = "", "", false
-	if err := u.save(s); err != nil {
+	if err := u.keep(s); err != nil {
 		return s, failed(err)
 	}
 	return s, nil
@@ -175,7 +175,7 @@ func (u *Updater) next(ctx context.Context, ts *openTurns, s *state, d node.Docu
 	u.doing(ctx, node.UpdateDownload, release)
 	path := u.path(release)
 	u.tidy(path)
-	if err := r.Save(ctx, t, path, 0o600); err != nil {
+	if err := u.download(ctx, r, v, t, path); err != nil {
 		w := refused(err)
 		w.release = release
 		return w
@@ -288,7 +288,7 @@ func (u *Updater) arm(ctx context.Context, s *state, t *tufclient.Target, path s
 	}
 	defer f.Close() // Only read.
 	s.Armed = release
-	if err := u.save(*s); err != nil {
+	if err := u.keep(*s); err != nil {
 		return failed(err)
 	}
 	to := slots.Target{Version: release, Size: t.Length, SHA256: hex.EncodeToString(t.SHA256[:]), Again: s.Again == release}
