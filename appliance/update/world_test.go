@@ -174,7 +174,6 @@ type machine struct {
 	settled bool
 	cut     func(where string) // Before each thing that is done.
 	u       *update.Updater
-	looks   int // Without an end.
 }
 
 // memory is a directory in memory, where there is one: these tests make many things
