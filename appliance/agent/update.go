@@ -30,6 +30,14 @@ func (h host) Secret(digest string) ([]byte, error) { return h.a.keys.Get(digest
 // Within implements [update.Host].
 func (h host) Within(d node.Document) time.Duration { return within(d) + replaceableFor(d) }
 
+// Old implements [update.Host].
+func (h host) Old(ctx context.Context, f func(content io.ReaderAt, size int64) error) error {
+	if h.a.cfg.Releases == nil {
+		return errDirect
+	}
+	return h.a.cfg.Releases.Old(ctx, f)
+}
+
 // Arm implements [update.Host].
 func (h host) Arm(ctx context.Context, t slots.Target, content io.Reader) error {
 	d, _ := h.a.now()

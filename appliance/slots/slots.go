@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -164,5 +165,30 @@ func (s *Slots) Settle(ctx context.Context) error {
 			}
 		}
 		return nil
+	})
+}
+
+// Old gives f the file of the release that runs, and how long it is, while the ESP is
+// mounted.
+func (s *Slots) Old(ctx context.Context, f func(content io.ReaderAt, size int64) error) error {
+	return s.ESP(ctx, func(dir string) error {
+		all, err := list(dir)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(e Entry) bool { return e.Version == s.Running })
+		if i < 0 {
+			return fmt.Errorf("release %s: %w", s.Running, fs.ErrNotExist)
+		}
+		file, err := os.Open(filepath.Join(dir, entries, all[i].file))
+		if err != nil {
+			return err
+		}
+		defer file.Close() // Only read.
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		return f(file, info.Size())
 	})
 }

@@ -58,6 +58,21 @@ func check(t *testing.T, err error) {
 	}
 }
 
+func TestOld(t *testing.T) {
+	s, _ := node(t, "1.9.0", "leap_1.10.0+2-1.efi", "leap_1.9.0.efi")
+	check(t, s.Old(t.Context(), func(content io.ReaderAt, size int64) error {
+		text, err := io.ReadAll(io.NewSectionReader(content, 0, size+1))
+		if string(text) != "leap_1.9.0.efi" {
+			t.Errorf("the release that runs is %s", text)
+		}
+		return err
+	}))
+	s.Running = "1.8.0"
+	if err := s.Old(t.Context(), func(io.ReaderAt, int64) error { return nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a release that is not there: %v", err)
+	}
+}
+
 func release(version string) (slots.Target, []byte) {
 	content := efitest.UKI(version, "kernel", "initrd")
 	sum := sha256.Sum256(content)

@@ -61,7 +61,7 @@ func (u *Updater) turn(ctx context.Context, ts *openTurns, s *state, release str
 		return nil
 	}
 	s.Turn = true // Before it is: otherwise a crash would leave it taken.
-	if err := u.save(*s); err != nil {
+	if err := u.keep(*s); err != nil {
 		return failed(err)
 	}
 	err := ts.take(ctx, release)
@@ -125,7 +125,7 @@ func (u *Updater) Again(ctx context.Context) error {
 		s.Again = bad[0].Version
 	}
 	s.Back, s.Reason = "", ""
-	if err := u.save(s); err != nil {
+	if err := u.keep(s); err != nil {
 		return err
 	}
 	u.Wake()

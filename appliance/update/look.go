@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +49,7 @@ func (u *Updater) look(ctx context.Context, d node.Document, settled bool) *wait
 		err := ts.give(ctx)
 		if err == nil {
 			s.Turn = false
-			err = u.save(s)
+			err = u.keep(s)
 		}
 		if err != nil {
 			w.err, w.pause = errors.Join(w.err, fmt.Errorf("giving the turn back: %w", err)), turnEvery
@@ -73,69 +72,6 @@ func (u *Updater) restart(ctx context.Context, release string) *wait {
 		return &wait{why: node.UpdateArmed, release: release, err: err, pause: busyEvery}
 	}
 	return &wait{why: node.UpdateArmed, release: release, pause: rebootsFor}
-}
-
-// resume goes on with what was armed before, if anything was. It returns a wait if
-// that is all for now.
-func (u *Updater) resume(ctx context.Context, ts *openTurns, s state, d node.Document) (state, *wait) {
-	i := u.host.Image()
-	switch {
-	case s.Armed == u.cfg.Version && i.State == node.StateTrial:
-		return s, u.prove(ctx, d)
-	case s.Armed == u.cfg.Version:
-		u.log.InfoContext(ctx, "the update is complete", "release", s.Armed)
-		s.Armed, s.Back, s.Reason, s.Again = "", "", "", ""
-		if err := u.save(s); err != nil {
-			return s, failed(err)
-		}
-	case s.Armed != "" && len(i.Kept) == 0:
-		return s, busy("which releases are on the disk is not known yet")
-	case s.Armed != "":
-		kept := slices.IndexFunc(i.Kept, func(r node.Release) bool { return r.Version == s.Armed && r.State == node.StateTrial })
-		bad := slices.IndexFunc(i.Bad, func(b node.BadRelease) bool { return b.Version == s.Armed })
-		switch {
-		case kept >= 0 && bad < 0:
-			return s, nil
-		case bad >= 0:
-			u.log.WarnContext(ctx, "the node went back", "release", s.Armed, "reason", i.Bad[bad].Reason)
-			s.Back, s.Reason = s.Armed, i.Bad[bad].Reason
-		}
-		s.Armed, s.Again = "", ""
-		if err := u.save(s); err != nil {
-			return s, failed(err)
-		}
-	}
-	if s.Back == "" {
-		return s, nil
-	}
-	if err := ts.back(ctx, s.Back, s.Reason); err != nil {
-		return s, &wait{why: node.UpdateBack, release: s.Back, err: fmt.Errorf("it went back: %s; the others do not know it yet: %w", s.Reason, err), pause: turnEvery}
-	}
-	s.Back, s.Reason, s.Turn = "", "", false
-	if err := u.save(s); err != nil {
-		return s, failed(err)
-	}
-	return s, nil
-}
-
-// prove sees the repositories for a release that is on trial.
-func (u *Updater) prove(ctx context.Context, d node.Document) *wait {
-	w := &wait{why: node.UpdateTrial, release: u.cfg.Version, pause: busyEvery}
-	u.mu.Lock()
-	proved := u.proved
-	u.mu.Unlock()
-	if proved {
-		return w
-	}
-	r, err := u.repositories(*d.Updates)
-	if err == nil {
-		defer r.close()
-		_, err = u.check(ctx, r)
-	}
-	if err != nil {
-		w.err, w.pause = err, time.Second
-	}
-	return w
 }
 
 // check sees both repositories as they are now.
@@ -175,7 +111,7 @@ func (u *Updater) next(ctx context.Context, ts *openTurns, s *state, d node.Docu
 	u.doing(ctx, node.UpdateDownload, release)
 	path := u.path(release)
 	u.tidy(path)
-	if err := r.Save(ctx, t, path, 0o600); err != nil {
+	if err := u.download(ctx, r, v, t, path); err != nil {
 		w := refused(err)
 		w.release = release
 		return w
@@ -288,7 +224,7 @@ func (u *Updater) arm(ctx context.Context, s *state, t *tufclient.Target, path s
 	}
 	defer f.Close() // Only read.
 	s.Armed = release
-	if err := u.save(*s); err != nil {
+	if err := u.keep(*s); err != nil {
 		return failed(err)
 	}
 	to := slots.Target{Version: release, Size: t.Length, SHA256: hex.EncodeToString(t.SHA256[:]), Again: s.Again == release}

@@ -55,7 +55,7 @@ func (u *Updater) load() (s state, err error) {
 	return s, nil
 }
 
-func (u *Updater) save(s state) error {
+func (u *Updater) keep(s state) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
+	"leap.example/updater/tufclient"
 )
 
 // A Host is the node as the updater sees it.
@@ -21,6 +22,8 @@ type Host interface {
 	Image() node.Image                    // The release that runs, and the others on the disk.
 	Secret(digest string) ([]byte, error) // One that a document names.
 	Within(d node.Document) time.Duration // How long a release may take from its start to be found good.
+	// Old gives f the file of the release that runs, and how long it is.
+	Old(ctx context.Context, f func(content io.ReaderAt, size int64) error) error
 	Arm(ctx context.Context, t slots.Target, content io.Reader) error
 	Reboot(ctx context.Context) error
 }
@@ -59,8 +62,9 @@ type Updater struct {
 	disk disk
 
 	wake    chan struct{}
-	looking chan struct{} // Holds one value during a look.
-	watch   watch         // Of who is looking.
+	looking chan struct{}  // Holds one value during a look.
+	watch   watch          // Of who is looking.
+	old     *tufclient.Old // Of the release that runs, but for its content. Of who is looking.
 
 	mu     sync.Mutex // Guards what follows.
 	status node.Update

@@ -1,6 +1,8 @@
 package update_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"leap.example/appliance/node"
+	"leap.example/updater/delta"
 	"leap.example/updater/target"
 	"leap.example/updater/tuftest"
 )
@@ -40,6 +43,39 @@ func TestGood(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDelta has a release come by a delta from the one that runs, and, where that is
+// of no use, whole.
+func TestDelta(t *testing.T) {
+	for name, broken := range map[string]bool{"good": false, "broken": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				m := w.machine("n1", "1.0.0")
+				var patch bytes.Buffer
+				must(t, delta.Build(t.Context(), &patch, content("1.0.0"), content("1.1.0"), nil))
+				path := target.DeltaPath(sha256.Sum256(content("1.0.0")), sha256.Sum256(content("1.1.0")))
+				w.vendor.Add("release", path, patch.Bytes(), nil)
+				w.released("1.1.0")
+				if broken {
+					for name := range w.mirrors["vendor"].Files {
+						if strings.HasSuffix(name, ".bsz") {
+							w.mirrors["vendor"].Files[name] = []byte("garbage")
+						}
+					}
+				}
+				m.live()
+				m.is("1.1.0", node.UpdateNothing)
+				asked, _ := w.mirrors["vendor"].Asked()
+				has := func(suffix string) bool {
+					return slices.ContainsFunc(asked, func(name string) bool { return strings.HasSuffix(name, suffix) })
+				}
+				if !has(".bsz") || has("leap.efi") != broken {
+					t.Errorf("it asked for %v", asked)
+				}
+			})
+		})
+	}
 }
 
 // TestBad has a release that never gets healthy: it is not tried again, nobody follows
@@ -293,35 +329,42 @@ func TestTurnTaken(t *testing.T) {
 // of one that is not, and expects the same end.
 func TestCuts(t *testing.T) {
 	for _, ill := range []bool{false, true} {
-		t.Run(fmt.Sprintf("ill %v", ill), func(t *testing.T) {
-			for n, more := 0, true; more; n++ {
-				bubble(t, func(t *testing.T, w *world) {
-					m := w.machine("n1", "1.0.0")
-					m.ill["1.1.0"] = ill
-					w.released("1.1.0")
-					left, at := n, ""
-					m.cut = func(where string) {
-						if left--; left == -1 {
-							at = where
-							panic(errOff)
-						}
-					}
-					m.live()
-					more = left < 0
-					if ill {
-						m.is("1.0.0", node.UpdateBad)
-						w.turn("back", "n1")
-					} else {
-						m.is("1.1.0", node.UpdateNothing)
-						w.turn("", "")
-					}
-					if t.Failed() {
-						t.Fatalf("the power was cut at %d, %s", n, at)
-					}
-				})
-			}
-		})
+		const never = 1 << 30
+		for n := range live(t, ill, never) {
+			t.Run(fmt.Sprintf("ill %v, at %d", ill, n), func(t *testing.T) {
+				t.Parallel()
+				live(t, ill, n)
+			})
+		}
 	}
+}
+
+// live has a node update itself, with the power cut at the n-th thing that it does, and
+// returns how many things it did.
+func live(t *testing.T, ill bool, n int) (did int) {
+	bubble(t, func(t *testing.T, w *world) {
+		m, at := w.machine("n1", "1.0.0"), ""
+		m.ill["1.1.0"] = ill
+		w.released("1.1.0")
+		m.cut = func(where string) {
+			if did++; did == n+1 {
+				at = where
+				panic(errOff)
+			}
+		}
+		m.live()
+		if ill {
+			m.is("1.0.0", node.UpdateBad)
+			w.turn("back", "n1")
+		} else {
+			m.is("1.1.0", node.UpdateNothing)
+			w.turn("", "")
+		}
+		if t.Failed() {
+			t.Fatalf("the power was cut %s", at)
+		}
+	})
+	return did
 }
 
 // TestTrust has roots change: of the document, and by a release that has its own.

@@ -174,14 +174,24 @@ type machine struct {
 	settled bool
 	cut     func(where string) // Before each thing that is done.
 	u       *update.Updater
-	looks   int // Without an end.
+}
+
+// memory is a directory in memory, where there is one: these tests make many things
+// durable, and package tufclient and durable have tests of their own for that.
+func memory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "leap-update-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
 }
 
 // errOff is that the machine was switched off meanwhile.
 var errOff = errors.New("the machine restarts")
 
 func (w *world) machine(name string, releases ...string) *machine {
-	m := &machine{w: w, name: name, dir: w.t.TempDir(), ill: map[string]bool{}, settled: true, cut: func(string) {}}
+	m := &machine{w: w, name: name, dir: memory(w.t), ill: map[string]bool{}, settled: true, cut: func(string) {}}
 	must(w.t, os.MkdirAll(filepath.Join(m.dir, "esp/EFI/Linux"), 0o700))
 	for _, v := range releases {
 		must(w.t, os.WriteFile(filepath.Join(m.dir, "esp/EFI/Linux", "leap_"+v+".efi"), content(v), 0o600))
@@ -265,6 +275,10 @@ func (m *machine) Image() node.Image {
 func (m *machine) Secret(string) ([]byte, error) { return []byte("secret"), nil }
 
 func (m *machine) Within(node.Document) time.Duration { return 10 * time.Minute }
+
+func (m *machine) Old(ctx context.Context, f func(io.ReaderAt, int64) error) error {
+	return m.slots().Old(ctx, f)
+}
 
 func (m *machine) Arm(ctx context.Context, t slots.Target, content io.Reader) error {
 	if phase, holder := m.w.shared.turn(); m.doc.Updates.Slot != nil && (phase != "restarting" || holder != m.name) {

@@ -25,16 +25,23 @@ const (
 func TestUpdates(t *testing.T) {
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {
-		w.Flash(t, firmware.Build(t, "1.0.0", firmware.Leapd(t), nil))
+		first := firmware.Build(t, "1.0.0", firmware.Leapd(t), nil)
+		w.last = first.UKI
+		w.Flash(t, first)
 		w.On(t)
 		w.good("1.0.0")
 		w.deploy(ready)
 		w.says(node.UpdateNothing, "")
 	})
-	w.Step(t, "good: 1.0.0 to 1.1.0 by the full file", func() {
-		w.release("1.1.0", nil)
+	w.Step(t, "good: 1.0.0 to 1.1.0 by a delta", func() {
+		b := firmware.Build(t, "1.1.0", firmware.Leapd(t), nil)
+		w.leads(w.last, b.UKI)
+		w.list(b, "1.1.0", w.vendor, w.director)
 		w.good("1.1.0")
 		w.says(node.UpdateNothing, "")
+		if whole, deltas := w.fetched(); whole || !deltas {
+			t.Errorf("it has fetched the whole: %v, a delta: %v", whole, deltas)
+		}
 	})
 	w.Step(t, "never healthy: 1.2.0 is back at 1.1.0, and not tried again", func() {
 		w.deploy(soon)
@@ -42,7 +49,7 @@ func TestUpdates(t *testing.T) {
 		w.says(node.UpdateBad, "not healthy within 15s: dns: does not run")
 		w.Says(t, "starting, release 1.2.0", "starting, release 1.1.0")
 	})
-	w.Step(t, "power cut while arming 1.3.0: it starts, and is at 1.3.0 in the end", func() {
+	w.Step(t, "by the full file, and the power cut while arming: at 1.3.0 in the end", func() {
 		w.deploy(ready)
 		w.release("1.3.0", nil)
 		w.cutAt(func(s node.Status) bool { return s.Update != nil && s.Update.State == node.UpdateArming })

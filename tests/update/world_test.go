@@ -1,6 +1,8 @@
 package update
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +19,7 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/image/uki"
 	"leap.example/tests/firmware"
+	"leap.example/updater/delta"
 	"leap.example/updater/target"
 	"leap.example/updater/tuftest"
 )
@@ -34,6 +37,7 @@ type world struct {
 	t                *testing.T
 	vendor, director *side
 	runs             string        // The release that should run.
+	last             []byte        // The release that was built last.
 	watch            time.Duration // How long services have to stay healthy.
 }
 
@@ -97,7 +101,28 @@ func (w *world) list(b *uki.Build, version string, sides ...*side) {
 // release builds a release of the node's program, and has both sides list it.
 func (w *world) release(version string, change func(*uki.Options)) {
 	w.t.Helper()
-	w.list(firmware.Build(w.t, version, firmware.Leapd(w.t), change), version, w.vendor, w.director)
+	b := firmware.Build(w.t, version, firmware.Leapd(w.t), change)
+	w.list(b, version, w.vendor, w.director)
+	w.last = b.UKI
+}
+
+// leads has the vendor list a delta from one release to another.
+func (w *world) leads(from, to []byte) {
+	w.t.Helper()
+	var patch bytes.Buffer
+	check(w.t, delta.Build(w.t.Context(), &patch, from, to, nil))
+	w.vendor.repo.Add("release", target.DeltaPath(sha256.Sum256(from), sha256.Sum256(to)), patch.Bytes(), nil)
+	w.t.Logf("                           a delta of %d bytes, %.2f %% of %d", patch.Len(), 100*float64(patch.Len())/float64(len(to)), len(to))
+}
+
+// fetched tells what the node has had of releases since it was asked last.
+func (w *world) fetched() (whole, deltas bool) {
+	asked, _ := w.vendor.mirror.Load().Asked()
+	for _, name := range asked {
+		whole = whole || strings.HasSuffix(name, ".leap.efi")
+		deltas = deltas || strings.HasSuffix(name, ".bsz")
+	}
+	return whole, deltas
 }
 
 // plan has the vendor publish a plan. Without rollouts nobody takes anything.
