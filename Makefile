@@ -68,7 +68,10 @@ bench-nodes: ## boot nodes in QEMU, measure what is promised of them, and record
 bench-vpn: ## measure the VPN beside OpenVPN in network namespaces (as root), and record the figures
 	$(GO) run ./tests/bench -vpn
 
-.PHONY: release reproducible
+.PHONY: bench-updates release reproducible
+bench-updates: ## measure a delta between two releases, and what updates cost, and record the figures
+	$(GO) run ./tests/bench -updates
+
 release: ## build image and clients as they are published, into dist/ (TREE), of the version RELEASE
 	$(GO) run ./image/cmd/leap image tree $(TREE) $(if $(RELEASE),--release $(RELEASE)) $(RELEASE_FLAGS)
 
