@@ -6,6 +6,7 @@ export CGO_ENABLED ?= 0
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 ROUNDS ?= 200
+TREE ?= dist
 
 .PHONY: help build run story story-nodes qemu-test qemu-update-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
 
@@ -69,6 +70,16 @@ bench-nodes: ## boot nodes in QEMU, measure what is promised of them, and record
 
 bench-vpn: ## measure the VPN beside OpenVPN in network namespaces (as root), and record the figures
 	$(GO) run ./tests/bench -vpn
+
+.PHONY: bench-updates release reproducible
+bench-updates: ## measure a delta between two releases, and what updates cost, and record the figures
+	$(GO) run ./tests/bench -updates
+
+release: ## build image and clients as they are published, into dist/ (TREE), of the version RELEASE
+	$(GO) run ./image/cmd/leap image tree $(TREE) $(if $(RELEASE),--release $(RELEASE)) $(RELEASE_FLAGS)
+
+reproducible: ## build the release of the last commit twice, in two places, and compare every byte (slow)
+	./.ci/reproducible
 
 generate: ## rewrite generated files
 	$(GO) generate ./...

@@ -7,9 +7,11 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -34,23 +36,41 @@ func (o Options) program(ctx context.Context) ([]byte, error) {
 	return data, checkStatic(data)
 }
 
+// A Platform is for which machines a program is built, in Go's words.
+type Platform struct{ OS, Arch string }
+
+// nodes is the platform of nodes.
+var nodes = Platform{"linux", "amd64"}
+
 // Compile builds a program of a module for nodes, so that the same source and
 // toolchain give the same bytes in every directory.
 func Compile(ctx context.Context, module, program, out string) error {
-	if out, err := filepath.Abs(out); err != nil {
+	return CompileFor(ctx, nodes, module, program, out, nil)
+}
+
+// CompileFor is Compile for another platform. Stamps are values of variables of the
+// program, by their names, "main.version": a string that the linker puts in.
+func CompileFor(ctx context.Context, p Platform, module, program, out string, stamps map[string]string) error {
+	out, err := filepath.Abs(out)
+	if err != nil {
 		return err
-	} else if _, err := goCommand(ctx, module, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, program); err != nil {
-		return fmt.Errorf("building %s: %w", program, err)
+	}
+	flags := []string{"-s", "-w", "-buildid="}
+	for _, name := range slices.Sorted(maps.Keys(stamps)) {
+		flags = append(flags, "-X", "'"+name+"="+stamps[name]+"'")
+	}
+	if _, err := goCommand(ctx, p, module, "build", "-trimpath", "-buildvcs=false", "-ldflags="+strings.Join(flags, " "), "-o", out, program); err != nil {
+		return fmt.Errorf("building %s for %s %s: %w", program, p.OS, p.Arch, err)
 	}
 	return nil
 }
 
 // goCommand runs the go command in a module. What the environment could change
 // in a program is set, whatever it was.
-func goCommand(ctx context.Context, module string, args ...string) ([]byte, error) {
+func goCommand(ctx context.Context, p Platform, module string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = module
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1",
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Arch, "GOAMD64=v1", "GOARM64=v8.0",
 		"GOFLAGS=", "GOEXPERIMENT=", "GODEBUG=", "GOFIPS140=off", "GOWORK=off", "GOTOOLCHAIN=local")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -84,7 +104,7 @@ func (o Options) kernel(ctx context.Context) (part, error) {
 	path := o.Kernel
 	if path == "" {
 		// Not "go list": this one also downloads, and checks against go.sum.
-		out, err := goCommand(ctx, o.Source, "mod", "download", "-json", kernelModule)
+		out, err := goCommand(ctx, nodes, o.Source, "mod", "download", "-json", kernelModule)
 		if err != nil {
 			return part{}, fmt.Errorf("kernel: %w", err)
 		}

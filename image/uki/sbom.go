@@ -40,14 +40,9 @@ type (
 // bill returns the bill of materials of a release: the modules that the linker
 // wrote into the program, and the parts that are not of Go.
 func bill(version string, program []byte, linux, stub, loader part) ([]byte, error) {
-	info, err := buildinfo.Read(bytes.NewReader(program))
-	if err != nil {
-		return nil, fmt.Errorf("bill of materials: %w", err)
-	}
-	b := bom{Format: "CycloneDX", SpecVersion: "1.6", Version: 1}
-	b.Metadata.Component = component{Type: "operating-system", Name: "leap", Version: version}
+	var parts []component
 	of := func(kind, name, purl string, p part) {
-		b.Components = append(b.Components, component{
+		parts = append(parts, component{
 			Type: kind, Name: name, Version: p.version, Purl: purl, Hashes: []hash{{"SHA-256", digestOf(p.data)}},
 		})
 	}
@@ -55,8 +50,24 @@ func bill(version string, program []byte, linux, stub, loader part) ([]byte, err
 	of("operating-system", "linux", "", linux)
 	of("application", "linuxx64.efi.stub", debian, stub)
 	of("application", "systemd-bootx64.efi", debian, loader)
-	of("application", info.Path, "", part{version, program})
-	b.Components = append(b.Components, component{
+	return materials(component{Type: "operating-system", Name: "leap", Version: version}, parts, program)
+}
+
+// Bill returns the bill of materials of a program that is released by itself.
+func Bill(name, version string, program []byte) ([]byte, error) {
+	return materials(component{Type: "application", Name: name, Version: version}, nil, program)
+}
+
+// materials returns the bill of what consists of parts and a program of Go.
+func materials(whole component, parts []component, program []byte) ([]byte, error) {
+	info, err := buildinfo.Read(bytes.NewReader(program))
+	if err != nil {
+		return nil, fmt.Errorf("bill of materials: %w", err)
+	}
+	b := bom{Format: "CycloneDX", SpecVersion: "1.6", Version: 1, Metadata: metadata{whole}}
+	b.Components = append(parts, component{
+		Type: "application", Name: info.Path, Version: whole.Version, Hashes: []hash{{"SHA-256", digestOf(program)}},
+	}, component{
 		Type: "library", Name: "std", Version: info.GoVersion, Purl: "pkg:golang/std@" + info.GoVersion[len("go"):],
 	})
 	for _, m := range info.Deps {

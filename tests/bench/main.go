@@ -3,7 +3,7 @@
 // target, then what the programs said that measured it. With -couch it measures
 // those of the database instead, and what comes after "--" goes to package couch;
 // with -nodes those of nodes; with -vpn those of the VPN, and what comes after "--"
-// goes to package vpn.
+// goes to package vpn; with -updates those of updates.
 //
 // It records and never fails on a figure: a figure that is missed, or could
 // not be measured, says so. Figures of different machines are compared as
@@ -33,9 +33,10 @@ func main() {
 	couch := flag.Bool("couch", false, "measure the database")
 	nodes := flag.Bool("nodes", false, "measure nodes, in QEMU")
 	vpn := flag.Bool("vpn", false, "measure the VPN beside OpenVPN, in network namespaces: as root")
+	updates := flag.Bool("updates", false, "measure updates: two releases and what is between them")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *couch, *nodes, *vpn)
+	err := run(ctx, *couch, *nodes, *vpn, *updates)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -55,7 +56,7 @@ var benchmarks = [][]string{
 
 // run measures everything and writes the results. A part that fails does not
 // keep the others from being measured.
-func run(ctx context.Context, couch, nodes, vpn bool) error {
+func run(ctx context.Context, couch, nodes, vpn, updates bool) error {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return fmt.Errorf("run from the module's root: %w", err)
 	}
@@ -86,6 +87,13 @@ func run(ctx context.Context, couch, nodes, vpn bool) error {
 			return ctx.Err()
 		}
 		return r.write("vpn-"+machine(), r.explained(r.found.vpnFigures()), failed)
+	}
+	if updates {
+		failed := r.updates()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return r.write("updates-"+machine(), r.found.updateFigures(), failed)
 	}
 	if err := r.build(); err != nil {
 		return err

@@ -78,38 +78,3 @@ func (e *Event) CheckContent(ctx context.Context, progress Progress) (absent []s
 	}
 	return absent, nil
 }
-
-// A Comparison is how a build of one's own is beside the files of an event.
-type Comparison struct {
-	Same   []string `json:"same"`
-	Differ []string `json:"differ"`
-	Absent []string `json:"absent"` // Not built.
-}
-
-// Compare hashes the files of a directory that are at the paths of the event's, and
-// needs nothing of content/: what counts is what the new metadata vouch for.
-func (e *Event) Compare(ctx context.Context, dir string, progress Progress) (Comparison, error) {
-	c := Comparison{[]string{}, []string{}, []string{}}
-	for _, f := range e.Files {
-		m, file, err := open(ctx, filepath.Join(dir, filepath.FromSlash(f.Path)), f.Path, progress)
-		if errors.Is(err, fs.ErrNotExist) {
-			c.Absent = append(c.Absent, f.Path)
-			continue
-		}
-		if err != nil {
-			return c, err
-		}
-		m.want = &f
-		_, err = io.Copy(io.Discard, m)
-		file.Close()
-		switch {
-		case errors.Is(err, ErrAltered):
-			c.Differ = append(c.Differ, f.Path)
-		case err != nil:
-			return c, err
-		default:
-			c.Same = append(c.Same, f.Path)
-		}
-	}
-	return c, nil
-}

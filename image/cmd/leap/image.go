@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"leap.example/appliance/efi"
 	"leap.example/appliance/node"
@@ -29,7 +30,7 @@ func (a *app) imageCommand() *cobra.Command {
 		Use: "image", Short: "Releases: what all nodes run",
 		Long: `A release is one file that all nodes of all providers run: a kernel and one
 program. What makes a node of it comes with "leap deploy".`,
-	}, a.imageBuild(), a.imageList())
+	}, a.imageBuild(), a.imageTree(), a.imageList())
 }
 
 // building is how a release is built.
@@ -70,6 +71,14 @@ root.json is of and from no other, whatever their documents say.`,
 		},
 	}
 	f := cmd.Flags()
+	b.flags(f)
+	f.StringVar(&b.out, "out", "", "`directory` of releases (default ~/.cache/leap/releases)")
+	f.BoolVar(&b.noDisk, "no-disk", false, "no disk image")
+	return cmd
+}
+
+// flags are those of all that builds an image.
+func (b *building) flags(f *pflag.FlagSet) {
 	f.StringVar(&b.source, "source", "", "`directory` of the source")
 	f.StringVar(&b.program, "program", "", "`file` of a leapd that is built already")
 	f.StringVar(&b.kernel, "kernel", "", "`file` of a kernel, instead of the one that the source names")
@@ -79,26 +88,22 @@ root.json is of and from no other, whatever their documents say.`,
 	f.StringVar(&b.signCert, "sign-cert", "", "`file` of its certificate, PEM")
 	f.StringVar(&b.roots, "ca-bundle", "", "`file` of authorities that nodes trust outside, PEM")
 	f.StringVar(&b.vendor, "vendor-root", "", "`file` with the root of the repository of releases, root.json")
-	f.StringVar(&b.out, "out", "", "`directory` of releases (default ~/.cache/leap/releases)")
-	f.BoolVar(&b.noDisk, "no-disk", false, "no disk image")
-	return cmd
 }
 
 // releases is the directory of releases.
 func (a *app) releases(out string) string { return or(out, filepath.Join(a.cache, "releases")) }
 
-// build builds a release and keeps it.
-func (a *app) build(ctx context.Context, b building) (*release.Release, error) {
-	o := uki.Options{Program: b.program, Kernel: b.kernel, Services: slices.Concat([]string{"agent"}, node.Services())}
-	if b.program == "" || b.kernel == "" {
-		var err error
+// options says how an image is made. The source is found only if it is needed.
+func (a *app) options(ctx context.Context, b building, needed bool) (o uki.Options, err error) {
+	o = uki.Options{Program: b.program, Kernel: b.kernel, Services: slices.Concat([]string{"agent"}, node.Services())}
+	if needed {
 		if o.Source, err = findSource(b.source); err != nil {
-			return nil, err
+			return o, err
 		}
 	}
 	built, err := a.builtAt(ctx, b.built, o.Source)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	version := or(b.version, built.Format("2006.0102.1504"))
 	o.Release = efi.Release{Version: version, OldestSchema: node.OldestSchema, NewestSchema: node.Schema, LeastRAM: leastRAM, Built: built}
@@ -108,11 +113,20 @@ func (a *app) build(ctx context.Context, b building) (*release.Release, error) {
 	}{{b.signKey, &o.Key}, {b.signCert, &o.Certificate}, {b.roots, &o.CABundle}, {b.vendor, &o.Vendor}} {
 		if f.path != "" {
 			if *f.into, err = os.ReadFile(f.path); err != nil {
-				return nil, err
+				return o, err
 			}
 		}
 	}
-	fmt.Fprintf(a.errs, "building release %s\n", version)
+	return o, nil
+}
+
+// build builds a release and keeps it.
+func (a *app) build(ctx context.Context, b building) (*release.Release, error) {
+	o, err := a.options(ctx, b, b.program == "" || b.kernel == "")
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(a.errs, "building release %s\n", o.Release.Version)
 	made, err := uki.Make(ctx, o)
 	if err != nil {
 		return nil, err
@@ -120,7 +134,7 @@ func (a *app) build(ctx context.Context, b building) (*release.Release, error) {
 	bar := a.bar(ctx, "disk image")
 	defer bar.end()
 	return release.Keep(ctx, a.releases(b.out), made, release.Options{
-		Version: version, Built: built, Signed: len(o.Key) > 0, Disk: !b.noDisk, Told: bar.at,
+		Version: o.Release.Version, Built: o.Release.Built, Signed: len(o.Key) > 0, Disk: !b.noDisk, Told: bar.at,
 	})
 }
 

@@ -142,7 +142,7 @@ func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "secret", "secret ls", "secret show", "secret set", "node", "node add",
 		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
-		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image ls", "flash",
+		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image tree", "image ls", "flash",
 		"test", "run", "run invite", "run restart", "reboot", "local", "local start", "local stop", "local ls", "local console", "local rm", "local reset",
 	} {
 		var out, errs strings.Builder

@@ -4,42 +4,59 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"leap.example/appliance/efi"
+	"leap.example/updater/tufrepo"
 )
 
 func (a *app) compareCommand() *cobra.Command {
-	return &cobra.Command{
+	var old string
+	cmd := &cobra.Command{
 		Use: "compare EVENT DIR", Short: "Compare a build of your own with what an event brings", Args: args(cobra.ExactArgs(2)),
 		Long: `Compare a build of your own with what an event brings, byte by byte: DIR holds the
-files at the paths of the targets, like client/linux-amd64/1.2.0/leapc. Whoever signs
-for release does so only if all are the same; the status is 1 if they are not. An
-image of a node that was signed for Secure Boot differs by that signature.`,
-		Example: "  leap-sign compare /media/stick/1.2.0 build && leap-sign sign /media/stick/1.2.0 --key alice.key.age --root trusted.root.json",
+files at the paths of the targets, as "make release" makes them. Whoever signs for
+release does so only if all are the same; the status is 1 if they are not.
+
+  same      byte for byte
+  signed    an image of a node that is the same but for its signature for Secure
+            Boot, which only one can make; the event must have come with its files
+  made      a packed release or a delta, made again of those, byte for byte
+  unproved  a delta from a release that is not below DIR, nor below that of --old, like
+            a copy of the public tree. It does no harm: clients check what comes out.
+            Then the status is 2.`,
+		Example: `  make release RELEASE=1.2.0 TREE=build
+  leap-sign compare /media/stick/1.2.0 build && leap-sign sign /media/stick/1.2.0 --key alice.key.age --root trusted.root.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.find(args[0])
 			if err != nil {
 				return err
 			}
 			at, end := a.progress(cmd.Context())
-			c, err := e.Compare(cmd.Context(), args[1], at)
+			c, err := e.Compare(cmd.Context(), tufrepo.Build{Dir: args[1], Old: old, Strip: efi.Strip}, at)
 			end()
 			if err != nil {
 				return err
 			}
+			lists := []struct {
+				word  string
+				paths []string
+			}{{"same", c.Same}, {"signed", c.Signed}, {"made", c.Made}, {"unproved", c.Unproved}, {"differs", c.Differ}, {"absent", c.Absent}}
 			err = a.print(c, func() {
-				for _, p := range c.Same {
-					a.sayf("same     %s", p)
-				}
-				for _, p := range c.Differ {
-					a.sayf("differs  %s", p)
-				}
-				for _, p := range c.Absent {
-					a.sayf("absent   %s", p)
+				for _, l := range lists {
+					for _, p := range l.paths {
+						a.sayf("%-8s %s", l.word, p)
+					}
 				}
 			})
 			if err == nil && len(c.Differ)+len(c.Absent) > 0 {
-				err = fmt.Errorf("%d of %d files are what you have built: do not sign, and tell the others", len(c.Same), len(e.Files))
+				err = fmt.Errorf("%d of %d files are what you have built: do not sign, and tell the others", len(c.Same)+len(c.Signed)+len(c.Made), len(e.Files))
+			}
+			if err == nil && len(c.Unproved) > 0 {
+				a.warnf("%d deltas were not made again: the releases are not here from which they lead", len(c.Unproved))
 			}
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&old, "old", "", "`directory` with the releases before, whatever they are called (default DIR)")
+	return cmd
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,27 +22,29 @@ its directory signatures: copy them into the one here.`,
 	}, a.eventNew(), a.eventRenew(), a.eventShow(), a.eventDrop())
 }
 
+// proposing is what an event is to change.
+type proposing struct {
+	add, custom, remove []string
+	tree, why           string
+	deltas              int
+}
+
 func (a *app) eventNew() *cobra.Command {
-	var add, custom, remove []string
-	var why string
+	var p proposing
 	cmd := &cobra.Command{
 		Use: "new NAME", Short: "Propose to add or remove targets", Args: args(cobra.ExactArgs(1)),
 		Long: `Propose to add targets, the files that clients can fetch, or to remove some. The
-files are copied into the event and hashed while they are copied.`,
-		Example: `  leap-sign event new 1.2.0 --add client/linux-amd64/1.2.0/leapc=bin/leapc \
+files are copied into the event and hashed while they are copied. With --tree, all that
+"make release" has put into a directory is added, as far as it is not public yet.
+
+A release is also added packed, and as deltas from the five public ones before it, for
+which each signer can make the same files; a delta takes minutes to make for an image
+of a node. With a release that is removed go its packed file and its deltas.`,
+		Example: `  leap-sign event new 1.2.0 --tree build
+  leap-sign event new 1.2.0 --add client/linux-amd64/1.2.0/leapc=bin/leapc \
     --custom client/linux-amd64/1.2.0/leapc=leapc.json --remove client/linux-amd64/1.0.0/leapc`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := a.open()
-			if err != nil {
-				return err
-			}
-			list, err := additions(add, custom)
-			if err != nil {
-				return err
-			}
-			at, end := a.progress(cmd.Context())
-			e, err := r.Change(cmd.Context(), args[0], why, list, remove, a.now(), at)
-			end()
+			e, err := a.propose(cmd.Context(), args[0], p)
 			if err != nil {
 				return err
 			}
@@ -48,11 +52,48 @@ files are copied into the event and hashed while they are copied.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&add, "add", nil, "`PATH=FILE`: a target and its content; may be repeated")
-	f.StringArrayVar(&custom, "custom", nil, "`PATH=FILE`: a JSON object that the metadata carry for an added target")
-	f.StringArrayVar(&remove, "remove", nil, "`path` of a target; may be repeated")
-	f.StringVar(&why, "why", "", "`reason`, which signers are shown")
+	f.StringArrayVar(&p.add, "add", nil, "`PATH=FILE`: a target and its content; may be repeated")
+	f.StringArrayVar(&p.custom, "custom", nil, "`PATH=FILE`: a JSON object that the metadata carry for an added target")
+	f.StringVar(&p.tree, "tree", "", "`directory` that has files at the paths of targets, and a manifest.json beside each release")
+	f.StringArrayVar(&p.remove, "remove", nil, "`path` of a target; may be repeated")
+	f.StringVar(&p.why, "why", "", "`reason`, which signers are shown")
+	f.IntVar(&p.deltas, "deltas", tufrepo.Deltas, "from how many releases a new one gets a delta; `number`")
 	return cmd
+}
+
+// propose makes an event.
+func (a *app) propose(ctx context.Context, name string, p proposing) (*tufrepo.Event, error) {
+	r, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	list, err := additions(p.add, p.custom)
+	if err != nil {
+		return nil, err
+	}
+	if p.tree != "" {
+		more, err := tree(r, p.tree)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	lost, err := r.Companions(p.remove)
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := os.MkdirTemp("", "leap-sign-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(scratch)
+	at, end := a.progress(ctx)
+	defer end()
+	smaller, err := r.Smaller(ctx, list, p.deltas, scratch, at)
+	if err != nil {
+		return nil, err
+	}
+	return r.Change(ctx, name, p.why, slices.Concat(list, smaller), slices.Concat(p.remove, lost), a.now(), at)
 }
 
 // additions reads what shall be added.
@@ -173,7 +214,26 @@ func (a *app) show(e *tufrepo.Event, roles []string) error {
 			}
 			a.sayf("  what is signed has the SHA-256 %s", s.SHA256)
 		}
+		a.travels(e)
 	})
+}
+
+// travels tells how few bytes a release is for those who have another one.
+func (a *app) travels(e *tufrepo.Event) {
+	for i, t := range e.Travels() {
+		if i == 0 {
+			a.sayf("")
+		}
+		how := "packed"
+		if t.From != "" {
+			how = "from " + t.From
+		}
+		if t.Of == "" {
+			a.sayf("of use to nobody: %s leads to no release that is known", t.Path)
+			continue
+		}
+		a.sayf("%s, %s: %d of %d bytes", t.Of, how, t.Length, t.Full)
+	}
 }
 
 func (a *app) eventDrop() *cobra.Command {

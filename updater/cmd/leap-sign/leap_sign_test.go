@@ -49,7 +49,8 @@ func day(s string) time.Time {
 // "client NAME DIR PATH…" is two clients, which remember, and "newest NAME DIR
 // RUNS PATH" is one that updates; "ssh-agent" starts an agent with a key; "foreign"
 // makes a key and a signature as other programs do; "swap FILE OLD NEW" edits a
-// file.
+// file. "program", "manifest" and "image" make what is released, and "by" is a client
+// that takes it: see travel_test.go.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -67,6 +68,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"keys": keys, "client": client, "newest": newest, "ssh-agent": sshAgent, "foreign": foreign, "swap": swap,
+			"program": programFile, "manifest": manifest, "image": image, "by": by,
 		},
 	})
 }

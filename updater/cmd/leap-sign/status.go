@@ -19,7 +19,9 @@ type eventStatus struct {
 	Why   string          `json:"why"`
 	Roles []tufrepo.Tally `json:"roles"`
 	Done  bool            `json:"done"` // It can be published.
-	Error string          `json:"error,omitempty"`
+	// By which files in place of the releases that it brings these can travel.
+	Travels []tufrepo.Travel `json:"travels,omitempty"`
+	Error   string           `json:"error,omitempty"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -46,7 +48,7 @@ The exit status is 2 if a role wants to be renewed.`,
 }
 
 func eventState(e *tufrepo.Event) (s eventStatus, err error) {
-	s = eventStatus{Name: e.Name, Why: e.Why, Done: true}
+	s = eventStatus{Name: e.Name, Why: e.Why, Done: true, Travels: e.Travels()}
 	s.Roles, err = e.Tally()
 	for _, t := range s.Roles {
 		s.Done = s.Done && t.Done()
@@ -156,11 +158,23 @@ func (a *app) showEvent(s eventStatus, where string) {
 			a.sayf("    does not count: %s", text)
 		}
 	}
+	if packed := packedOf(s.Travels); len(s.Travels) > 0 {
+		a.sayf("  it brings %d packed releases and %d deltas: leap-sign%s event show %s", packed, len(s.Travels)-packed, where, s.Name)
+	}
 	if s.Done {
 		a.sayf("  next: leap-sign%s publish %s --key FILE (the online key)", where, s.Name)
 	} else {
 		a.sayf("  next: signatures into %s", filepath.Join("events", s.Name, "signatures"))
 	}
+}
+
+func packedOf(travels []tufrepo.Travel) (n int) {
+	for _, t := range travels {
+		if t.From == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *app) publishCommand() *cobra.Command {

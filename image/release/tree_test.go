@@ -1,0 +1,109 @@
+package release_test
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"leap.example/appliance/efi"
+	"leap.example/image/release"
+	"leap.example/image/uki"
+	"leap.example/updater/target"
+)
+
+// standin is built in the place of leapd and leapc: building these takes minutes,
+// and "make reproducible" does it.
+const standin = `package main
+
+var version, built string
+
+func main() { println(version, built) }
+`
+
+// module writes a module with the stand-in in the place of both.
+func module(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"go.mod", "client/cmd/leapc/main.go", "appliance/cmd/leapd/main.go"} {
+		text := standin
+		if name == "go.mod" {
+			text = "module leap.example\n\ngo 1.26.0\n"
+		}
+		file := filepath.Join(dir, name)
+		check(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		check(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	return dir
+}
+
+// TestTree makes a release twice, of two copies of the source: it is the same, it
+// has the files that are to be published, and the manifests say what they are.
+func TestTree(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/systemd/boot/efi/linuxx64.efi.stub"); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("stub and boot loader (Debian: systemd-boot-efi) are not installed")
+	}
+	kernel := filepath.Join(t.TempDir(), "vmlinuz")
+	check(t, os.WriteFile(kernel, bzImage(), 0o600))
+	var trees []map[string]string
+	for range 2 {
+		source, dir := module(t), t.TempDir()
+		program := filepath.Join(t.TempDir(), "leapd")
+		check(t, uki.Compile(t.Context(), source, "./appliance/cmd/leapd", program))
+		paths, err := release.Tree(t.Context(), dir, release.Making{
+			Node: uki.Options{
+				Source: source, Program: program, Kernel: kernel, Services: []string{"agent"},
+				Release: efi.Release{Version: "1.2.0", OldestSchema: 1, NewestSchema: 2, LeastRAM: 512, Built: time.Unix(1_800_000_000, 0).UTC()},
+			},
+			Clients: []release.Client{{Platform: uki.Platform{OS: "linux", Arch: "amd64"}}, {Platform: uki.Platform{OS: "linux", Arch: "arm64"}}},
+		})
+		check(t, err)
+		files := map[string]string{}
+		for _, p := range paths {
+			text, err := os.ReadFile(filepath.Join(dir, p))
+			check(t, err)
+			files[p] = string(text)
+			if strings.Contains(files[p], source) {
+				t.Errorf("%s has the path of the source in it", p)
+			}
+		}
+		trees = append(trees, files)
+	}
+	if !maps.Equal(trees[0], trees[1]) {
+		t.Error("two builds of the same source differ")
+	}
+	want := []string{
+		"client/linux-amd64/1.2.0/leapc", "client/linux-amd64/1.2.0/manifest.json", "client/linux-amd64/1.2.0/sbom.json",
+		"client/linux-arm64/1.2.0/leapc", "client/linux-arm64/1.2.0/manifest.json", "client/linux-arm64/1.2.0/sbom.json",
+		"node/amd64/1.2.0/leap.efi", "node/amd64/1.2.0/manifest.json", "node/amd64/1.2.0/sbom.json",
+	}
+	if got := slices.Sorted(maps.Keys(trees[0])); !slices.Equal(got, want) {
+		t.Errorf("the files are %v", got)
+	}
+	for path, text := range trees[0] {
+		if filepath.Base(path) != "manifest.json" {
+			continue
+		}
+		d, err := target.Parse([]byte(text))
+		if err != nil || filepath.Dir(d.Path()) != filepath.Dir(path) || d.Release != "1.2.0" {
+			t.Errorf("%s is of %+v, %v", path, d, err)
+		}
+		if d.Variant == target.Client && !strings.Contains(trees[0][d.Path()], "2027-01-15T08:00:00Z") {
+			t.Errorf("%s does not know when it was built", d.Path())
+		}
+	}
+}
+
+// bzImage is the head of a kernel, as far as it is read.
+func bzImage() []byte {
+	b := make([]byte, 4096)
+	copy(b[0x202:], "HdrS")
+	b[0x20e] = 0x80
+	copy(b[0x280:], "7.1.2 (somebody)")
+	return b
+}
