@@ -88,7 +88,7 @@ func TestKilledUpdater(t *testing.T) {
 		go func() { ended <- cmd.Wait() }()
 		select {
 		case <-ended:
-		case <-time.After(time.Duration(rand.N(int64(1500 * time.Millisecond)))):
+		case <-time.After(time.Duration(rand.N(int64(600 * time.Millisecond)))):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
 		}
@@ -151,7 +151,7 @@ func TestSaid(t *testing.T) {
 		{"update check", []string{"available  1.2.0", "signed     targets, release", "turn       now", "next       leapc update apply"}},
 		{"update apply", []string{"1.2.0: 100 % of", "1.2.0 is installed, and the daemon runs it", "next: leapc login"}},
 		{"update apply", []string{"1.2.0 is the newest release for this computer"}},
-		{"update log", []string{"found      1.2.0", "installed  1.2.0  after 1.0.0"}},
+		{"update log", []string{"found      1.2.0", "installed  1.2.0  after 1.0.0; "}},
 		{"--version", []string{"leapc version 1.2.0"}},
 	} {
 		if step.args == "" {
