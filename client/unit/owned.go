@@ -27,7 +27,7 @@ func Owned(program string) error {
 			}
 			stat, ok := info.Sys().(*syscall.Stat_t)
 			if !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
-				return problem.Invalid.Errorf("users other than root can write %s: copy leapc to /usr/local/bin as root, and install from there", path)
+				return problem.Invalid.Errorf("users other than root can write %s: put leapc where only root can, as below /usr/local or /opt, and install from there", path)
 			}
 			if path == filepath.Dir(path) {
 				break

@@ -13,9 +13,9 @@ import (
 )
 
 // change makes a version that is in its place the one that runs, or goes back.
-func (u *Updater) change(ctx context.Context, s *State, from, to string) error {
+func (u *Updater) change(ctx context.Context, s *State, from, to, came string) error {
 	parts := partsThat(ctx, u.cfg.Parts, func(err error) bool { return err == nil })
-	s.Trial = &Trial{From: from, To: to, Begun: u.now()}
+	s.Trial = &Trial{From: from, To: to, Begun: u.now(), Came: came}
 	for _, p := range parts {
 		s.Trial.Parts = append(s.Trial.Parts, p.String())
 	}
@@ -60,7 +60,7 @@ func (u *Updater) judge(ctx context.Context, s *State, parts []Part) error {
 	if o := s.Looked.Offer; o != nil && o.Version == t.To {
 		s.Looked.Offer = nil
 	}
-	u.note(s, EventInstalled, t.To, "after "+t.From)
+	u.note(s, EventInstalled, t.To, "after "+t.From+"; "+t.Came)
 	if err := u.save(s); err != nil {
 		return err
 	}

@@ -2,12 +2,15 @@ package update
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
+	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 )
 
@@ -23,39 +26,79 @@ func (n noted) Fetch(ctx context.Context, name string, limit, off int64) (io.Rea
 	return r, err
 }
 
-// fetch brings a release into its place, verified, tried and durable. What there
-// is of it from an earlier time is not fetched again.
-func (u *Updater) fetch(ctx context.Context, t *tufclient.Target) error {
+// fetch brings a release into its place, verified, tried and durable, and says how
+// it came: by what leads from the current version to it, if there is that. What
+// there is of it from an earlier time is not fetched again.
+func (u *Updater) fetch(ctx context.Context, v *tufclient.View, t *tufclient.Target, from string) (how string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	program := u.cfg.Prefix.Program(t.Description.Version)
 	dir := filepath.Dir(program)
 	part := filepath.Join(dir, partFile)
 	if err := errors.Join(u.disk.Mkdir(dir), u.disk.SyncDir(filepath.Dir(dir))); err != nil {
-		return full(err)
+		return "", full(err)
 	}
 	// One that was whole when the process ended is judged like a part of one.
 	if err := u.disk.Rename(program, part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return full(err)
+		return "", full(err)
 	}
 	f, err := u.disk.Open(part, 0o600)
 	if err != nil {
-		return full(err)
+		return "", full(err)
 	}
-	err = u.client.Fetch(ctx, t, f)
+	how, err = u.transfer(ctx, v, t, from, f)
 	if err == nil {
 		err = errors.Join(f.Chmod(0o755), f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return full(err)
+		return "", full(err)
 	}
 	if err := u.try(ctx, t, part); err != nil {
-		return err
+		return "", err
 	}
 	if err := u.disk.Rename(part, program); err != nil {
-		return full(err)
+		return "", full(err)
 	}
-	return full(u.disk.SyncDir(dir))
+	return how, full(u.disk.SyncDir(dir))
+}
+
+// transfer fetches a program into a file.
+func (u *Updater) transfer(ctx context.Context, v *tufclient.View, t *tufclient.Target, from string, f file) (string, error) {
+	old, done, err := open(u.cfg.Prefix.Program(from))
+	if err != nil {
+		return "", fmt.Errorf("reading the program that is current: %w", err)
+	}
+	defer done()
+	tr, err := u.client.FetchFrom(ctx, v, t, old, f)
+	if err != nil {
+		return "", err
+	}
+	for _, err := range tr.Failed {
+		u.cfg.Log.Info("a smaller way to the release did not do", "err", err)
+	}
+	switch {
+	case tr.Path == "":
+		return "it was there", nil
+	case tr.Path == t.Path:
+		return fmt.Sprintf("%d bytes, whole", tr.Fetched), nil
+	case tr.Path == target.PackedPath(t.Path):
+		return fmt.Sprintf("%d bytes, packed", tr.Fetched), nil
+	}
+	return fmt.Sprintf("%d bytes, by what has changed", tr.Fetched), nil
+}
+
+// open opens a program to which a delta may be applied.
+func open(path string) (old *tufclient.Old, done func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return &tufclient.Old{ReaderAt: f, SHA256: [sha256.Size]byte(sum.Sum(nil)), Length: n}, func() { _ = f.Close() }, nil
 }
 
 // try starts a program that is verified, and compares what it says with what was

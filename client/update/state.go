@@ -45,6 +45,7 @@ type Trial struct {
 	From   string    `json:"from"`
 	To     string    `json:"to"`
 	Begun  time.Time `json:"begun"`
+	Came   string    `json:"came,omitempty"`   // How the program did.
 	Parts  []string  `json:"parts,omitempty"`  // That ran, and so are asked.
 	Failed string    `json:"failed,omitempty"` // Why it is given up.
 }

@@ -136,43 +136,43 @@ func (u *Updater) Check(ctx context.Context) (Looked, error) {
 	if err != nil {
 		return Looked{}, err
 	}
-	if _, err := u.look(ctx, &s); err != nil && !errors.Is(err, tufclient.ErrNothing) {
+	if _, _, err := u.look(ctx, &s); err != nil && !errors.Is(err, tufclient.ErrNothing) {
 		return Looked{}, err
 	}
 	return s.Looked, nil
 }
 
 // look is Check with the lock held. No release is [tufclient.ErrNothing].
-func (u *Updater) look(ctx context.Context, s *State) (*tufclient.Offer, error) {
+func (u *Updater) look(ctx context.Context, s *State) (*tufclient.Offer, *tufclient.View, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	current, err := u.cfg.Prefix.Current()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	secret, err := u.secret()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	view, err := u.client.Check(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := target.Machine{Variant: target.Client, OS: u.cfg.OS, Arch: u.cfg.Arch, Version: current, State: u.cfg.Stored}
 	offer, nothing := view.Offer(ctx, m, position(secret))
 	if nothing != nil && !errors.Is(nothing, tufclient.ErrNothing) {
-		return nil, nothing
+		return nil, nil, nothing
 	}
 	status, err := u.client.Status()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	was := s.Looked.Offer
 	s.Looked = Looked{At: u.now(), Source: u.source, Root: status[0].Root, Expires: status[0].Expires}
 	if nothing != nil {
 		_, why, _ := strings.Cut(nothing.Error(), "\n") // Behind that there is nothing.
 		s.Looked.Held = short(strings.ReplaceAll(why, "\n", "; "))
-		return nil, errors.Join(nothing, u.save(s))
+		return nil, nil, errors.Join(nothing, u.save(s))
 	}
 	t := offer.Target
 	o := &Offer{
@@ -183,7 +183,7 @@ func (u *Updater) look(ctx context.Context, s *State) (*tufclient.Offer, error) 
 		u.note(s, EventFound, o.Version, "")
 	}
 	s.Looked.Offer = o
-	return offer, u.save(s)
+	return offer, view, u.save(s)
 }
 
 // Apply installs the newest release whose turn has come, and returns its version.
@@ -210,7 +210,7 @@ func (u *Updater) Apply(ctx context.Context, how How) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	o, err := u.look(ctx, &s)
+	o, view, err := u.look(ctx, &s)
 	if err != nil {
 		return "", err
 	}
@@ -224,7 +224,8 @@ func (u *Updater) Apply(ctx context.Context, how How) (string, error) {
 	if o.Due.After(u.now()) && !how.Now {
 		return "", &WaitError{version, o.Due}
 	}
-	if err := u.fetch(ctx, o.Target); err != nil {
+	came, err := u.fetch(ctx, view, o.Target, from)
+	if err != nil {
 		if errors.Is(err, ErrOther) || errors.Is(err, ErrTry) {
 			u.giveUp(&s, version, err.Error())
 			u.note(&s, EventRefused, version, err.Error())
@@ -232,7 +233,7 @@ func (u *Updater) Apply(ctx context.Context, how How) (string, error) {
 		}
 		return "", err
 	}
-	return version, u.change(ctx, &s, from, version)
+	return version, u.change(ctx, &s, from, version, came)
 }
 
 // noted is a source that says that it was the one which answered.

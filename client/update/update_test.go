@@ -54,6 +54,38 @@ func TestApply(t *testing.T) {
 	})
 }
 
+// TestWays: a release comes by what has changed, packed, or whole, whatever there
+// is and does.
+func TestWays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			add  func(w *world, old, text []byte)
+			came string
+		}{
+			{func(*world, []byte, []byte) {}, "whole"},
+			{func(w *world, _, text []byte) { w.addPacked("1.1.0", text) }, "packed"},
+			{func(w *world, old, text []byte) { w.addPacked("1.1.0", text); w.addDelta(old, text) }, "what has changed"},
+			{func(w *world, old, text []byte) {
+				w.addPacked("1.1.0", text)
+				w.addDelta(old, text)
+				maps.DeleteFunc(w.mirror.Files, func(name string, _ []byte) bool { return strings.Contains(name, ".bsz") })
+			}, "packed"},
+		} {
+			w := newWorld(t)
+			text := content("1.1.0")
+			w.add(release("1.1.0"), text)
+			test.add(w, content("1.0.0"), text)
+			if _, err := w.apply(); err != nil {
+				t.Fatal(err)
+			}
+			w.runs("1.1.0")
+			if s := w.state(); !strings.HasSuffix(s.Log[len(s.Log)-1].Detail, test.came) {
+				t.Errorf("it came %q, want %q", s.Log[len(s.Log)-1].Detail, test.came)
+			}
+		}
+	})
+}
+
 // TestCheck installs nothing, and says what is there, whose word it is, and how
 // old that is.
 func TestCheck(t *testing.T) {

@@ -1,7 +1,9 @@
 package update_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"leap.example/client/update"
+	"leap.example/updater/delta"
 	"leap.example/updater/target"
 	"leap.example/updater/tuftest"
 )
@@ -165,6 +168,31 @@ func (w *world) add(d target.Description, text []byte) {
 	w.repo.Next("release")
 	w.repo.Publish()
 	w.mirror.Files = w.repo.Mirror().Files
+}
+
+// also lists a file beside the releases.
+func (w *world) also(path string, text []byte) {
+	w.t.Helper()
+	w.repo.Add("release", path, text, nil)
+	w.repo.Next("release")
+	w.repo.Publish()
+	w.mirror.Files = w.repo.Mirror().Files
+}
+
+// addPacked lists a release packed.
+func (w *world) addPacked(version string, text []byte) {
+	w.t.Helper()
+	var b bytes.Buffer
+	must(w.t, delta.Pack(&b, bytes.NewReader(text)))
+	w.also(target.PackedPath(release(version).Path()), b.Bytes())
+}
+
+// addDelta lists what leads from one program to another.
+func (w *world) addDelta(old, text []byte) {
+	w.t.Helper()
+	var b bytes.Buffer
+	must(w.t, delta.Build(w.t.Context(), &b, old, text, nil))
+	w.also(target.DeltaPath(sha256.Sum256(old), sha256.Sum256(text)), b.Bytes())
 }
 
 // plan publishes one.

@@ -88,7 +88,7 @@ func TestKilledUpdater(t *testing.T) {
 		go func() { ended <- cmd.Wait() }()
 		select {
 		case <-ended:
-		case <-time.After(time.Duration(rand.N(int64(1500 * time.Millisecond)))):
+		case <-time.After(time.Duration(rand.N(int64(600 * time.Millisecond)))):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
 		}
@@ -125,5 +125,45 @@ func TestBackCommand(t *testing.T) {
 	out, err := c.run(c.prefix.Start(), "update", "log")
 	if err != nil || !strings.Contains(string(out), `"installed"`) || !strings.Contains(string(out), `"back"`) {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestSaid: what people read, before and after an update.
+func TestSaid(t *testing.T) {
+	c := newClient(t)
+	say := func(args ...string) string {
+		t.Helper()
+		cmd := c.command(c.prefix.Start())
+		cmd.Args = append([]string{cmd.Path, "--home", c.home}, args...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+		return string(out)
+	}
+	for _, step := range []struct {
+		args string
+		want []string
+	}{
+		{"update status", []string{"version  1.0.0", "looked   never", "next     leapc update check"}},
+		{"update check", []string{"source   " + c.vendor.Source, "root 1", "next     nothing: this is the newest"}},
+		{"", nil},
+		{"update check", []string{"available  1.2.0", "signed     targets, release", "turn       now", "next       leapc update apply"}},
+		{"update apply", []string{"1.2.0: 100 % of", "1.2.0 is installed, and the daemon runs it", "next: leapc login"}},
+		{"update apply", []string{"1.2.0 is the newest release for this computer"}},
+		{"update log", []string{"found      1.2.0", "installed  1.2.0  after 1.0.0; "}},
+		{"--version", []string{"leapc version 1.2.0"}},
+	} {
+		if step.args == "" {
+			must(t, c.vendor.Release(t.Context(), "1.2.0", built(t, "1.2.0")))
+			continue
+		}
+		got := say(strings.Fields(step.args)...)
+		for _, want := range step.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("leapc %s does not say %q:\n%s", step.args, want, got)
+			}
+		}
+		t.Logf("$ leapc %s\n%s", step.args, got)
 	}
 }

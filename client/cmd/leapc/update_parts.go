@@ -54,8 +54,8 @@ func (h helperPart) Version(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if in, ok := update.Of(got.Path); got.Path != "" && (!ok || in != h.prefix) {
-		return "", errElsewhere
+	if in, ok := update.Of(got.Path); !ok || in != h.prefix {
+		return "", errElsewhere // Or a release before updates, which is in no prefix.
 	}
 	return got.Version, nil
 }
