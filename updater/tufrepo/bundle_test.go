@@ -72,7 +72,7 @@ func TestReadBundle(t *testing.T) {
 	if err != nil || !slices.Equal(trees, []string{"vendor", "director"}) || len(names(t, dir)) != 3 {
 		t.Errorf("a good one: %v, %v, %v", trees, err, names(t, dir))
 	}
-	if _, err := ReadBundle(t.Context(), bytes.NewReader(whole[:600]), t.TempDir(), DefaultBundle); !errors.Is(err, ErrFormat) {
+	if _, err := ReadBundle(t.Context(), bytes.NewReader(whole[:515]), t.TempDir(), DefaultBundle); !errors.Is(err, ErrFormat) {
 		t.Errorf("half a bundle: %v", err)
 	}
 }

@@ -58,10 +58,23 @@ func (r *Repo) direct(e *Event, l Listing, now time.Time) error {
 	return r.list(e, role, t, now)
 }
 
+// Listed are the paths that a tree lists, sorted: of a director's, what it allows. The
+// tree was verified when it was copied; a tree that is not there lists nothing.
+func Listed(public string) ([]string, error) {
+	list, err := listings(public)
+	var paths []string
+	for _, l := range list {
+		paths = append(paths, l.Path)
+	}
+	return paths, err
+}
+
 // Listings are what a repository lists now, sorted by path; none if nothing was
 // published.
-func (r *Repo) Listings() ([]Listing, error) {
-	st, err := loadState(r.Public())
+func (r *Repo) Listings() ([]Listing, error) { return listings(r.Public()) }
+
+func listings(public string) ([]Listing, error) {
+	st, err := loadState(public)
 	if err != nil || st == nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,9 @@ type Mirror struct {
 	Keep int // So many of the newest releases of each program. 0: all.
 	// Want chooses releases by their paths' descriptions. Nil: all.
 	Want func(target.Description) bool
+	// Pin has releases be copied, by their paths, that are not among the newest: those
+	// that a director lists (Listed). Nil: none.
+	Pin []string
 	// Partial passes over targets that no source has: a bundle has few of them.
 	Partial  bool
 	Clock    func() time.Time // Nil: time.Now.
@@ -155,7 +159,7 @@ func (m Mirror) choose(all []*tufclient.Target) (chosen []*tufclient.Target) {
 	dirs, sums := map[string]bool{}, map[string]bool{}
 	for _, t := range all {
 		d, err := target.ParsePath(t.Path)
-		if err == nil && (m.Want == nil || m.Want(d)) && m.newest(byProgram[programOf(d)], d.Version) {
+		if err == nil && (m.Want == nil || m.Want(d)) && (m.newest(byProgram[programOf(d)], d.Version) || slices.Contains(m.Pin, t.Path)) {
 			dirs[dirOf(t.Path)] = true
 			sums[fmt.Sprintf("%x", t.SHA256)] = true
 		}
