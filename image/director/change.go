@@ -61,10 +61,7 @@ func (d *Director) Allow(ctx context.Context, releases []*tufclient.Target, p ta
 		return nil, err
 	}
 	e, err := d.repo.Direct(name, why, add, nil, d.now())
-	if err != nil {
-		return nil, err
-	}
-	return d.sign(ctx, e)
+	return d.begin(ctx, e, err)
 }
 
 // ErrNotAllowed is that a release is not allowed anyway.
@@ -90,10 +87,7 @@ func (d *Director) Hold(ctx context.Context, version string) (*Outcome, error) {
 		return nil, err
 	}
 	e, err := d.repo.Direct(name, "hold release "+version, nil, paths, d.now())
-	if err != nil {
-		return nil, err
-	}
-	return d.sign(ctx, e)
+	return d.begin(ctx, e, err)
 }
 
 // Rotate changes who the admins are, and how many have to sign; 0: as many as before.
@@ -106,12 +100,15 @@ func (d *Director) Rotate(ctx context.Context, add, remove []string, threshold i
 	if err != nil {
 		return nil, err
 	}
-	why := strings.TrimSpace("other admins: +" + strings.Join(add, ", +") + " -" + strings.Join(remove, ", -"))
-	e, err := d.repo.Rotate(name, why, tufrepo.KeyChange{Roles: []string{"root", "targets", "allow"}, Add: keys, Remove: remove, Threshold: threshold}, d.now())
-	if err != nil {
-		return nil, err
+	why := "other admins:"
+	for _, n := range add {
+		why += " +" + n
 	}
-	return d.sign(ctx, e)
+	for _, n := range remove {
+		why += " -" + n
+	}
+	e, err := d.repo.Rotate(name, why, tufrepo.KeyChange{Roles: []string{"root", "targets", "allow"}, Add: keys, Remove: remove, Threshold: threshold}, d.now())
+	return d.begin(ctx, e, err)
 }
 
 // Renew makes roles last longer that end soon. Nil: none does.
@@ -134,10 +131,7 @@ func (d *Director) Renew(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	e, err := d.repo.Renew(name, due, d.now())
-	if err != nil {
-		return nil, err
-	}
-	return d.sign(ctx, e)
+	return d.begin(ctx, e, err)
 }
 
 // name is one for an event that no other one has.
@@ -201,6 +195,20 @@ func (d *Director) Waiting() ([]Outcome, error) {
 	return list, nil
 }
 
+// Drop gives up an event that waits.
+func (d *Director) Drop(name string) error { return d.repo.Drop(name) }
+
+// begin signs a change that was just made. If the operator may not, it is given up.
+func (d *Director) begin(ctx context.Context, e *tufrepo.Event, err error) (*Outcome, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := d.signed(ctx, e); err != nil {
+		return nil, errors.Join(err, d.repo.Drop(e.Name))
+	}
+	return d.publish(ctx, e)
+}
+
 // Sign signs an event that waits with the operator's key, and makes it public if
 // enough have signed.
 func (d *Director) Sign(ctx context.Context, name string) (*Outcome, error) {
@@ -208,25 +216,29 @@ func (d *Director) Sign(ctx context.Context, name string) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.sign(ctx, e)
+	if err := d.signed(ctx, e); err != nil {
+		return nil, err
+	}
+	return d.publish(ctx, e)
 }
 
-// Drop gives up an event that waits.
-func (d *Director) Drop(name string) error { return d.repo.Drop(name) }
-
-// sign signs and, if that is enough, publishes.
-func (d *Director) sign(ctx context.Context, e *tufrepo.Event) (*Outcome, error) {
+// signed signs with the operator's own key.
+func (d *Director) signed(ctx context.Context, e *tufrepo.Event) error {
 	if err := d.anchored(e); err != nil {
-		return nil, err
+		return err
 	}
 	k, err := d.own()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := e.Sign(ctx, k); err != nil {
-		return nil, err
-	}
+	_, err = e.Sign(ctx, k)
+	return err
+}
+
+// publish makes an event public that enough have signed.
+func (d *Director) publish(ctx context.Context, e *tufrepo.Event) (*Outcome, error) {
 	o := &Outcome{Event: e.Name, Why: e.Why}
+	var err error
 	if o.Roles, err = e.Tally(); err != nil {
 		return nil, err
 	}
