@@ -100,14 +100,14 @@ func (d *Director) Rotate(ctx context.Context, add, remove []string, threshold i
 	if err != nil {
 		return nil, err
 	}
-	why := "other admins:"
+	var who []string
 	for _, n := range add {
-		why += " +" + n
+		who = append(who, "+"+n)
 	}
 	for _, n := range remove {
-		why += " -" + n
+		who = append(who, "-"+n)
 	}
-	e, err := d.repo.Rotate(name, why, tufrepo.KeyChange{Roles: []string{"root", "targets", "allow"}, Add: keys, Remove: remove, Threshold: threshold}, d.now())
+	e, err := d.repo.Rotate(name, "other admins: "+strings.Join(who, " "), tufrepo.KeyChange{Roles: []string{"root", "targets", "allow"}, Add: keys, Remove: remove, Threshold: threshold}, d.now())
 	return d.begin(ctx, e, err)
 }
 
