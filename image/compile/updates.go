@@ -36,17 +36,20 @@ func (c *nodeCompiler) repository(name string, r provider.Repository) node.Repos
 	return node.Repository{Sources: append(sources, r.Sources...), Root: string(c.i.Files[r.Root])}
 }
 
-// copies are where the other nodes of the environment serve theirs, from the next node
-// on: not all ask the same one first.
+// copies are where the other nodes of the environment serve theirs. Not all nodes ask
+// the same one first.
 func (c *nodeCompiler) copies(name string) (urls []string) {
 	all := c.i.In(c.n.Environment, "")
-	own := slices.Index(all, c.n)
-	for _, other := range slices.Concat(all[own+1:], all[:own]) {
-		if other.Updates.Mirror != nil && len(urls) < maxCopies {
+	for _, other := range all {
+		if other != c.n && other.Updates.Mirror != nil {
 			urls = append(urls, copyOf(other, name))
 		}
 	}
-	return urls
+	if len(urls) > 0 {
+		first := slices.Index(all, c.n) % len(urls)
+		urls = slices.Concat(urls[first:], urls[:first])
+	}
+	return urls[:min(len(urls), maxCopies)]
 }
 
 // maxCopies is how many other nodes are asked.
