@@ -99,6 +99,10 @@ func TestIsolated(t *testing.T) {
 	}
 	w.eventually("it restarts", func(node.Status) bool { return w.sup.restarts() > 0 })
 	w.files("leap_1.2.0.efi", "leap_1.3.0+3.efi")
+	w.stop()
+	w.boots("1.3.0", "leap_1.3.0+3.efi", "leap_1.3.0+2-1.efi")
+	w.eventually("it is good", func(s node.Status) bool { return s.Image.State == node.StateGood })
+	w.files("leap_1.2.0.efi", "leap_1.3.0.efi")
 }
 
 // TestMirror brings a bundle to a node without network, through the API.
