@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"leap.example/appliance/keystore"
+	"leap.example/appliance/mirror"
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
 	"leap.example/appliance/update"
@@ -64,6 +65,9 @@ type Config struct {
 	Releases *slots.Slots
 	// Update has the node update itself. Nil: it cannot keep what that takes.
 	Update *update.Config
+	// Mirror has the node keep copies of repositories, if its document says so. Its
+	// Document and Log are the agent's. Nil: it cannot keep any.
+	Mirror *mirror.Config
 	Own    bool // Give files to the services' users: it takes root.
 }
 
@@ -79,6 +83,7 @@ type Agent struct {
 	again    chan struct{} // Wakes Run.
 	contacts atomic.Int64  // New connections of operators.
 	updates  *update.Updater
+	mirror   *mirror.Keeper
 
 	mu      sync.Mutex // Guards what follows.
 	current node.Document
@@ -95,6 +100,7 @@ func New(cfg Config, keys *keystore.Store, parts Parts, log *slog.Logger) *Agent
 	if cfg.Update != nil {
 		a.updates = update.New(*cfg.Update, host{a}, log)
 	}
+	a.mirror = a.keeper(cfg.Mirror)
 	return a
 }
 
@@ -112,6 +118,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		var updating sync.WaitGroup
 		updating.Go(func() { a.updates.Run(ctx) })
 		defer updating.Wait()
+	}
+	if a.mirror != nil {
+		var copying sync.WaitGroup
+		copying.Go(func() { a.mirror.Run(ctx) })
+		defer copying.Wait()
 	}
 	begin := time.Now()
 	pause := retrySoon
@@ -149,6 +160,9 @@ func (a *Agent) set(d node.Document, state node.Generation) {
 	a.current, a.state = d, state
 	a.mu.Unlock()
 	a.lookForUpdates()
+	if a.mirror != nil {
+		a.mirror.Wake()
+	}
 }
 
 func (a *Agent) setTrouble(err error) {

@@ -70,6 +70,8 @@ func (a *Agent) routes(life context.Context) http.Handler {
 	mux.HandleFunc("PUT "+node.PathRelease, a.handle(deploy, a.serveRelease))
 	mux.HandleFunc("POST "+node.PathBack, a.handle(deploy, func(w http.ResponseWriter, r *http.Request) error { return a.serveBack(life, w, r) }))
 	mux.HandleFunc("POST "+node.PathUpdate, a.handle(deploy, a.serveUpdate))
+	mux.HandleFunc("GET "+node.PathMirror, a.handle(read, a.serveCopies))
+	mux.HandleFunc("PUT "+node.PathMirror, a.handle(deploy, a.serveMirror))
 	mux.HandleFunc("/", a.handle(read, func(http.ResponseWriter, *http.Request) error {
 		return problem.NotExist.Errorf("the agent has no such page")
 	}))

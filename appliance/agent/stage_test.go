@@ -29,6 +29,7 @@ import (
 
 	"leap.example/appliance/agent"
 	"leap.example/appliance/keystore"
+	"leap.example/appliance/mirror"
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
 	"leap.example/appliance/update"
@@ -319,6 +320,7 @@ func (w *world) start() {
 	a := agent.New(agent.Config{
 		Identity: w.id, Release: w.release, Dir: filepath.Join(w.dir, "node"), RunDir: w.run, StateDir: filepath.Join(w.dir, "state"),
 		Boot: w.boot, Own: w.own, Releases: w.releases, Update: w.update,
+		Mirror: &mirror.Config{Dir: filepath.Join(w.dir, "mirror")},
 	}, keys, agent.Parts{
 		Firewall: func(context.Context, node.Document) error { return nil },
 		Network: func(_ context.Context, n node.Network) error {

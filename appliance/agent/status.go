@@ -62,6 +62,9 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 	}
 	a.mu.Unlock()
 	a.tellUpdate(d, &s)
+	if a.mirror != nil && d.Updates != nil && d.Updates.Mirror != nil {
+		s.Mirror = a.mirror.Status()
+	}
 	processes, err := a.parts.Supervisor.List(ctx)
 	if err != nil {
 		s.Trouble = append(s.Trouble, "the supervisor does not answer: "+err.Error())

@@ -23,6 +23,7 @@ func web() node.Document {
 	d := waiting()
 	d.Network.Interfaces = []node.Interface{{Name: "eth0", Router: true}}
 	d.Mesh = &node.Mesh{Address: netip.MustParsePrefix("10.9.0.1/24"), Port: 51820}
+	d.Updates = &node.Updates{Mirror: &node.Mirror{Port: 4480}}
 	d.Services = map[string]node.Service{
 		"webapp":   {Listeners: []node.Listener{{Protocol: "tcp", Port: 443, From: "public"}, {Protocol: "tcp", Port: 8080, From: "mesh"}}},
 		"dns":      {Listeners: []node.Listener{{Protocol: "udp", Port: 53, From: "public"}, {Protocol: "tcp", Port: 53, From: "public"}}},

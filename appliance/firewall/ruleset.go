@@ -45,6 +45,9 @@ func input(d node.Document) []rule {
 	if d.Mesh != nil {
 		rules = append(rules, rule{[]match{iifNot(node.MeshDevice), port("udp", d.Mesh.Port)}, accept, "mesh"})
 	}
+	if d.Mesh != nil && d.Updates != nil && d.Updates.Mirror != nil {
+		rules = append(rules, rule{[]match{iif(node.MeshDevice), port("tcp", d.Updates.Mirror.Port)}, accept, "copies of releases"})
+	}
 	return append(rules, listeners(d)...)
 }
 

@@ -62,6 +62,7 @@ type Status struct {
 	// their names: "agent", "operators" (their authority), SERVICE/FILE.
 	Certificates map[string]time.Time `json:"certificates,omitempty"`
 
+	Mirror   []Copy                   `json:"mirror,omitempty"` // What it has copied of repositories of releases.
 	Update   *Update                  `json:"update,omitempty"` // None: it takes only what operators push.
 	Disk     Disk                     `json:"disk"`
 	Memory   Memory                   `json:"memory"`

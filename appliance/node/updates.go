@@ -23,6 +23,8 @@ type Updates struct {
 	// Canary has the node be among the first of each release, as the director
 	// and the windows allow.
 	Canary bool `json:"canary,omitempty"`
+	// Mirror has the node keep copies of both. None: it asks others.
+	Mirror *Mirror `json:"mirror,omitempty"`
 	// Slot is where the nodes agree on which of them restarts. None: this one
 	// restarts without asking.
 	Slot *Slot `json:"slot,omitempty"`
@@ -109,6 +111,7 @@ func (c *checker) updates(d Document) {
 	u := *d.Updates
 	c.repository("/updates/vendor", u.Vendor, false)
 	c.repository("/updates/director", u.Director, true)
+	c.mirror(d)
 	if p := time.Duration(u.Poll); p != 0 && (p < shortPoll || p > longPoll) {
 		c.failf("/updates/poll", "between %v and %v", shortPoll, longPoll)
 	}
@@ -132,17 +135,25 @@ func (c *checker) repository(pointer string, r Repository, root bool) {
 	if len(r.Sources) == 0 || len(r.Sources) > maxSources {
 		c.failf(pointer+"/sources", "one to %d URLs are required", maxSources)
 	}
-	for i, s := range r.Sources {
-		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			c.failf(fmt.Sprintf("%s/sources/%d", pointer, i), "a URL of the form https://HOST/PATH is required")
-		}
-	}
+	c.sources(pointer+"/sources", r.Sources)
 	switch {
 	case r.Root == "" && root:
 		c.failf(pointer+"/root", "the metadata of a root are required")
 	case r.Root != "" && (len(r.Root) > maxRoot || !json.Valid([]byte(r.Root))):
 		c.failf(pointer+"/root", "this is not the metadata of a root: JSON of at most %d bytes", maxRoot)
+	}
+}
+
+// sources checks URLs of trees.
+func (c *checker) sources(pointer string, urls []string) {
+	if len(urls) > maxSources {
+		c.failf(pointer, "at most %d URLs", maxSources)
+	}
+	for i, s := range urls {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			c.failf(fmt.Sprintf("%s/%d", pointer, i), "a URL of the form https://HOST/PATH is required")
+		}
 	}
 }
 

@@ -220,6 +220,9 @@ func (c *checker) services(d Document) {
 	if d.Mesh != nil {
 		ports[Listener{"udp", d.Mesh.Port, ""}] = "the mesh"
 	}
+	if d.Updates != nil && d.Updates.Mirror != nil {
+		ports[Listener{"tcp", d.Updates.Mirror.Port, ""}] = "the mirror"
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
 		s, pointer := d.Services[name], "/services/"+escape(name)
 		if _, ok := ID(name); !ok {

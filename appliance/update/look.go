@@ -131,7 +131,7 @@ func (u *Updater) choose(ctx context.Context, v *tufclient.View, again string, d
 	if err != nil {
 		return nil, failed(err)
 	}
-	m := target.Machine{Variant: target.Node, Arch: runtime.GOARCH, Version: u.cfg.Version, State: stored, Document: d.Schema, RAM: u.cfg.RAM}
+	m := target.Machine{Variant: target.Node, Name: u.cfg.Node, Arch: runtime.GOARCH, Version: u.cfg.Version, State: stored, Document: d.Schema, RAM: u.cfg.RAM}
 	o, err := v.Offer(ctx, m, func(release string) int {
 		if d.Updates.Canary {
 			return 0

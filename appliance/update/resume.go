@@ -61,7 +61,7 @@ func (u *Updater) prove(ctx context.Context, d node.Document) *wait {
 	if proved {
 		return w
 	}
-	r, err := u.repositories(*d.Updates)
+	r, err := u.repositories(beyond(d))
 	if err == nil {
 		defer r.close()
 		_, err = u.check(ctx, r)

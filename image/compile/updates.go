@@ -2,6 +2,9 @@ package compile
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
 
 	"leap.example/appliance/node"
 	"leap.example/image/provider"
@@ -17,13 +20,58 @@ func (c *nodeCompiler) updates() {
 		return
 	}
 	c.doc.Updates = &node.Updates{
-		Vendor: c.repository(u.Vendor), Director: c.repository(u.Director),
+		Vendor: c.repository("vendor", u.Vendor), Director: c.repository("director", u.Director), Mirror: c.mirror(),
 		Poll: u.Poll, Windows: u.Windows, Canary: u.Canary, Slot: c.slot(),
 	}
 }
 
-func (c *nodeCompiler) repository(r provider.Repository) node.Repository {
-	return node.Repository{Sources: r.Sources, Root: string(c.i.Files[r.Root])}
+// repository is one as the node asks for it: the node's own copy, those of other
+// nodes, what the operator says.
+func (c *nodeCompiler) repository(name string, r provider.Repository) node.Repository {
+	var sources []string
+	if c.n.Updates.Mirror != nil {
+		sources = append(sources, copyOf(c.n, name))
+	}
+	sources = append(sources, c.copies(name)...)
+	return node.Repository{Sources: append(sources, r.Sources...), Root: string(c.i.Files[r.Root])}
+}
+
+// copies are where the other nodes of the environment serve theirs. Not all nodes ask
+// the same one first.
+func (c *nodeCompiler) copies(name string) (urls []string) {
+	all := c.i.In(c.n.Environment, "")
+	for _, other := range all {
+		if other != c.n && other.Updates.Mirror != nil {
+			urls = append(urls, copyOf(other, name))
+		}
+	}
+	if len(urls) > 0 {
+		first := slices.Index(all, c.n) % len(urls)
+		urls = slices.Concat(urls[first:], urls[:first])
+	}
+	return urls[:min(len(urls), maxCopies)]
+}
+
+// maxCopies is how many other nodes are asked.
+const maxCopies = 4
+
+// copyOf is where a node serves its copy.
+func copyOf(n *provider.Node, name string) string {
+	return fmt.Sprintf("http://%s/%s/", netip.AddrPortFrom(n.Mesh.Address, provider.MirrorPort), name)
+}
+
+// mirror is how the node keeps copies: from where the operator says, and only if
+// nothing is there from other nodes.
+func (c *nodeCompiler) mirror() *node.Mirror {
+	u := c.n.Updates
+	if u.Mirror == nil {
+		return nil
+	}
+	return &node.Mirror{
+		Vendor:   slices.Concat(u.Vendor.Sources, c.copies("vendor")),
+		Director: slices.Concat(u.Director.Sources, c.copies("director")),
+		Keep:     u.Mirror.Keep, Clients: u.Mirror.Clients, Port: provider.MirrorPort,
+	}
 }
 
 // slot is where nodes of an environment agree on who restarts: in its database, as

@@ -2,6 +2,8 @@ package compile_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -51,6 +53,46 @@ func TestUpdates(t *testing.T) {
 	}
 	if strings.Contains(strings.Join(out.Warnings, " "), "update") {
 		t.Errorf("it warns: %q", out.Warnings)
+	}
+}
+
+// TestMirrors has two nodes keep copies, which all nodes ask first.
+func TestMirrors(t *testing.T) {
+	files := map[string]string{
+		"common.json": updating, "files/updates/vendor.json": `{"signed": 1}`, "files/updates/director.json": `{"signed": 2}`,
+		"tags/copies.json": `{"updates": {"mirror": {"keep": 3}}}`,
+	}
+	for _, name := range []string{"db1", "db2"} {
+		text, err := os.ReadFile(filepath.Join(demo, "nodes", name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["nodes/"+name+".json"] = strings.Replace(string(text), "{", `{"tags": "copies",`, 1)
+	}
+	out, err := compile.Compile(change(t, files), secrets(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(name, tree string) string {
+		return "http://" + out.Documents[name].Mesh.Address.Addr().String() + ":4480/" + tree + "/"
+	}
+	said := []string{"http://10.7.0.1/repo", "https://updates.example/repo"}
+	for name, want := range map[string][]string{
+		"db1":   {at("db1", "vendor"), at("db2", "vendor")},
+		"db2":   {at("db2", "vendor"), at("db1", "vendor")},
+		"db3":   {at("db1", "vendor"), at("db2", "vendor")},
+		"mail1": {at("db2", "vendor"), at("db1", "vendor")},
+	} {
+		if got := out.Documents[name].Updates.Vendor.Sources; !slices.Equal(got, slices.Concat(want, said)) {
+			t.Errorf("%s asks %q", name, got)
+		}
+	}
+	m := out.Documents["db1"].Updates.Mirror
+	if m == nil || m.Keep != 3 || !slices.Equal(m.Vendor, slices.Concat(said, []string{at("db2", "vendor")})) || !slices.Equal(m.Director, []string{"http://10.7.0.1/director", at("db2", "director")}) {
+		t.Errorf("db1 keeps %+v", m)
+	}
+	if out.Documents["web1"].Updates.Mirror != nil {
+		t.Error("web1 keeps copies")
 	}
 }
 

@@ -48,6 +48,9 @@ func OpenRelease(path string) (Release, error) {
 	return Release{Version: u.Version, Size: size, path: path, sha256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
+// SHA256 is that of the file, in hex.
+func (r Release) SHA256() string { return r.sha256 }
+
 // give writes a release beside the one that runs on the node, to be tried at its
 // next start. It goes packed if the node unpacks it.
 func (c *Client) give(ctx context.Context, r Release, packed bool, o Updating) (node.Armed, error) {

@@ -3,7 +3,7 @@ package provider
 import "leap.example/appliance/node"
 
 // Updates is how a node comes to newer releases by itself. It does if vendor.sources
-// names at least one source; otherwise it takes those that "leap update" gives it.
+// names a source or a root, or if it keeps copies; otherwise it takes those that "leap update" gives it.
 type Updates struct {
 	// Vendor has the releases. Its root counts only in releases that were built
 	// without one (leap image build --vendor-root): those of developers.
@@ -14,7 +14,20 @@ type Updates struct {
 	Poll     node.Duration `json:"poll"`    // How often both are asked, half of it more or less. Default: 6h.
 	Windows  []node.Window `json:"windows"` // When the node may restart for an update. Default: at any time.
 	Canary   bool          `json:"canary"`  // The node is among the first of each release.
+	// Mirror has the node keep copies of both repositories, which the nodes of its
+	// environment ask first: of the vendor's from his sources, of the director's from
+	// "leap update push", and of both from bundles.
+	Mirror *Mirror `json:"mirror"`
 }
+
+// Mirror is how a node keeps copies.
+type Mirror struct {
+	Keep    int  `json:"keep"`    // Newest releases of each program. Default: 2.
+	Clients bool `json:"clients"` // Those of clients, too. Default: false.
+}
+
+// MirrorPort is where nodes serve their copies to the mesh, TCP.
+const MirrorPort = 4480
 
 // A Repository is one of The Update Framework.
 type Repository struct {
@@ -26,7 +39,9 @@ type Repository struct {
 const directorRoot = "updates/director.json"
 
 // On reports whether the node updates itself.
-func (u Updates) On() bool { return len(u.Vendor.Sources) > 0 }
+func (u Updates) On() bool {
+	return len(u.Vendor.Sources) > 0 || u.Vendor.Root != "" || u.Mirror != nil
+}
 
 // defaults puts in what the operator left out.
 func (u *Updates) defaults() {

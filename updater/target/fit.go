@@ -8,6 +8,7 @@ import (
 // A Machine is what an update is for.
 type Machine struct {
 	Variant  Variant
+	Name     string // Of a node, as its provider calls it.
 	OS, Arch string // In Go's words; no OS on a node.
 	Version  string // What runs.
 	State    int    // The schema of what is stored.

@@ -21,8 +21,9 @@ const (
 // do not know.
 const Schema = 1
 
-// maxDescription is how long a description may be, in bytes of JSON.
-const maxDescription = 4096
+// maxDescription is how long a description may be, in bytes of JSON, with what a
+// director adds: names of nodes.
+const maxDescription = 64 << 10
 
 // A Range is the oldest and the newest version of a schema, both included.
 type Range struct {

@@ -18,6 +18,9 @@ import (
 func (v *View) Newest(ctx context.Context, m target.Machine) (*Target, error) {
 	var newest *Target
 	err := v.releases(ctx, m, func(t *Target) (bool, error) {
+		if _, err := t.due(m); err != nil {
+			return false, err
+		}
 		newest = t
 		return true, nil
 	})
@@ -27,7 +30,7 @@ func (v *View) Newest(ctx context.Context, m target.Machine) (*Target, error) {
 // An Offer is a release that a machine can take, and when its turn is.
 type Offer struct {
 	Target *Target
-	Due    time.Time // Zero: at once, as there is no plan.
+	Due    time.Time // By the plan and by all permissions. Zero: at once, as there is none.
 }
 
 // Offer finds the newest release that the machine can take now by the plan of the
@@ -43,11 +46,18 @@ func (v *View) Offer(ctx context.Context, m target.Machine, position func(releas
 	}
 	var best *Offer
 	err = v.releases(ctx, m, func(t *Target) (bool, error) {
-		o := &Offer{Target: t}
+		due, err := t.due(m)
+		if err != nil {
+			return false, err
+		}
+		o := &Offer{t, due}
 		if plan != nil {
-			var err error
-			if o.Due, err = plan.Due(*t.Description, m, position(t.Description.Release)); err != nil {
+			turn, err := plan.Due(*t.Description, m, position(t.Description.Release))
+			if err != nil {
 				return false, err
+			}
+			if turn.After(due) {
+				o.Due = turn
 			}
 		}
 		if best == nil || o.Due.Before(best.Due) {

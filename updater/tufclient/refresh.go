@@ -98,21 +98,27 @@ func (t *trusted) roots(ctx context.Context) (moved bool, err error) {
 		if err != nil {
 			return moved, err
 		}
-		next, err := parse[metadata.RootType](data)
+		next, err := successor(t.root, data)
 		if err != nil {
-			return moved, err
-		}
-		// 5.3.4: signed by those of the old one and by its own.
-		if err := errors.Join(byRoot(t.root, metadata.ROOT, next), byRoot(next, metadata.ROOT, next)); err != nil {
-			return moved, err
-		}
-		if err := version(metadata.ROOT, next.Signed.Version, want); err != nil { // 5.3.5.
 			return moved, err
 		}
 		t.state.follow(t.root, next, data)
 		t.root, moved = next, true
 	}
 	return moved, ErrRoots
+}
+
+// successor reads the root that comes after one.
+func successor(root *metadata.Metadata[metadata.RootType], data []byte) (*metadata.Metadata[metadata.RootType], error) {
+	next, err := parse[metadata.RootType](data)
+	if err != nil {
+		return nil, err
+	}
+	// 5.3.4: signed by those of the old one and by its own.
+	if err := errors.Join(byRoot(root, metadata.ROOT, next), byRoot(next, metadata.ROOT, next)); err != nil {
+		return nil, err
+	}
+	return next, version(metadata.ROOT, next.Signed.Version, root.Signed.Version+1) // 5.3.5.
 }
 
 // before returns metadata that were trusted earlier, as far as they are under the

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -31,8 +32,12 @@ type Target struct {
 	// Signers are the roles of the first repository that vouch for it: those
 	// that delegate and, last, the one that lists it.
 	Signers []string
+	// Permissions are those of the repositories after the first: each may hold a
+	// full release back.
+	Permissions []target.Permission
 
 	hashes metadata.Hashes
+	custom *json.RawMessage
 	name   string // What a source calls it.
 	repo   *repository
 }
@@ -58,6 +63,10 @@ func (v *View) Lookup(ctx context.Context, path string) (*Target, error) {
 			found = one
 		case found.Length != one.Length || found.SHA256 != one.SHA256 || !found.hashes.Equal(one.hashes):
 			errs = append(errs, fmt.Errorf("%w: %s is one file for %s and another for %s", ErrDisagreement, path, found.repo.Name, one.repo.Name))
+		default:
+			if err := found.permit(one); err != nil {
+				errs = append(errs, fmt.Errorf("repository %s: %w", t.repo.Name, err))
+			}
 		}
 	}
 	if len(errs) > 0 {
@@ -86,6 +95,30 @@ func (v *View) Vouched(ctx context.Context, path string) (*Target, error) {
 	return one.Lookup(ctx, path)
 }
 
+// permit keeps the permission that another repository gives for a full release.
+func (t *Target) permit(other *Target) error {
+	if other.Description == nil {
+		return nil
+	}
+	p, err := target.ParsePermission(*other.custom)
+	t.Permissions = append(t.Permissions, p)
+	return err
+}
+
+// due is from when on all repositories after the first permit the target.
+func (t *Target) due(m target.Machine) (latest time.Time, err error) {
+	for _, p := range t.Permissions {
+		from, err := p.Due(m)
+		if err != nil {
+			return latest, err
+		}
+		if from.After(latest) {
+			latest = from
+		}
+	}
+	return latest, nil
+}
+
 // keep makes durable what delegated roles were read.
 func (v *View) keep() error {
 	for _, t := range v.trusted {
@@ -111,7 +144,7 @@ func (t *trusted) lookup(ctx context.Context, path string) (*Target, error) {
 		if f == nil {
 			return false
 		}
-		found = &Target{Path: path, Length: f.Length, SHA256: [sha256.Size]byte(f.Hashes["sha256"]), Signers: r.path, hashes: f.Hashes, repo: t.repo}
+		found = &Target{Path: path, Length: f.Length, SHA256: [sha256.Size]byte(f.Hashes["sha256"]), Signers: r.path, hashes: f.Hashes, custom: f.Custom, repo: t.repo}
 		hash := ""
 		if t.root.Signed.ConsistentSnapshot {
 			hash = hex.EncodeToString(found.SHA256[:])

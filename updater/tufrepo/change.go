@@ -26,16 +26,12 @@ type Addition struct {
 // into the event while they are hashed.
 func (r *Repo) Change(ctx context.Context, name, why string, add []Addition, remove []string, now time.Time, progress Progress) (*Event, error) {
 	if len(add)+len(remove) == 0 {
-		return nil, errors.New("nothing changes: name targets to add or to remove")
+		return nil, errNoChange
 	}
-	fill := func(e *Event) error {
-		for _, p := range remove {
-			if err := r.remove(e, p, now); err != nil {
-				return err
-			}
-		}
-		return nil
+	if r.Director {
+		return nil, fmt.Errorf("%s is a director, which has no bytes: \"leap update allow\" lists those of the vendor", r.Name())
 	}
+	fill := func(e *Event) error { return r.removeAll(e, remove, now) }
 	content := func(e *Event, dir string) error {
 		for _, a := range add {
 			if err := r.add(ctx, e, a, dir, now, progress); err != nil {
@@ -45,6 +41,17 @@ func (r *Repo) Change(ctx context.Context, name, why string, add []Addition, rem
 		return nil
 	}
 	return r.propose(name, why, now, fill, content)
+}
+
+var errNoChange = errors.New("nothing changes: name targets to add or to remove")
+
+func (r *Repo) removeAll(e *Event, paths []string, now time.Time) error {
+	for _, p := range paths {
+		if err := r.remove(e, p, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // responsible is the delegated role that clients ask for a path.
@@ -89,16 +96,8 @@ func (r *Repo) add(ctx context.Context, e *Event, a Addition, dir string, now ti
 	if err != nil {
 		return err
 	}
-	t := &metadata.TargetFiles{Path: a.Path}
-	if len(a.Custom) > 0 {
-		var o map[string]any
-		if err := json.Unmarshal(a.Custom, &o); err != nil {
-			return fmt.Errorf("what %s carries is no JSON object: %w", a.Path, err)
-		}
-		raw := json.RawMessage(a.Custom)
-		t.Custom = &raw
-	}
-	if err := described(t); err != nil { // Before a long copy.
+	t, err := newTarget(a.Path, a.Custom) // Before a long copy.
+	if err != nil {
 		return err
 	}
 	for _, f := range e.Files {
@@ -115,6 +114,26 @@ func (r *Repo) add(ctx context.Context, e *Event, a Addition, dir string, now ti
 		return err
 	}
 	t.Length, t.Hashes = m.n, metadata.Hashes{"sha256": m.sum.Sum(nil)}
+	e.Files = append(e.Files, File{a.Path, t.Length, m.digest()})
+	return r.list(e, role, t, now)
+}
+
+// newTarget is a target of which nothing is known but what it carries.
+func newTarget(path string, custom []byte) (*metadata.TargetFiles, error) {
+	t := &metadata.TargetFiles{Path: path}
+	if len(custom) > 0 {
+		var o map[string]any
+		if err := json.Unmarshal(custom, &o); err != nil {
+			return nil, fmt.Errorf("what %s carries is no JSON object: %w", path, err)
+		}
+		raw := json.RawMessage(custom)
+		t.Custom = &raw
+	}
+	return t, described(t)
+}
+
+// list has a role vouch for a target.
+func (r *Repo) list(e *Event, role string, t *metadata.TargetFiles, now time.Time) error {
 	s, err := r.advance(e, role, now)
 	if err != nil {
 		return err
@@ -122,8 +141,7 @@ func (r *Repo) add(ctx context.Context, e *Event, a Addition, dir string, now ti
 	if s.targets.Signed.Targets == nil {
 		s.targets.Signed.Targets = map[string]*metadata.TargetFiles{}
 	}
-	s.targets.Signed.Targets[a.Path] = t
-	e.Files = append(e.Files, File{a.Path, t.Length, m.digest()})
+	s.targets.Signed.Targets[t.Path] = t
 	return nil
 }
 

@@ -40,6 +40,14 @@
 // publication that was interrupted is repeated as it was. One process at a time
 // changes a repository (a lock on the file "lock").
 //
+// # Directors, mirrors, bundles
+//
+// A director (Policy.Director, Repo.Direct) lists targets of another repository and
+// has no bytes of its own. A Mirror is a copy of a repository of others: it is a client
+// that keeps what it has verified, in the order above, and keeps what was listed before
+// until the next time. A bundle (WriteBundle, ReadBundle) is such copies as one tar, and
+// Serve serves them.
+//
 // This package trusts the signers' keys and nothing else. It never reads a clock:
 // callers pass the time. It never writes a private key except encrypted with age.
 package tufrepo

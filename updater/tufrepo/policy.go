@@ -23,6 +23,11 @@ type RolePolicy struct {
 type Policy struct {
 	Name  string // Of the repository: "vendor.example".
 	Roles []RolePolicy
+	// Director says that the repository has no bytes of its own: it lists which
+	// targets of another one may be used, and clients take what both list with
+	// the same hash. One signer is enough there: he can hold back, and ship
+	// nothing (docs/adr/0007).
+	Director bool
 }
 
 // VendorRoles are the roles of a repository of releases, without keys. Release
@@ -39,6 +44,21 @@ func VendorRoles() []RolePolicy {
 	}
 }
 
+// DirectorRoles are the roles of a director of nodes, without keys. The same people
+// sign all but the last two.
+func DirectorRoles() []RolePolicy {
+	return []RolePolicy{
+		{Role: metadata.ROOT, Threshold: 1, Days: 365},
+		{Role: metadata.TARGETS, Threshold: 1, Days: 365},
+		{Role: allowRole, Threshold: 1, Days: 180, Paths: []string{"node/*/*/*"}},
+		{Role: metadata.SNAPSHOT, Threshold: 1, Days: 14},
+		{Role: metadata.TIMESTAMP, Threshold: 1, Days: 7},
+	}
+}
+
+// allowRole lists what a director allows.
+const allowRole = "allow"
+
 var (
 	roleName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	eventName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -52,7 +72,7 @@ func online(role string) bool { return role == metadata.SNAPSHOT || role == meta
 
 // Check holds a policy against the rules: every role has its threshold of
 // distinct keys; root, targets and whatever names bytes need two signers at
-// least; the online key signs nothing else.
+// least, but for a director; the online key signs nothing else.
 func (p Policy) Check() error {
 	if !keyName.MatchString(p.Name) {
 		return fmt.Errorf("%q is no name of a repository: lower-case letters, digits, dots, - and _: %w", p.Name, ErrPolicy)
@@ -63,7 +83,7 @@ func (p Policy) Check() error {
 			return fmt.Errorf("role %s is twice there: %w", r.Role, ErrPolicy)
 		}
 		there[r.Role] = true
-		if err := r.check(); err != nil {
+		if err := r.check(p.Director); err != nil {
 			return err
 		}
 		for _, k := range r.Keys {
@@ -91,7 +111,7 @@ func (p Policy) Check() error {
 // clients run.
 func sole(role string) bool { return online(role) || role == "rollout" }
 
-func (r RolePolicy) check() error {
+func (r RolePolicy) check(director bool) error {
 	switch {
 	case !roleName.MatchString(r.Role):
 		return fmt.Errorf("%q is no name of a role: lower-case letters, digits and -: %w", r.Role, ErrPolicy)
@@ -111,14 +131,14 @@ func (r RolePolicy) check() error {
 	if len(slices.Compact(ids)) != len(r.Keys) {
 		return fmt.Errorf("role %s names a key twice: %w", r.Role, ErrPolicy)
 	}
-	return checkThreshold(r.Role, r.Threshold, len(r.Keys))
+	return checkThreshold(r.Role, r.Threshold, len(r.Keys), director)
 }
 
-func checkThreshold(role string, threshold, keys int) error {
+func checkThreshold(role string, threshold, keys int, director bool) error {
 	if threshold < 1 || threshold > keys {
 		return fmt.Errorf("role %s wants %d of %d keys: give it more keys, or another threshold: %w", role, threshold, keys, ErrPolicy)
 	}
-	if threshold < 2 && !sole(role) {
+	if threshold < 2 && !sole(role) && !director {
 		return fmt.Errorf("role %s wants one signer only, who could ship anything: two at least are required: %w", role, ErrPolicy)
 	}
 	return nil
@@ -131,6 +151,8 @@ type config struct {
 	Name   string            `json:"name"`
 	Days   map[string]int    `json:"days"`  // By role.
 	Names  map[string]string `json:"names"` // Of keys, by ID.
+
+	Director bool `json:"director,omitempty"` // See Policy.
 }
 
 // until is when a role that is made now ends.
@@ -148,7 +170,7 @@ func Renewal(role string) time.Duration {
 	switch role {
 	case metadata.ROOT:
 		return 60 * day
-	case metadata.TARGETS, "release":
+	case metadata.TARGETS, "release", allowRole:
 		return 30 * day
 	case metadata.SNAPSHOT:
 		return 7 * day

@@ -126,6 +126,9 @@ func (r *Repo) publishFiles(ctx context.Context, e *Event, progress Progress) er
 			return err
 		}
 	}
+	if r.Director {
+		return nil // Its targets are in another repository.
+	}
 	for _, s := range e.next {
 		for _, p := range targetsOf(s) {
 			t := s.targets.Signed.Targets[p]

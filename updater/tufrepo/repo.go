@@ -39,7 +39,7 @@ func Init(dir string, p Policy, now time.Time) (*Event, error) {
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
 		return nil, fmt.Errorf("%s %w, and not empty", dir, ErrExists)
 	}
-	c := config{format, p.Name, map[string]int{}, map[string]string{}}
+	c := config{Format: format, Name: p.Name, Days: map[string]int{}, Names: map[string]string{}, Director: p.Director}
 	for _, r := range p.Roles {
 		c.Days[r.Role] = r.Days
 		for _, k := range r.Keys {
@@ -174,14 +174,16 @@ func (r *Repo) place(e *Event, fill func(dir string) error) (*Event, error) {
 }
 
 // lock keeps other processes from changing the repository.
-func (r *Repo) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(r.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+func (r *Repo) lock() (unlock func(), err error) { return lock(r.dir) }
+
+func lock(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("another process changes %s, wait for it: %w", r.dir, ErrBusy)
+		return nil, fmt.Errorf("another process changes %s, wait for it: %w", dir, ErrBusy)
 	}
 	return func() { f.Close() }, nil // Closing unlocks.
 }

@@ -56,7 +56,7 @@ func (r *Repo) rotate(e *Event, role string, c KeyChange, now time.Time) error {
 	if threshold == 0 {
 		threshold = k.threshold
 	}
-	if err := checkThreshold(role, threshold, len(ids)); err != nil {
+	if err := checkThreshold(role, threshold, len(ids), r.Director); err != nil {
 		return err
 	}
 	for _, p := range c.Add {

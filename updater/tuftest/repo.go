@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
@@ -215,4 +216,10 @@ func Sign[T metadata.Roles](t testing.TB, m *metadata.Metadata[T], keys ...Key) 
 func listing(data []byte, version int64) *metadata.MetaFiles {
 	sum := sha256.Sum256(data)
 	return &metadata.MetaFiles{Version: version, Length: int64(len(data)), Hashes: metadata.Hashes{"sha256": sum[:]}}
+}
+
+// Listing are the hashes by which a target is listed: SHA-256 and SHA-512.
+func Listing(content []byte) [2][]byte {
+	a, b := sha256.Sum256(content), sha512.Sum512(content)
+	return [2][]byte{a[:], b[:]}
 }

@@ -87,7 +87,7 @@ func runAgent(ctx context.Context, log *slog.Logger) error {
 	}
 	a := agent.New(agent.Config{
 		Identity: id, Release: release.Version, Dir: generations, RunDir: node.RunDir, StateDir: state,
-		Boot: boot, Releases: others, Update: updates, Own: true,
+		Boot: boot, Releases: others, Update: updates, Mirror: ownMirror(updates), Own: true,
 	}, keys, parts(network, time, log), log)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(id.Agent.Port))))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leap.example/appliance/efi"
+	"leap.example/appliance/mirror"
 	"leap.example/appliance/node"
 	"leap.example/appliance/update"
 	"leap.example/services/couch"
@@ -30,6 +31,14 @@ func ownUpdates(id node.Identity, release efi.Release, boot node.Boot, log *slog
 		Node: id.Node, Version: release.Version, RAM: installed(), Built: release.Built, Vendor: root, Dir: node.UpdateDir,
 		Agree: func(s node.Slot, password []byte) (update.Agreement, error) { return agree(s, password, log) },
 	}, nil
+}
+
+// ownMirror is how this node keeps copies of repositories, if it can keep anything.
+func ownMirror(u *update.Config) *mirror.Config {
+	if u == nil {
+		return nil
+	}
+	return &mirror.Config{Dir: node.MirrorDir, Vendor: u.Vendor, Built: u.Built}
 }
 
 // installed is the memory of the machine, MiB: the kernel keeps some for itself, and

@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("NET", "127.77."+strconv.FormatInt(network.Add(1), 10))
 			env.Setenv("PORT", port)
+			env.Values[vendorKey{}] = new(*vendor)
 			env.Values[agentsKey{}] = map[string]*deploytest.Agent{}
 			return nil
 		},
@@ -67,7 +68,7 @@ func TestScripts(t *testing.T) {
 			_, err := os.Stat(path)
 			return err == nil, nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"agents": startAgents, "judge": judge, "standin": standin},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"agents": startAgents, "judge": judge, "standin": standin, "vendor": vendors(t)},
 	})
 }
 
@@ -95,6 +96,9 @@ func startAgents(ts *testscript.TestScript, _ bool, args []string) {
 		a := &deploytest.Agent{Identity: id, MeshKey: fmt.Sprintf("%s%cE=", strings.Repeat("A", 41), 'A'+rune(k)), Lines: []node.LogLine{{Service: "mx", Text: "a line of " + n.Name}}}
 		a.Checks = []node.Check{{Name: "mesh", State: node.CheckWarn, Text: "another node is slow"}}
 		a.Task = invite
+		if n.Updates.Mirror != nil {
+			a.Mirror = copies(ts, i.Dir, n.Name)
+		}
 		ts.Check(a.Start(net.JoinHostPort(n.IPAddress.String(), strconv.Itoa(int(id.Agent.Port)))))
 		ts.Defer(func() { ts.Check(a.Close()) })
 		agents(ts)[n.Name] = a
@@ -142,7 +146,9 @@ func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"", "new", "user", "user add", "user rm", "user ls", "user rekey", "user request", "cert", "cert ca", "cert update", "secret", "secret ls", "secret show", "secret set", "node", "node add",
 		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
-		"compile firewall", "compile provider.json", "deploy", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image tree", "image ls", "flash",
+		"compile firewall", "compile provider.json", "deploy", "update", "update allow", "update hold", "update status", "update push", "update mirror",
+		"update bundle", "update bundle export", "update bundle import", "update director", "update director init", "update director key", "update director status",
+		"update director sign", "update director admins", "update director renew", "update director timestamp", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image tree", "image ls", "flash",
 		"test", "run", "run invite", "run restart", "reboot", "local", "local start", "local stop", "local ls", "local console", "local rm", "local reset",
 	} {
 		var out, errs strings.Builder

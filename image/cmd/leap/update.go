@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +20,19 @@ type updating struct {
 func (a *app) updateCommand() *cobra.Command {
 	var u updating
 	cmd := &cobra.Command{
-		Use: "update FILE [FILTER]", Short: "Give nodes another release",
-		Long: `Give nodes the release in FILE, a .efi, one node after the other, and restart each.
+		Use: "update FILE [FILTER]", Short: "Releases: give nodes one now, or say which they may take by themselves",
+		Long: `There are two ways for a node to come to another release.
+
+By itself: it takes what the vendor has signed and the provider's director allows,
+when its turn has come. The commands below keep the director:
+  leap update director init       once
+  leap update allow 1.2.0         nodes may run the vendor's release 1.2.0
+  leap update hold 1.2.0          those that do not run it yet shall not
+  leap update status              what is allowed, and how far the copies are
+  leap update director timestamp  every day, by a job
+
+Now, from this machine: leap update FILE gives nodes the release in FILE, a .efi, one
+node after the other, and restarts each. Nobody but you vouches for it then.
 It is packed on the way (zstd), and the node compares what comes out with its hash.
 A node takes a release on trial: if its services do not get healthy in time, or if it
 panics three times, the node starts the release before it, and says why. The nodes
@@ -29,7 +41,7 @@ behind it are then left as they are.
 A release that a node has found bad it does not take again, except with --again.
 With --back, and without FILE, nodes give up the release that they run, and start
 the one before it.`,
-		Example: "  leap update leap_1.1.0.efi web1\n  leap update leap_1.1.0.efi\n  leap update --back web1",
+		Example: "  leap update allow 1.2.0\n  leap update leap_1.1.0.efi web1\n  leap update leap_1.1.0.efi\n  leap update --back web1",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			var r deploy.Release
 			if !u.back {
@@ -37,7 +49,10 @@ the one before it.`,
 					return mistake(cmd, errors.New("the FILE of a release is missing"))
 				}
 				var err error
-				if r, err = deploy.OpenRelease(words[0]); err != nil {
+				if r, err = deploy.OpenRelease(words[0]); errors.Is(err, fs.ErrNotExist) {
+					return mistake(cmd, fmt.Errorf("%q is neither a command of leap update nor the FILE of a release: %w", words[0], err))
+				}
+				if err != nil {
 					return err
 				}
 				words = words[1:]
@@ -50,7 +65,8 @@ the one before it.`,
 	cmd.Flags().BoolVar(&u.again, "again", false, "also where this release was found bad before")
 	cmd.Flags().BoolVar(&u.back, "back", false, "give up the release that runs")
 	u.at.flags(cmd)
-	cmd.AddCommand(a.updateNow(false), a.updateNow(true))
+	cmd.AddCommand(a.allowCommand(), a.holdCommand(), a.updateStatusCommand(), a.updateNow(false), a.updateNow(true),
+		a.directorCommand(), a.pushCommand(), a.mirrorCommand(), a.bundleCommand())
 	return cmd
 }
 

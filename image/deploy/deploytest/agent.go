@@ -37,6 +37,8 @@ type Agent struct {
 	Checks []node.Check
 	// Task does tasks of services. Nil: there are none.
 	Task func(service, task string, request []byte) (any, error)
+	// Mirror takes bundles. Nil: the node keeps no copies.
+	Mirror func(bundle io.Reader) ([]node.Copy, error)
 	// Lines are what its services have written.
 	Lines []node.LogLine
 
@@ -87,6 +89,7 @@ func (a *Agent) Start(address string) error {
 	mux.HandleFunc("POST "+node.PathRestart+"{service}", a.handle(node.RoleDeploy, a.serveRestart))
 	mux.HandleFunc("POST "+node.PathUpdate, a.handle(node.RoleDeploy, a.serveUpdate))
 	mux.HandleFunc("PUT "+node.PathRelease, a.handle(node.RoleDeploy, a.serveRelease))
+	mux.HandleFunc("PUT "+node.PathMirror, a.handle(node.RoleDeploy, a.serveMirror))
 	mux.HandleFunc("POST "+node.PathBack, a.handle(node.RoleDeploy, a.serveBack))
 	a.server = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 	tlsLn := tls.NewListener(ln, &tls.Config{

@@ -112,3 +112,17 @@ func (a *Agent) serveBack(w http.ResponseWriter, r *http.Request) error {
 	}
 	return a.restart(w, r)
 }
+
+func (a *Agent) serveMirror(w http.ResponseWriter, r *http.Request) error {
+	if a.Mirror == nil {
+		return problem.Invalid.Errorf("this node keeps no copies of releases")
+	}
+	copies, err := a.Mirror(r.Body)
+	if err != nil {
+		return problem.Invalid.Errorf("the bundle: %w", err)
+	}
+	a.mu.Lock()
+	a.status.Mirror = copies
+	a.mu.Unlock()
+	return json.NewEncoder(w).Encode(copies)
+}

@@ -1,0 +1,54 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"leap.example/services/protocol/problem"
+	"leap.example/updater/tufclient"
+	"leap.example/updater/tufrepo"
+)
+
+// Import takes a bundle that an operator brings: it unpacks it beside the copies,
+// verifies it as any source, and copies what is new in it. It returns what there is
+// then. Kinds of errors: Invalid, Limit (no room), Unavailable (something is being
+// copied).
+func (k *Keeper) Import(ctx context.Context, from io.Reader) error {
+	m := k.wanted()
+	if m == nil {
+		return problem.Invalid.Errorf("this node keeps no copies of releases: set updates.mirror in its file, leap deploy")
+	}
+	select {
+	case k.busy <- struct{}{}:
+		defer func() { <-k.busy }()
+	default:
+		return problem.Unavailable.Errorf("the node is copying from a source: try again in some minutes")
+	}
+	dir := filepath.Join(k.cfg.Dir, ".incoming")
+	if err := os.RemoveAll(dir); err != nil { // Of one that was cut off.
+		return err
+	}
+	trees, err := tufrepo.ReadBundle(ctx, from, dir, tufrepo.DefaultBundle)
+	if err == nil {
+		for _, name := range []string{director, vendor} { // As when copying.
+			if err == nil && slices.Contains(trees, name) {
+				err = k.sync(ctx, name, *m, []tufclient.Source{tufclient.Dir(filepath.Join(dir, name))}, true)
+			}
+		}
+		if !slices.Contains(trees, director) && !slices.Contains(trees, vendor) {
+			err = problem.Invalid.Errorf("the bundle has neither the vendor's repository nor the director")
+		}
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = problem.Limit.Errorf("there is no room for the bundle: %w", err)
+	}
+	if err != nil && problem.KindOf(err) == problem.Internal && ctx.Err() == nil {
+		err = problem.Invalid.Errorf("the bundle: %w", err)
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}
