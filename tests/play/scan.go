@@ -253,7 +253,7 @@ func (db Database) ask(url string) (status int, body []byte, err error) {
 	}
 	req.SetBasicAuth("admin", db.Password)
 	req.Header.Set("Accept", "application/json") // What has attachments is multipart/related for who takes all.
-	req.Header.Set("X-Leap-Fresh", "1") // Another node may have just been told.
+	req.Header.Set("X-Leap-Fresh", "1")          // Another node may have just been told.
 	resp, err := db.HTTP.Do(req)
 	if err != nil {
 		return 0, nil, err
