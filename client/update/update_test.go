@@ -391,14 +391,18 @@ func TestWatcher(t *testing.T) {
 		if l, why := watch.Looked(); l.At.IsZero() || why != "" {
 			t.Errorf("after ten minutes: %+v, %s", l, why)
 		}
+		synctest.Wait()
 		files := w.mirror.Files
 		w.mirror.Files = nil
+		w.mirror.Asked() // Whoever asks from now on sees it.
 		time.Sleep(9 * time.Hour)
 		if _, why := watch.Looked(); why == "" {
 			t.Error("that nobody answers is not said")
 		}
+		synctest.Wait()
 		w.mirror.Files = files
 		w.add(release("1.1.0"), content("1.1.0"))
+		w.mirror.Asked()
 		time.Sleep(time.Hour) // After a failure it looks sooner.
 		if l, why := watch.Looked(); l.Offer == nil || l.Offer.Version != "1.1.0" || why != "" {
 			t.Errorf("after nine hours: %+v, %s", l, why)

@@ -224,7 +224,10 @@ func (db Database) get(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(body, v)
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("GET %s: %w", path, err)
+	}
+	return nil
 }
 
 // do asks one node after the other until one is well.
@@ -249,7 +252,8 @@ func (db Database) ask(url string) (status int, body []byte, err error) {
 		return 0, nil, err
 	}
 	req.SetBasicAuth("admin", db.Password)
-	req.Header.Set("X-Leap-Fresh", "1") // Another node may have just been told.
+	req.Header.Set("Accept", "application/json") // What has attachments is multipart/related for who takes all.
+	req.Header.Set("X-Leap-Fresh", "1")          // Another node may have just been told.
 	resp, err := db.HTTP.Do(req)
 	if err != nil {
 		return 0, nil, err

@@ -157,6 +157,9 @@ func (s *Story) aliceGoesOn() error {
 	if err := s.aliceWrites(); err != nil {
 		return err
 	}
+	if err := s.bobReads(); err != nil {
+		return err
+	}
 	if len(s.update.written) == 0 {
 		return errors.New("no mail was taken before the update")
 	}
