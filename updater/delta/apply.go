@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // chunk is how much of a file is in memory at a time.
@@ -35,13 +36,16 @@ func Apply(ctx context.Context, w io.Writer, old io.ReaderAt, patch io.Reader, w
 	defer u.Close()
 	sum := sha256.New()
 	p := &patcher{
-		ctx: ctx, unpacker: u, from: bufio.NewReaderSize(u, chunk), to: io.MultiWriter(w, sum),
-		old: &oldFile{from: old, length: h.OldLength, buf: make([]byte, 0, chunk)}, left: h.NewLength, buf: make([]byte, chunk),
+		ctx: ctx, unpacker: u, from: bufio.NewReaderSize(u, chunk), to: bufio.NewWriterSize(io.MultiWriter(w, sum), chunk),
+		old: &oldFile{from: old, length: h.OldLength, buf: make([]byte, 0, chunk)}, left: h.NewLength,
 	}
 	for p.left > 0 {
 		if err := p.record(); err != nil {
 			return err
 		}
+	}
+	if err := p.to.Flush(); err != nil {
+		return err
 	}
 	if err := u.atEnd(p.from); err != nil {
 		return err
@@ -57,11 +61,13 @@ type patcher struct {
 	ctx      context.Context
 	unpacker *unpacker
 	from     *bufio.Reader // What is unpacked.
-	to       io.Writer
+	to       *bufio.Writer
 	old      *oldFile
 	pos      int64 // Where the last copy ended.
 	left     int64 // How much of the new file is missing.
-	buf      []byte
+	carry    int
+	gaps     []int64
+	digits   []byte
 }
 
 // record makes what one record says: one byte at least.
@@ -84,34 +90,96 @@ func (p *patcher) record() error {
 	if seek > 0 && at < p.pos || at < 0 || at > p.old.length || int64(copied) > p.old.length-at {
 		return fmt.Errorf("%w: %d bytes at %d of %d", ErrSeek, copied, at, p.old.length)
 	}
-	if err := p.copy(at, int64(copied)); err != nil {
-		return err
+	p.left -= int64(copied + extra)
+	p.pos, p.carry = at, 0
+	for end := at + int64(copied); p.pos < end; {
+		if err := p.block(end); err != nil {
+			return err
+		}
 	}
-	p.pos = at + int64(copied)
 	return p.extra(int64(extra))
 }
 
-// copy makes n bytes from the old file.
-func (p *patcher) copy(at, n int64) error {
+// block makes what a block of digits says, of the old file from p.pos on, at most to
+// end.
+func (p *patcher) block(end int64) error {
+	n, err := binary.ReadUvarint(p.from)
+	if err != nil {
+		return p.unpacker.why(err)
+	}
+	if n > maxDigits {
+		return fmt.Errorf("%w: %d digits are together", ErrFormat, n)
+	}
+	p.gaps, p.digits = p.gaps[:0], slices.Grow(p.digits[:0], int(n))[:n]
+	for left := uint64(end - p.pos); len(p.gaps) < int(n); {
+		gap, err := binary.ReadUvarint(p.from)
+		if err != nil {
+			return p.unpacker.why(err)
+		}
+		if gap >= left {
+			return ErrLong
+		}
+		left -= gap + 1
+		p.gaps = append(p.gaps, int64(gap))
+	}
+	if _, err := io.ReadFull(p.from, p.digits); err != nil {
+		return p.unpacker.why(err)
+	}
+	for i, gap := range p.gaps {
+		if err := p.zeros(gap, end); err != nil {
+			return err
+		}
+		old, err := p.read(end)
+		if err == nil {
+			err = p.digit(old[0], int(int8(p.digits[i])))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if n == maxDigits {
+		return nil
+	}
+	return p.zeros(end-p.pos, end)
+}
+
+// read returns some of the old file from p.pos on, one byte at least.
+func (p *patcher) read(end int64) ([]byte, error) {
+	old, err := p.old.at(p.pos, end-p.pos)
+	if err != nil {
+		return nil, fmt.Errorf("reading the old file: %w", err)
+	}
+	return old, nil
+}
+
+// digit makes a byte.
+func (p *patcher) digit(old byte, digit int) error {
+	sum := digit + int(old) - p.carry
+	p.carry = -(sum >> 8) // 1 below 0, -1 above 255.
+	p.pos++
+	return p.to.WriteByte(byte(sum))
+}
+
+// zeros makes n bytes whose digits are zero: without a carry they are the old ones.
+func (p *patcher) zeros(n, end int64) error {
 	for n > 0 {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		old, err := p.old.at(at, n)
+		old, err := p.read(end)
 		if err != nil {
-			return fmt.Errorf("reading the old file: %w", err)
-		}
-		part := p.buf[:len(old)]
-		if _, err := io.ReadFull(p.from, part); err != nil {
-			return p.unpacker.why(err)
-		}
-		for i, b := range old {
-			part[i] += b
-		}
-		if err := p.write(part); err != nil {
 			return err
 		}
-		at, n = at+int64(len(part)), n-int64(len(part))
+		if p.carry != 0 {
+			err, n = p.digit(old[0], 0), n-1
+		} else {
+			old = old[:min(int64(len(old)), n)]
+			_, err = p.to.Write(old)
+			p.pos, n = p.pos+int64(len(old)), n-int64(len(old))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -122,22 +190,19 @@ func (p *patcher) extra(n int64) error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		part := p.buf[:min(n, chunk)]
-		if _, err := io.ReadFull(p.from, part); err != nil {
+		part, err := p.from.Peek(int(min(n, chunk)))
+		if err != nil {
 			return p.unpacker.why(err)
 		}
-		if err := p.write(part); err != nil {
+		if _, err := p.to.Write(part); err != nil {
+			return err
+		}
+		if _, err := p.from.Discard(len(part)); err != nil {
 			return err
 		}
 		n -= int64(len(part))
 	}
 	return nil
-}
-
-func (p *patcher) write(b []byte) error {
-	p.left -= int64(len(b))
-	_, err := p.to.Write(b)
-	return err
 }
 
 // An oldFile reads the old file in pieces, most of which lie beside each other.

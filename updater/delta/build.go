@@ -18,6 +18,9 @@ const MaxFile = 256 << 20
 // have to hold.
 const Window = 8 << 20
 
+// maxDigits is how many digits that are not zero are together.
+const maxDigits = 1 << 14
+
 // Build writes the delta that leads from old to new. Progress, if not nil, is told
 // how much of new is done. Errors: those of w and ctx, ErrTooLarge.
 func Build(ctx context.Context, w io.Writer, old, new []byte, progress func(done, total int64)) error {
@@ -32,7 +35,7 @@ func Build(ctx context.Context, w io.Writer, old, new []byte, progress func(done
 	if err != nil {
 		return err
 	}
-	b := &builder{old: old, new: new, to: z, buf: make([]byte, 0, chunk)}
+	b := &builder{old: old, new: new, to: z}
 	d := &differ{old, new, newIndex(old)}
 	err = d.records(ctx, func(at int, r record) error {
 		if progress != nil {
@@ -56,29 +59,50 @@ func packer(w io.Writer) (*zstd.Encoder, error) {
 type builder struct {
 	old, new []byte
 	to       io.Writer
-	pos      int // Where the last copy ended.
-	buf      []byte
+	pos      int    // Where the last copy ended.
+	buf      []byte // Of a record's head and gaps.
+	digits   []byte
 }
 
 // write writes the record that makes the new file from at on.
 func (b *builder) write(at int, r record) error {
-	head := binary.AppendVarint(b.buf[:0], int64(r.from-b.pos))
-	head = binary.AppendUvarint(head, uint64(r.copied))
-	head = binary.AppendUvarint(head, uint64(r.extra))
-	if _, err := b.to.Write(head); err != nil {
+	b.buf = binary.AppendVarint(b.buf[:0], int64(r.from-b.pos))
+	b.buf = binary.AppendUvarint(b.buf, uint64(r.copied))
+	b.buf = binary.AppendUvarint(b.buf, uint64(r.extra))
+	b.pos = r.from + r.copied
+	if _, err := b.to.Write(b.buf); err != nil {
 		return err
 	}
-	b.pos = r.from + r.copied
+	c := 0
 	for n := 0; n < r.copied; {
-		part := b.buf[:min(chunk, r.copied-n)]
-		for i := range part {
-			part[i] = b.new[at+n+i] - b.old[r.from+n+i]
-		}
-		if _, err := b.to.Write(part); err != nil {
+		var err error
+		if n, c, err = b.block(at, r, n, c); err != nil {
 			return err
 		}
-		n += len(part)
 	}
 	_, err := b.to.Write(b.new[at+r.copied : at+r.copied+r.extra])
 	return err
+}
+
+// block writes the digits from the nth one on, until there are none or maxDigits that
+// are not zero. It returns which one is the next, and the carry for it.
+func (b *builder) block(at int, r record, n, carry int) (next, c int, err error) {
+	b.buf, b.digits = b.buf[:0], b.digits[:0]
+	for gap := 0; n < r.copied && len(b.digits) < maxDigits; n++ {
+		sum := int(b.new[at+n]) - int(b.old[r.from+n]) + carry
+		digit := int(int8(sum)) // The one from -128 to 127 that is equal modulo 256.
+		carry = (sum - digit) / 256
+		if digit == 0 {
+			gap++
+			continue
+		}
+		b.buf, b.digits = binary.AppendUvarint(b.buf, uint64(gap)), append(b.digits, byte(digit))
+		gap = 0
+	}
+	for _, part := range [][]byte{binary.AppendUvarint(nil, uint64(len(b.digits))), b.buf, b.digits} {
+		if _, err := b.to.Write(part); err != nil {
+			return 0, 0, err
+		}
+	}
+	return n, carry, nil
 }

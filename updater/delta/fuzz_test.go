@@ -16,7 +16,7 @@ func FuzzApply(f *testing.F) {
 	patch := build(f, old, fresh)
 	f.Add(patch, true)
 	f.Add(patch[:len(patch)/2], true)
-	f.Add(slices.Concat(one(40, 100, 3, make([]byte, 103)...), one(-20, 7, 0, make([]byte, 7)...)), false)
+	f.Add(slices.Concat(one(40, 100, 3, 2, 5, 9, 200, 7, 'a', 'b', 'c'), one(-20, 7, 0, 0)), false)
 	h := header(old, fresh)
 	f.Fuzz(func(t *testing.T, data []byte, whole bool) {
 		if !whole {

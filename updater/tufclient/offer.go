@@ -105,6 +105,9 @@ func (v *View) releases(ctx context.Context, m target.Machine, take func(*Target
 		}
 		return false
 	})
+	if err == nil {
+		err = v.keep() // Or each check would fetch again what lists the releases.
+	}
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,26 @@ func TestNewest(t *testing.T) {
 	})
 }
 
+// TestNewestAgain: what lists the releases is fetched once.
+func TestNewestAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.cfg.Dir = t.TempDir() // It has not looked for any before.
+		m := machine
+		m.Version = "1.0.0"
+		for round := range 2 {
+			w.mirror.Asked()
+			must(t, w.check())
+			if _, err := w.view.Newest(t.Context(), m); !errors.Is(err, tufclient.ErrNothing) {
+				t.Error(err)
+			}
+			if asked, _ := w.mirror.Asked(); round == 1 && len(asked) != 2 {
+				t.Errorf("%v were asked for again", asked)
+			}
+		}
+	})
+}
+
 // TestOffer: which release has whose turn at what time.
 func TestOffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
