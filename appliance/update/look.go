@@ -187,11 +187,11 @@ func refused(err error) *wait {
 	switch {
 	case errors.Is(err, tufclient.ErrExpired):
 		w.why = node.UpdateExpired
+	case errors.Is(err, target.ErrHeld): // Both list it, whatever else there is.
+		w.why, w.pause = node.UpdateHeld, 0
 	case errors.Is(err, tufclient.ErrDisagreement):
 		w.why, w.pause = node.UpdateDisallowed, 0
 		w.err = fmt.Errorf("the provider's director does not allow what the vendor has released: %w", err)
-	case errors.Is(err, target.ErrHeld):
-		w.why, w.pause = node.UpdateHeld, 0
 	}
 	return w
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,6 +302,44 @@ func TestTurn(t *testing.T) {
 		a.is("1.1.0", node.UpdateNothing)
 		b.live()
 		b.is("1.1.0", node.UpdateNothing)
+		w.turn("", "")
+	})
+}
+
+// TestThree has three nodes live at once, which come back some time after they have
+// restarted: never are two of them away.
+func TestThree(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var nodes []*machine
+		for k := range 3 {
+			nodes = append(nodes, w.machine(fmt.Sprintf("db%d", k+1), "1.0.0"))
+		}
+		w.released("1.1.0")
+		w.plan(target.Rollout{Release: "1.1.0", Begins: time.Now(), Waves: []target.Wave{{After: target.Duration(time.Hour), Percent: 100}}})
+		var away, most atomic.Int32
+		var living sync.WaitGroup
+		for _, m := range nodes {
+			m.booting = func() {
+				most.Store(max(most.Load(), away.Add(1)))
+				time.Sleep(40 * time.Second)
+				away.Add(-1)
+			}
+			living.Go(func() {
+				for m.version == "1.0.0" {
+					m.live()
+					time.Sleep(max(time.Until(m.u.Status().Until), 20*time.Second))
+				}
+				m.live() // It gives the turn back.
+			})
+		}
+		begin := time.Now()
+		living.Wait()
+		for _, m := range nodes {
+			m.is("1.1.0", node.UpdateNothing)
+		}
+		if most.Load() != 1 || time.Since(begin) > 2*time.Hour {
+			t.Errorf("%d were away at once, and it took %v", most.Load(), time.Since(begin))
+		}
 		w.turn("", "")
 	})
 }

@@ -174,6 +174,7 @@ type machine struct {
 	settled bool
 	cut     func(where string) // Before each thing that is done.
 	u       *update.Updater
+	booting func() // Takes as long as a start.
 }
 
 // memory is a directory in memory, where there is one: these tests make many things
@@ -191,7 +192,7 @@ func memory(t *testing.T) string {
 var errOff = errors.New("the machine restarts")
 
 func (w *world) machine(name string, releases ...string) *machine {
-	m := &machine{w: w, name: name, dir: memory(w.t), ill: map[string]bool{}, settled: true, cut: func(string) {}}
+	m := &machine{w: w, name: name, dir: memory(w.t), ill: map[string]bool{}, settled: true, cut: func(string) {}, booting: func() {}}
 	must(w.t, os.MkdirAll(filepath.Join(m.dir, "esp/EFI/Linux"), 0o700))
 	for _, v := range releases {
 		must(w.t, os.WriteFile(filepath.Join(m.dir, "esp/EFI/Linux", "leap_"+v+".efi"), content(v), 0o600))
@@ -317,6 +318,7 @@ func (m *machine) live() (states []string) {
 	for range 50 {
 		off, pause := m.look()
 		if off {
+			m.booting()
 			m.start()
 		}
 		if m.state == node.StateTrial && m.proves() {

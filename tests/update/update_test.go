@@ -21,7 +21,7 @@ const (
 	soon  = 15 * time.Second
 )
 
-// TestUpdates is the story of a node. Each step begins where the one before ended.
+// TestUpdates is the story of a node: a good release, a bad one, and a power cut. Each step begins where the one before ended.
 func TestUpdates(t *testing.T) {
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {
@@ -56,9 +56,21 @@ func TestUpdates(t *testing.T) {
 		w.good("1.3.0")
 		w.says(node.UpdateNothing, "")
 	})
-	if !*long || t.Failed() {
-		return
+}
+
+// TestAll is that of a node which goes through all else.
+func TestAll(t *testing.T) {
+	if !*long {
+		t.Skip("all cases take half an hour: with -long only")
 	}
+	w := newWorld(t)
+	w.Step(t, "a node is made and told where releases are", func() {
+		w.Flash(t, firmware.Build(t, "1.3.0", firmware.Leapd(t), nil))
+		w.On(t)
+		w.good("1.3.0")
+		w.deploy(ready)
+		w.says(node.UpdateNothing, "")
+	})
 	w.Step(t, "provider only: 1.4.0 is refused", func() {
 		w.list(firmware.Build(t, "1.4.0", firmware.Leapd(t), nil), "1.4.0", w.director)
 		w.says(node.UpdateUnvouched, "the vendor does not vouch for")
