@@ -90,27 +90,6 @@ func (d *Director) Hold(ctx context.Context, version string) (*Outcome, error) {
 	return d.begin(ctx, e, err)
 }
 
-// Rotate changes who the admins are, and how many have to sign; 0: as many as before.
-func (d *Director) Rotate(ctx context.Context, add, remove []string, threshold int) (*Outcome, error) {
-	keys, err := adminKeys(d.i, add)
-	if err != nil {
-		return nil, err
-	}
-	name, err := d.name("admins")
-	if err != nil {
-		return nil, err
-	}
-	var who []string
-	for _, n := range add {
-		who = append(who, "+"+n)
-	}
-	for _, n := range remove {
-		who = append(who, "-"+n)
-	}
-	e, err := d.repo.Rotate(name, "other admins: "+strings.Join(who, " "), tufrepo.KeyChange{Roles: []string{"root", "targets", "allow"}, Add: keys, Remove: remove, Threshold: threshold}, d.now())
-	return d.begin(ctx, e, err)
-}
-
 // Renew makes roles last longer that end soon. Nil: none does.
 func (d *Director) Renew(ctx context.Context) (*Outcome, error) {
 	roles, err := d.repo.Status(d.now())
@@ -247,11 +226,7 @@ func (d *Director) publish(ctx context.Context, e *tufrepo.Event) (*Outcome, err
 			return o, nil
 		}
 	}
-	s, err := online(d.v)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.repo.Publish(ctx, e.Name, s, d.now(), nil); err != nil {
+	if err := d.release(ctx, e.Name); err != nil {
 		return nil, err
 	}
 	o.Public = true
@@ -264,7 +239,7 @@ func (d *Director) publish(ctx context.Context, e *tufrepo.Event) (*Outcome, err
 
 // Timestamp is the daily job.
 func (d *Director) Timestamp(ctx context.Context) error {
-	s, err := online(d.v)
+	s, err := online(d.v, onlineKey)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,8 @@ import (
 const (
 	repoDir   = "updates/director"
 	keysDir   = "updates/keys"
-	onlineKey = "updates.online" // A secret.
+	onlineKey = "updates.online"      // A secret.
+	onlineNew = "updates.online.next" // The same, until it is public.
 	// RootFile and VendorRootFile are the roots, below files/.
 	RootFile       = "updates/director.json"
 	VendorRootFile = "updates/vendor.json"
@@ -43,7 +44,8 @@ type Director struct {
 	now  func() time.Time
 }
 
-// Open opens the director of an instance for an operator.
+// Open opens the director of an instance for an operator. Without the vault and the
+// operator one can look.
 func Open(i *provider.Instance, v *provider.Vault, op *provider.Operator, now func() time.Time) (*Director, error) {
 	r, err := tufrepo.Open(filepath.Join(i.Dir, filepath.FromSlash(repoDir)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,6 +73,12 @@ func NewKey(i *provider.Instance, op *provider.Operator) (*tufrepo.PublicKey, er
 		return nil, err
 	}
 	return k.Public(), k.Public().Write(keyFile(i, op.Name, ".pub"))
+}
+
+// HasKey reports whether an operator has made a key of the director.
+func HasKey(i *provider.Instance, name string) bool {
+	_, err := os.Lstat(keyFile(i, name, ".pub"))
+	return err == nil
 }
 
 // own opens the operator's own key.
@@ -104,9 +112,20 @@ func adminKeys(i *provider.Instance, names []string) (list []*tufrepo.PublicKey,
 	return list, nil
 }
 
+// Absent is an error if there is a director.
+func Absent(i *provider.Instance) error {
+	if _, err := os.Lstat(filepath.Join(i.Dir, filepath.FromSlash(repoDir))); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(fmt.Errorf("%s is there already: see \"leap update director status\"", repoDir), err)
+	}
+	return nil
+}
+
 // Init makes the director of a provider: its admins sign, so many of them. It returns
 // the director with its first event, "init", which waits for signatures.
 func Init(i *provider.Instance, v *provider.Vault, op *provider.Operator, admins []string, threshold int, now func() time.Time) (*Director, error) {
+	if err := Absent(i); err != nil {
+		return nil, err
+	}
 	keys, err := adminKeys(i, admins)
 	if err != nil {
 		return nil, err
@@ -114,7 +133,7 @@ func Init(i *provider.Instance, v *provider.Vault, op *provider.Operator, admins
 	if _, err := v.Make([]provider.Need{{Name: onlineKey, Kind: provider.Ed25519}}, now()); err != nil {
 		return nil, err
 	}
-	online, err := online(v)
+	online, err := online(v, onlineKey)
 	if err != nil {
 		return nil, err
 	}
@@ -138,19 +157,19 @@ type onlineSigner struct {
 	key    ed25519.PrivateKey
 }
 
-// online opens the key of snapshot and timestamp.
-func online(v *provider.Vault) (*onlineSigner, error) {
-	text, err := v.Get(onlineKey)
+// online opens the key of snapshot and timestamp, by the name of its secret.
+func online(v *provider.Vault, name string) (*onlineSigner, error) {
+	text, err := v.Get(name)
 	if err != nil {
 		return nil, err
 	}
 	k, err := certs.ParseKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("secrets/%s.age: %w", onlineKey, err)
+		return nil, fmt.Errorf("secrets/%s.age: %w", name, err)
 	}
 	private, ok := k.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("secrets/%s.age is no Ed25519 key", onlineKey)
+		return nil, fmt.Errorf("secrets/%s.age is no Ed25519 key", name)
 	}
 	public, err := tufrepo.NewPublicKey("online", private.Public())
 	return &onlineSigner{public, private}, err

@@ -502,3 +502,36 @@ func TestBundle(t *testing.T) {
 		t.Errorf("a node without network: %v", err)
 	}
 }
+
+// TestChoose has a mirror copy the newest, what is pinned, what lies beside them, what
+// leads to them, and small files.
+func TestChoose(t *testing.T) {
+	sum := func(version string) (s [32]byte) {
+		copy(s[:], version)
+		return s
+	}
+	var all []*tufclient.Target
+	for _, v := range []string{"1.0.0", "1.1.0", "1.2.0"} {
+		for _, variant := range []target.Variant{target.Node, target.Client} {
+			d := describe(variant, v)
+			all = append(all, &tufclient.Target{Path: d.Path(), SHA256: sum(v), Length: 1 << 20}, &tufclient.Target{Path: d.Path() + ".zst", Length: 1 << 20})
+		}
+		all = append(all, &tufclient.Target{Path: fmt.Sprintf("deltas/%064d-%x.bsz", 0, sum(v)), Length: 1 << 20})
+	}
+	all = append(all, &tufclient.Target{Path: target.PlanPath, Length: 100}, &tufclient.Target{Path: "film.mp4", Length: 1 << 30})
+	m := Mirror{Keep: 1, Pin: []string{"node/amd64/1.0.0/leap.efi"}, Want: func(d target.Description) bool { return d.Variant == target.Node }}
+	var got []string
+	for _, t := range m.choose(all) {
+		got = append(got, t.Path)
+	}
+	want := []string{
+		"node/amd64/1.0.0/leap.efi", "node/amd64/1.0.0/leap.efi.zst", all[4].Path,
+		"node/amd64/1.2.0/leap.efi", "node/amd64/1.2.0/leap.efi.zst", all[14].Path, target.PlanPath,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := len((Mirror{}).choose(all)); n != len(all)-1 {
+		t.Errorf("without limits it copies %d of %d", n, len(all))
+	}
+}

@@ -148,7 +148,7 @@ func TestHelp(t *testing.T) {
 		"node identity", "node init", "node rm", "node mv", "node enable", "node disable", "compile", "compile all", "compile hosts", "compile zone",
 		"compile firewall", "compile provider.json", "deploy", "update", "update allow", "update hold", "update status", "update push", "update mirror",
 		"update bundle", "update bundle export", "update bundle import", "update director", "update director init", "update director key", "update director status",
-		"update director sign", "update director admins", "update director renew", "update director timestamp", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image tree", "image ls", "flash",
+		"update director sign", "update director admins", "update director online", "update director renew", "update director timestamp", "inspect", "list", "info", "env", "env ls", "env pin", "env unpin", "history", "logs", "status", "schema", "provider", "image", "image build", "image tree", "image ls", "flash",
 		"test", "run", "run invite", "run restart", "reboot", "local", "local start", "local stop", "local ls", "local console", "local rm", "local reset",
 	} {
 		var out, errs strings.Builder

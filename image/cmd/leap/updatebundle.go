@@ -72,7 +72,7 @@ func (a *app) bundled(words []string) (string, error) {
 	if len(words) > 0 {
 		return words[0], target.CheckVersion(words[0])
 	}
-	d, err := a.director()
+	_, d, err := a.seeDirector()
 	if err != nil {
 		return "", err
 	}

@@ -32,7 +32,7 @@ timestamp.json last.`,
 // pushed gives the director's metadata to the nodes that keep copies. One that is
 // not reached is a warning: the next push, or the others, bring it.
 func (a *app) pushed(ctx context.Context) error {
-	i, d, err := a.withDirector()
+	i, d, err := a.seeDirector()
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (a *app) copies(ctx context.Context, i *provider.Instance, dir, state strin
 
 // copyDirector copies what the director says, if there is one.
 func (a *app) copyDirector(ctx context.Context, dir, state string) ([]aCopy, error) {
-	d, err := a.director()
+	_, d, err := a.seeDirector()
 	if errors.Is(err, director.ErrNone) {
 		return nil, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/image/director"
+	"leap.example/image/provider"
 	"leap.example/updater/tufrepo"
 )
 
@@ -25,6 +26,16 @@ func (a *app) director() (*director.Director, error) {
 	return director.Open(i, v, op, a.now)
 }
 
+// seeDirector opens it to look at, for which nobody has to be let in.
+func (a *app) seeDirector() (*provider.Instance, *director.Director, error) {
+	i, err := a.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := director.Open(i, nil, nil, a.now)
+	return i, d, err
+}
+
 func (a *app) directorCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "director", Short: "Who says what the nodes may run",
@@ -35,7 +46,7 @@ that many of them have to agree to each change.
 
 What it says is good for a week, and is renewed every day:
   leap update director timestamp`,
-	}, a.directorInit(), a.directorKey(), a.directorStatus(), a.directorSign(), a.directorAdmins(), a.directorRenew(), a.directorTimestamp())
+	}, a.directorInit(), a.directorKey(), a.directorStatus(), a.directorSign(), a.directorAdmins(), a.directorOnline(), a.directorRenew(), a.directorTimestamp())
 }
 
 func (a *app) directorInit() *cobra.Command {
@@ -58,6 +69,9 @@ vendor by a way that you trust, and compare its SHA-256 with what he says by voi
 			}
 			op, err := a.operator(i)
 			if err != nil {
+				return err
+			}
+			if err := director.Absent(i); err != nil { // Its vendor stays, too.
 				return err
 			}
 			text, err := os.ReadFile(root)
@@ -140,7 +154,7 @@ func (a *app) directorStatus() *cobra.Command {
 		Long: `Show who signs, until when what was signed is good, what waits for signatures, and
 what comes next. The exit status is 2 if something wants to be renewed.`,
 		RunE: func(*cobra.Command, []string) error {
-			d, err := a.director()
+			_, d, err := a.seeDirector()
 			if err != nil {
 				return err
 			}

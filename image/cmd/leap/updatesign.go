@@ -95,3 +95,23 @@ and by "leap user rm".`,
 	f.IntVar(&threshold, "threshold", 0, "`number` of admins who have to sign (default: as before)")
 	return cmd
 }
+
+func (a *app) directorOnline() *cobra.Command {
+	return &cobra.Command{
+		Use: "online", Short: "Replace the key of the daily job", Args: args(cobra.NoArgs),
+		Long: `Replace the key of the daily job, which all operators with the role deploy can open:
+after one of them has gone. The admins sign that as any change; until enough have, the
+job goes on with the key before.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := a.director()
+			if err != nil {
+				return err
+			}
+			o, err := d.Replace(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(o, func() { a.tellOutcome(o) })
+		},
+	}
+}

@@ -41,7 +41,7 @@ func (a *app) updateStatusCommand() *cobra.Command {
 what the nodes that keep copies have of both repositories. The exit status is 2 if
 something wants your attention.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			i, d, err := a.withDirector()
+			i, d, err := a.seeDirector()
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leap.example/appliance/node"
+	"leap.example/image/director"
 	"leap.example/image/provider"
 	"leap.example/services/protocol/certs"
 )
@@ -141,6 +142,9 @@ node's own, "leap node rm", "leap node add" and "leap node identity --reinstall"
 					return err
 				}
 				a.warnf("%s knows the secrets that were there", args[0])
+				if director.HasKey(i, args[0]) {
+					a.warnf("he signs what nodes may run, until an admin has run: leap update director admins --remove %s, and leap update director online", args[0])
+				}
 			}
 			a.sayf("%s is no operator any more; next: leap deploy, after which no node lets him in", args[0])
 			return a.print(map[string]string{"removed": args[0]}, func() {})
