@@ -3,7 +3,8 @@ package provider
 import "leap.example/appliance/node"
 
 // Updates is how a node comes to newer releases by itself. It does if vendor.sources
-// names a source or a root, or if it keeps copies; otherwise it takes those that "leap update" gives it.
+// names a source or a root, or if it keeps copies; otherwise it takes those that
+// "leap update" gives it.
 type Updates struct {
 	// Vendor has the releases. Its root counts only in releases that were built
 	// without one (leap image build --vendor-root): those of developers.
