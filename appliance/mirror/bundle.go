@@ -8,11 +8,15 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"leap.example/services/protocol/problem"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tufrepo"
 )
+
+// busyFor is how long a bundle waits for a copy that is being made.
+const busyFor = 3 * time.Second
 
 // Import takes a bundle that an operator brings: it unpacks it beside the copies,
 // verifies it as any source, and copies what is new in it. It returns what there is
@@ -26,7 +30,7 @@ func (k *Keeper) Import(ctx context.Context, from io.Reader) error {
 	select {
 	case k.busy <- struct{}{}:
 		defer func() { <-k.busy }()
-	default:
+	case <-time.After(busyFor):
 		return problem.Unavailable.Errorf("the node is copying from a source: try again in some minutes")
 	}
 	dir := filepath.Join(k.cfg.Dir, ".incoming")
@@ -37,7 +41,7 @@ func (k *Keeper) Import(ctx context.Context, from io.Reader) error {
 	if err == nil {
 		for _, name := range []string{director, vendor} { // As when copying.
 			if err == nil && slices.Contains(trees, name) {
-				err = k.sync(ctx, name, *m, []tufclient.Source{tufclient.Dir(filepath.Join(dir, name))}, true)
+				err = k.sync(ctx, name, *m, []tufclient.Source{tufclient.Dir(filepath.Join(dir, name))})
 			}
 		}
 		if !slices.Contains(trees, director) && !slices.Contains(trees, vendor) {

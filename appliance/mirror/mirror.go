@@ -136,8 +136,7 @@ func (k *Keeper) copy(ctx context.Context, m node.Mirror) error {
 		urls []string
 	}{{director, m.Director}, {vendor, m.Vendor}} {
 		sources, done, err := k.sources(one.urls)
-		alone := err == nil && len(sources) == 0
-		if alone { // What was brought is looked at again: it may have expired.
+		if err == nil && len(sources) == 0 { // What was brought is looked at again: it may have expired.
 			tree := filepath.Join(k.cfg.Dir, one.name)
 			if _, err := os.Stat(tree); err != nil {
 				continue
@@ -145,7 +144,7 @@ func (k *Keeper) copy(ctx context.Context, m node.Mirror) error {
 			sources = append(sources, tufclient.Dir(tree))
 		}
 		if err == nil {
-			err = k.sync(ctx, one.name, m, sources, alone)
+			err = k.sync(ctx, one.name, m, sources)
 		}
 		done()
 		if err != nil && ctx.Err() == nil {
@@ -198,8 +197,8 @@ func (k *Keeper) root(name string) ([]byte, error) {
 func (k *Keeper) stateDir() string { return filepath.Join(k.cfg.Dir, ".state") }
 
 // sync brings one copy up to date, and notes what came of it.
-func (k *Keeper) sync(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source, partial bool) error {
-	copied, err := k.mirror(ctx, name, m, sources, partial)
+func (k *Keeper) sync(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source) error {
+	copied, err := k.mirror(ctx, name, m, sources)
 	k.mu.Lock()
 	before := k.copies[name]
 	now := before
@@ -222,7 +221,9 @@ func (k *Keeper) sync(ctx context.Context, name string, m node.Mirror, sources [
 	return err
 }
 
-func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source, partial bool) (*tufrepo.Copied, error) {
+// mirror copies. What no source has is passed over: a bundle, or another node, has
+// only some of the releases, and who misses one here asks elsewhere.
+func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source) (*tufrepo.Copied, error) {
 	root, err := k.root(name)
 	if err != nil {
 		return nil, err
@@ -240,7 +241,7 @@ func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources
 	return tufrepo.Mirror{
 		Repository: tufclient.Repository{Name: name, Root: root, Sources: sources},
 		Dir:        filepath.Join(k.cfg.Dir, name), State: k.stateDir(), Bare: name == director,
-		Keep: m.Keep, Pin: pin, Partial: partial, Clock: k.cfg.Clock, Built: k.cfg.Built,
+		Keep: m.Keep, Pin: pin, Partial: true, Clock: k.cfg.Clock, Built: k.cfg.Built,
 		Want: func(d target.Description) bool { return d.Variant == target.Node || m.Clients },
 	}.Sync(ctx)
 }

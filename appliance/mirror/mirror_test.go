@@ -297,6 +297,36 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// TestNeighbour has a node without network copy from another one, which was brought
+// one of the releases.
+func TestNeighbour(t *testing.T) {
+	w := newWorld(t, "1.0.0", "1.1.0")
+	first := w.keeper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { first.Run(ctx) })
+	check(t, first.Import(t.Context(), bytes.NewReader(w.bundle("vendor", "director"))))
+	url := "http://" + netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.doc.Updates.Mirror.Port).String() + "/"
+	d := w.document()
+	u := *d.Updates
+	u.Mirror = &node.Mirror{Vendor: []string{"http://127.0.0.1:1/", url + "vendor/"}, Director: []string{url + "director/"}, Port: freePort(t)}
+	d.Updates = &u
+	second := mirror.New(mirror.Config{Dir: filepath.Join(t.TempDir(), "mirror"), Document: func() node.Document { return d }, Log: slog.New(slog.DiscardHandler)})
+	running.Go(func() { second.Run(ctx) })
+	w.until("the neighbour has 1.1.0", func() bool {
+		second.Wake()
+		s := second.Status()
+		return len(s) == 2 && slices.Equal(s[1].Releases, []string{"1.1.0"}) && s[1].Error == ""
+	})
+	own := "http://" + netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), u.Mirror.Port).String() + "/"
+	w.until("the neighbour serves 1.1.0", func() bool {
+		data, err := w.take(own, "1.1.0")
+		return err == nil && bytes.Equal(data, image("1.1.0"))
+	})
+}
+
 // slowBundle gives nothing until it is told to end.
 type slowBundle chan struct{}
 

@@ -112,6 +112,9 @@ is there is not fetched again. The server is not trusted by anybody.`,
 			}
 			return a.print(all, func() {
 				for _, one := range all {
+					if n := len(one.Copied.Absent); n > 0 {
+						a.warnf("%s: %d files that belong to it are not in %s", one.Name, n, c.source)
+					}
 					a.sayf("%s: %d releases, %d MB, good until %s", one.Name, len(one.Copied.Releases), one.Copied.Bytes/1e6, one.Copied.Expires.UTC().Format(time.DateTime))
 				}
 			})
@@ -158,7 +161,7 @@ func (a *app) copies(ctx context.Context, i *provider.Instance, dir, state strin
 	}
 	bar := a.bar(ctx, "copying")
 	defer bar.end()
-	m.Keep, m.Progress = c.keep, func(_ string, done, total int64) { bar.at(done, total) }
+	m.Keep, m.Partial, m.Progress = c.keep, c.source != "", func(_ string, done, total int64) { bar.at(done, total) }
 	m.Want = func(d target.Description) bool {
 		return (want == nil || want(d)) && (!c.nodes || d.Variant == target.Node)
 	}
