@@ -71,11 +71,16 @@ type daemonPart struct {
 	socket, home string
 	prefix       update.Prefix
 	seen         control.UpdateStatus
-	unit         bool // systemd runs it.
+	unit         bool                 // systemd runs it.
+	say          func(version string) // Told when it is to start again.
 }
 
 func (a *app) daemonPart(p update.Prefix) *daemonPart {
-	return &daemonPart{socket: a.socket(), home: a.home, prefix: p}
+	return &daemonPart{socket: a.socket(), home: a.home, prefix: p, say: func(version string) {
+		if !a.json {
+			fmt.Fprintf(a.errs, "the daemon starts again as %s; it has half a minute\n", version)
+		}
+	}}
 }
 
 func (*daemonPart) String() string { return "daemon" }
@@ -104,11 +109,16 @@ func (d *daemonPart) Version(ctx context.Context) (string, error) {
 
 // Restart implements update.Part.
 func (d *daemonPart) Restart(ctx context.Context) error {
+	version, err := d.prefix.Current()
+	if err != nil {
+		return err
+	}
+	d.say(version)
 	c := control.Dial(d.socket)
 	defer c.Close()
 	short, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	err := c.UpdateRestart(short)
+	err = c.UpdateRestart(short)
 	if err == nil || d.seen.PID == 0 {
 		return err
 	}
