@@ -2,6 +2,9 @@ package release
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +37,9 @@ type Making struct {
 	Node uki.Options
 	// Clients are the platforms for which the client is built, or has been.
 	Clients []Client
+	// Sources are where clients find the repository of releases whose root is
+	// Node.Vendor. None: clients are built without a vendor, and update nothing.
+	Sources []string
 	// Told is told what is built next. May be nil.
 	Told func(what string)
 }
@@ -50,6 +56,9 @@ type Client struct {
 // source gives the same files in every directory.
 func Tree(ctx context.Context, dir string, m Making) (paths []string, err error) {
 	r := m.Node.Release
+	if (len(m.Sources) > 0) != (len(m.Node.Vendor) > 0) {
+		return nil, errors.New("who vouches for updates is a root and where its repository is: one is given without the other")
+	}
 	told := func(what string) {
 		if m.Told != nil {
 			m.Told(what)
@@ -63,7 +72,7 @@ func Tree(ctx context.Context, dir string, m Making) (paths []string, err error)
 	}
 	for _, c := range m.Clients {
 		told("the client for " + c.OS + " " + c.Arch)
-		program, err := c.build(ctx, m.Node.Source, r.Version, r.Built)
+		program, err := c.build(ctx, m)
 		if err != nil {
 			return paths, err
 		}
@@ -115,8 +124,11 @@ func put(dir string, d target.Description, program, bill []byte) (paths []string
 	return paths, nil
 }
 
+// vendorFile is what clients are built with: who vouches for updates of them.
+const vendorFile = "client/cmd/leapc/vendor.json"
+
 // build returns the client, built or read.
-func (c Client) build(ctx context.Context, source, version string, built time.Time) ([]byte, error) {
+func (c Client) build(ctx context.Context, m Making) ([]byte, error) {
 	path := c.Program
 	if path == "" {
 		dir, err := os.MkdirTemp("", "leapc-*")
@@ -125,8 +137,21 @@ func (c Client) build(ctx context.Context, source, version string, built time.Ti
 		}
 		defer os.RemoveAll(dir)
 		path = filepath.Join(dir, "leapc")
-		stamps := map[string]string{"main.version": version, "main.built": built.UTC().Format(time.RFC3339)}
-		if err := uki.CompileFor(ctx, c.Platform, source, "./client/cmd/leapc", path, stamps); err != nil {
+		p := uki.Program{Platform: c.Platform, Module: m.Node.Source, Main: "./client/cmd/leapc", Stamps: map[string]string{
+			"main.version": m.Node.Release.Version, "main.built": m.Node.Release.Built.UTC().Format(time.RFC3339),
+		}}
+		if len(m.Sources) > 0 {
+			text, err := json.Marshal(struct {
+				Schema  int             `json:"schema"`
+				Root    json.RawMessage `json:"root"`
+				Sources []string        `json:"sources"`
+			}{1, m.Node.Vendor, m.Sources})
+			if err != nil {
+				return nil, fmt.Errorf("the vendor of clients: %w", err)
+			}
+			p.Files = map[string][]byte{vendorFile: text}
+		}
+		if err := p.Compile(ctx, path); err != nil {
 			return nil, err
 		}
 	}

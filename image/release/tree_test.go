@@ -21,20 +21,24 @@ import (
 // and "make reproducible" does it.
 const standin = `package main
 
+import _ "embed"
+
 var version, built string
 
-func main() { println(version, built) }
+//go:embed vendor.json
+var vendor string
+
+func main() { println(version, built, vendor) }
 `
 
 // module writes a module with the stand-in in the place of both.
 func module(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"go.mod", "client/cmd/leapc/main.go", "appliance/cmd/leapd/main.go"} {
-		text := standin
-		if name == "go.mod" {
-			text = "module leap.example\n\ngo 1.26.0\n"
-		}
+	for name, text := range map[string]string{
+		"go.mod": "module leap.example\n\ngo 1.26.0\n", "client/cmd/leapc/main.go": standin, "appliance/cmd/leapd/main.go": standin,
+		"client/cmd/leapc/vendor.json": "{}", "appliance/cmd/leapd/vendor.json": "{}",
+	} {
 		file := filepath.Join(dir, name)
 		check(t, os.MkdirAll(filepath.Dir(file), 0o700))
 		check(t, os.WriteFile(file, []byte(text), 0o600))
@@ -57,9 +61,10 @@ func TestTree(t *testing.T) {
 		check(t, uki.Compile(t.Context(), source, "./appliance/cmd/leapd", program))
 		paths, err := release.Tree(t.Context(), dir, release.Making{
 			Node: uki.Options{
-				Source: source, Program: program, Kernel: kernel, Services: []string{"agent"},
+				Source: source, Program: program, Kernel: kernel, Services: []string{"agent"}, Vendor: []byte(`{"signed": "root"}`),
 				Release: efi.Release{Version: "1.2.0", OldestSchema: 1, NewestSchema: 2, LeastRAM: 512, Built: time.Unix(1_800_000_000, 0).UTC()},
 			},
+			Sources: []string{"https://vendor.example/leap/"},
 			Clients: []release.Client{{Platform: uki.Platform{OS: "linux", Arch: "amd64"}}, {Platform: uki.Platform{OS: "linux", Arch: "arm64"}}},
 		})
 		check(t, err)
@@ -93,8 +98,21 @@ func TestTree(t *testing.T) {
 		if err != nil || filepath.Dir(d.Path()) != filepath.Dir(path) || d.Release != "1.2.0" {
 			t.Errorf("%s is of %+v, %v", path, d, err)
 		}
-		if d.Variant == target.Client && !strings.Contains(trees[0][d.Path()], "2027-01-15T08:00:00Z") {
-			t.Errorf("%s does not know when it was built", d.Path())
+		for _, part := range []string{"1.2.0", "2027-01-15T08:00:00Z", `{"schema":1,"root":{"signed":"root"},"sources":["https://vendor.example/leap/"]}`} {
+			if d.Variant == target.Client && !strings.Contains(trees[0][d.Path()], part) {
+				t.Errorf("%s does not know %s", d.Path(), part)
+			}
+		}
+	}
+}
+
+// TestTreeRefuses expects that nobody builds clients that would update from a place
+// whose signers they do not know.
+func TestTreeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	for _, m := range []release.Making{{Sources: []string{"https://vendor.example/"}}, {Node: uki.Options{Vendor: []byte("{}")}}} {
+		if _, err := release.Tree(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), "without the other") {
+			t.Errorf("%v", err)
 		}
 	}
 }

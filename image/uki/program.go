@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,27 +43,74 @@ type Platform struct{ OS, Arch string }
 // nodes is the platform of nodes.
 var nodes = Platform{"linux", "amd64"}
 
-// Compile builds a program of a module for nodes, so that the same source and
-// toolchain give the same bytes in every directory.
-func Compile(ctx context.Context, module, program, out string) error {
-	return CompileFor(ctx, nodes, module, program, out, nil)
+// A Program is what is built of a module.
+type Program struct {
+	Platform
+	Module string // Its directory.
+	Main   string // The package, "./client/cmd/leapc".
+	// Stamps are values of variables, by their names, "main.version": strings that the
+	// linker puts in.
+	Stamps map[string]string
+	// Files are in the place of those of the module, by their paths in it.
+	Files map[string][]byte
 }
 
-// CompileFor is Compile for another platform. Stamps are values of variables of the
-// program, by their names, "main.version": a string that the linker puts in.
-func CompileFor(ctx context.Context, p Platform, module, program, out string, stamps map[string]string) error {
+// Compile builds a program of a module for nodes, as [Program.Compile].
+func Compile(ctx context.Context, module, program, out string) error {
+	return Program{Platform: nodes, Module: module, Main: program}.Compile(ctx, out)
+}
+
+// Compile builds the program into a file, so that the same source and toolchain give
+// the same bytes in every directory.
+func (p Program) Compile(ctx context.Context, out string) error {
 	out, err := filepath.Abs(out)
 	if err != nil {
 		return err
 	}
 	flags := []string{"-s", "-w", "-buildid="}
-	for _, name := range slices.Sorted(maps.Keys(stamps)) {
-		flags = append(flags, "-X", "'"+name+"="+stamps[name]+"'")
+	for _, name := range slices.Sorted(maps.Keys(p.Stamps)) {
+		flags = append(flags, "-X", "'"+name+"="+p.Stamps[name]+"'")
 	}
-	if _, err := goCommand(ctx, p, module, "build", "-trimpath", "-buildvcs=false", "-ldflags="+strings.Join(flags, " "), "-o", out, program); err != nil {
-		return fmt.Errorf("building %s for %s %s: %w", program, p.OS, p.Arch, err)
+	words := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + strings.Join(flags, " "), "-o", out}
+	if len(p.Files) > 0 {
+		dir, err := os.MkdirTemp("", "overlay-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		file, err := p.overlay(dir)
+		if err != nil {
+			return err
+		}
+		words = append(words, "-overlay="+file)
+	}
+	if _, err := goCommand(ctx, p.Platform, p.Module, append(words, p.Main)...); err != nil {
+		return fmt.Errorf("building %s for %s %s: %w", p.Main, p.OS, p.Arch, err)
 	}
 	return nil
+}
+
+// overlay writes the files, and one that tells the go command of them.
+func (p Program) overlay(dir string) (string, error) {
+	var o struct{ Replace map[string]string }
+	o.Replace = map[string]string{}
+	module, err := filepath.Abs(p.Module)
+	if err != nil {
+		return "", err
+	}
+	for i, name := range slices.Sorted(maps.Keys(p.Files)) {
+		file := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.WriteFile(file, p.Files[name], 0o600); err != nil {
+			return "", err
+		}
+		o.Replace[filepath.Join(module, filepath.FromSlash(name))] = file
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, text, 0o600)
 }
 
 // goCommand runs the go command in a module. What the environment could change

@@ -179,7 +179,7 @@ func FuzzParse(f *testing.F) {
 // FuzzPath expects that a path which is taken stays below its directory, and one
 // of a release is the one that it describes.
 func FuzzPath(f *testing.F) {
-	for _, p := range []string{node().Path(), client().Path(), "rollout.json", "../x", "a/../b"} {
+	for _, p := range []string{node().Path(), client().Path(), "rollout.json", "../x", "a/../b", target.DeltaPath([32]byte{1}, [32]byte{2})} {
 		f.Add(p)
 	}
 	f.Fuzz(func(t *testing.T, p string) {
@@ -188,6 +188,9 @@ func FuzzPath(f *testing.F) {
 		}
 		if d, err := target.ParsePath(p); err == nil && d.Path() != p {
 			t.Fatalf("%q is read as %q", p, d.Path())
+		}
+		if from, to, err := target.ParseDeltaPath(p); err == nil && target.DeltaPath(from, to) != p {
+			t.Fatalf("%q is read as %q", p, target.DeltaPath(from, to))
 		}
 	})
 }

@@ -17,7 +17,7 @@ const clients = "linux-amd64,linux-arm64"
 
 func (a *app) imageTree() *cobra.Command {
 	var b building
-	var platforms, programs []string
+	var platforms, programs, sources []string
 	cmd := &cobra.Command{
 		Use: "tree DIR", Short: "Build a release as vendors publish it: image and clients", Args: args(cobra.ExactArgs(1)),
 		Long: `Build a release as vendors publish it: the image of nodes and the clients, each with
@@ -29,10 +29,12 @@ targets that signers make of them:
 
 What was built into DIR before stays. The same source gives the same files, wherever
 and whenever: each signer builds it, and "leap-sign compare EVENT DIR" holds it
-against what he is to sign. The options are those of "leap image build".`,
-		Example: "  leap image tree build --release 1.4.0\n  leap-sign event new 1.4.0 --tree build",
+against what he is to sign. The options are those of "leap image build"; with
+--vendor-root goes --vendor-source, where clients look for what is new.`,
+		Example: `  leap image tree build --release 1.4.0 --vendor-root 1.root.json --vendor-source https://vendor.example/leap/
+  leap-sign event new 1.4.0 --tree build`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			paths, err := a.tree(cmd.Context(), args[0], b, platforms, programs)
+			paths, err := a.tree(cmd.Context(), args[0], b, platforms, programs, sources)
 			if err != nil {
 				return err
 			}
@@ -46,12 +48,13 @@ against what he is to sign. The options are those of "leap image build".`,
 	f := cmd.Flags()
 	b.flags(f)
 	f.StringSliceVar(&platforms, "client", strings.Split(clients, ","), "`platforms` of clients, OS-ARCH")
+	f.StringArrayVar(&sources, "vendor-source", nil, "`URL` of the repository of releases, or of a mirror; may be repeated")
 	f.StringArrayVar(&programs, "client-program", nil, "`OS-ARCH=FILE`: a client that is built already; may be repeated")
 	return cmd
 }
 
 // tree builds a release.
-func (a *app) tree(ctx context.Context, dir string, b building, platforms, programs []string) ([]string, error) {
+func (a *app) tree(ctx context.Context, dir string, b building, platforms, programs, sources []string) ([]string, error) {
 	built := map[string]string{}
 	for _, p := range programs {
 		name, file, ok := strings.Cut(p, "=")
@@ -78,7 +81,7 @@ func (a *app) tree(ctx context.Context, dir string, b building, platforms, progr
 	if err != nil {
 		return nil, err
 	}
-	return release.Tree(ctx, dir, release.Making{Node: o, Clients: list, Told: func(what string) {
+	return release.Tree(ctx, dir, release.Making{Node: o, Clients: list, Sources: sources, Told: func(what string) {
 		fmt.Fprintf(a.errs, "release %s: building %s\n", o.Release.Version, what)
 	}})
 }

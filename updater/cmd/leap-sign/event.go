@@ -37,9 +37,10 @@ func (a *app) eventNew() *cobra.Command {
 files are copied into the event and hashed while they are copied. With --tree, all that
 "make release" has put into a directory is added, as far as it is not public yet.
 
-A release is also added packed, and as deltas from the five public ones before it, for
-which each signer can make the same files; a delta takes minutes to make for an image
-of a node. With a release that is removed go its packed file and its deltas.`,
+A release is also added packed, and as deltas from the five public ones before it; each
+signer can make the same files. A delta between two images of nodes takes up to a minute
+and 600 MB of memory to make. With a release that is removed go its packed file and its
+deltas.`,
 		Example: `  leap-sign event new 1.2.0 --tree build
   leap-sign event new 1.2.0 --add client/linux-amd64/1.2.0/leapc=bin/leapc \
     --custom client/linux-amd64/1.2.0/leapc=leapc.json --remove client/linux-amd64/1.0.0/leapc`,
