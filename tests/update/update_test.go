@@ -31,14 +31,14 @@ func TestUpdates(t *testing.T) {
 		w.On(t)
 		w.good("1.0.0")
 		w.deploy(ready)
-		w.says(node.UpdateNothing, "")
+		w.says(node.UpdateNothing, "", "")
 	})
 	w.Step(t, "good: 1.0.0 to 1.1.0 by a delta", func() {
 		b := firmware.Build(t, "1.1.0", firmware.Leapd(t), nil)
 		w.leads(w.last, b.UKI)
 		w.list(b, "1.1.0", w.vendor, w.director)
 		w.good("1.1.0")
-		w.says(node.UpdateNothing, "")
+		w.says(node.UpdateNothing, "", "")
 		if whole, deltas := w.fetched(); whole || !deltas {
 			t.Errorf("it has fetched the whole: %v, a delta: %v", whole, deltas)
 		}
@@ -46,7 +46,7 @@ func TestUpdates(t *testing.T) {
 	w.Step(t, "never healthy: 1.2.0 is back at 1.1.0, and not tried again", func() {
 		w.deploy(soon)
 		w.release("1.2.0", func(o *uki.Options) { firmware.Without(o, "dns") })
-		w.says(node.UpdateBad, "not healthy within 15s: dns: does not run")
+		w.says(node.UpdateBad, "1.2.0", "not healthy within 15s: dns: does not run")
 		w.Says(t, "starting, release 1.2.0", "starting, release 1.1.0")
 	})
 	w.Step(t, "by the full file, and the power cut while arming: at 1.3.0 in the end", func() {
@@ -54,14 +54,15 @@ func TestUpdates(t *testing.T) {
 		w.release("1.3.0", nil)
 		w.cutAt(func(s node.Status) bool { return s.Update != nil && s.Update.State == node.UpdateArming })
 		w.good("1.3.0")
-		w.says(node.UpdateNothing, "")
+		w.says(node.UpdateNothing, "", "")
 	})
 }
 
-// TestAll is that of a node which goes through all else.
-func TestAll(t *testing.T) {
+// newLong is a world of a test that takes long, whose node runs 1.3.0.
+func newLong(t *testing.T) *world {
+	t.Helper()
 	if !*long {
-		t.Skip("all cases take half an hour: with -long only")
+		t.Skip("all cases take an hour: with -long only")
 	}
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {
@@ -69,15 +70,21 @@ func TestAll(t *testing.T) {
 		w.On(t)
 		w.good("1.3.0")
 		w.deploy(ready)
-		w.says(node.UpdateNothing, "")
+		w.says(node.UpdateNothing, "", "")
 	})
+	return w
+}
+
+// TestRefused has releases be refused, halted, and not boot.
+func TestRefused(t *testing.T) {
+	w := newLong(t)
 	w.Step(t, "provider only: 1.4.0 is refused", func() {
 		w.list(firmware.Build(t, "1.4.0", firmware.Leapd(t), nil), "1.4.0", w.director)
-		w.says(node.UpdateUnvouched, "the vendor does not vouch for")
+		w.says(node.UpdateUnvouched, "", "the vendor does not vouch for")
 	})
 	w.Step(t, "vendor only: 1.5.0 is refused", func() {
 		w.list(firmware.Build(t, "1.5.0", firmware.Leapd(t), nil), "1.5.0", w.vendor)
-		w.says(node.UpdateDisallowed, "vendor lists node/amd64/1.5.0/leap.efi")
+		w.says(node.UpdateDisallowed, "", "vendor lists node/amd64/1.5.0/leap.efi")
 	})
 	w.Step(t, "halt: 1.6.0 is downloaded, waits for its window, and is halted there", func() {
 		hour := time.Now().UTC().Add(time.Hour).Truncate(time.Hour).Add(time.Hour)
@@ -85,12 +92,12 @@ func TestAll(t *testing.T) {
 		w.release("1.6.0", nil)
 		r := target.Rollout{Release: "1.6.0", Begins: time.Now().Add(-time.Hour).UTC(), Waves: []target.Wave{{Percent: 100}}}
 		w.plan(r)
-		w.says(node.UpdateWindow, "it is downloaded")
+		w.says(node.UpdateWindow, "1.6.0", "it is downloaded")
 		r.Halt = true
 		w.plan(r)
-		w.says(node.UpdateHeld, "halted")
+		w.says(node.UpdateHeld, "", "halted")
 		w.deploy(ready) // Its window is open now.
-		w.says(node.UpdateHeld, "halted")
+		w.says(node.UpdateHeld, "", "halted")
 		r.Halt = false
 		w.plan(r)
 		w.good("1.6.0")
@@ -98,17 +105,28 @@ func TestAll(t *testing.T) {
 	})
 	w.Step(t, "does not boot: 1.7.0 panics three times, and is back at 1.6.0", func() {
 		w.list(firmware.Build(t, "1.7.0", firmware.Panics(t), nil), "1.7.0", w.vendor, w.director)
-		w.says(node.UpdateBad, "started 3 times")
+		w.says(node.UpdateBad, "1.7.0", "started 3 times")
 	})
-	w.Step(t, "panics late: 1.8.0 is back at 1.6.0", func() {
-		w.watch = 2 * time.Minute
+}
+
+// TestLate has a release panic when its services are healthy, and watched.
+func TestLate(t *testing.T) {
+	w := newLong(t)
+	w.Step(t, "panics while it is watched: 1.8.0 starts three times, and is back at 1.3.0", func() {
+		w.watch = 90 * time.Second
 		w.deploy(ready)
-		w.watch = time.Second
 		w.late("1.8.0")
-		w.says(node.UpdateBad, "started 3 times")
+		for range 3 {
+			w.Says(t, "starting, release 1.8.0", "sysrq triggered crash")
+		}
+		w.says(node.UpdateBad, "1.8.0", "started 3 times")
 	})
-	w.Step(t, "ten power cuts at any time", func() {
-		w.deploy(ready)
+}
+
+// TestCuts takes the power ten times, at any time of an update.
+func TestCuts(t *testing.T) {
+	w := newLong(t)
+	w.Step(t, "ten power cuts", func() {
 		for k := range 10 {
 			version := fmt.Sprintf("1.9.%d", k)
 			w.release(version, nil)

@@ -18,6 +18,7 @@ import (
 
 	"leap.example/appliance/node"
 	"leap.example/image/uki"
+	"leap.example/qemu/vnet"
 	"leap.example/tests/firmware"
 	"leap.example/updater/delta"
 	"leap.example/updater/target"
@@ -30,50 +31,55 @@ type side struct {
 	mirror atomic.Pointer[tuftest.Mirror]
 }
 
-// A world is a node and the two sides.
-type world struct {
-	*firmware.Rig
-
+// repositories are the two sides, which the lab serves.
+type repositories struct {
 	t                *testing.T
 	vendor, director *side
-	runs             string        // The release that should run.
-	last             []byte        // The release that was built last.
-	watch            time.Duration // How long services have to stay healthy.
+	runs             string // The release that runs: older ones are not needed.
+	last             []byte // The release that was built last.
 }
 
-func newWorld(t *testing.T) *world {
+func newRepositories(t *testing.T) *repositories {
 	t.Helper()
-	if !*qemu {
-		t.Skip("machines are booted with -qemu only")
-	}
-	w := &world{Rig: firmware.New(t, *artefacts), t: t, watch: time.Second, vendor: &side{repo: tuftest.New(t, time.Now())}, director: &side{repo: tuftest.New(t, time.Now())}}
-	w.vendor.repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(t))
-	w.publish()
-	ln, err := w.Self.ListenTCP(netip.MustParseAddrPort(net.JoinHostPort(firmware.LabIP, "80")))
-	check(t, err)
+	r := &repositories{t: t, vendor: &side{repo: tuftest.New(t, time.Now())}, director: &side{repo: tuftest.New(t, time.Now())}}
+	r.vendor.repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(t))
+	r.publish()
+	return r
+}
+
+// at is where the lab serves.
+var at = netip.MustParseAddrPort(net.JoinHostPort(firmware.LabIP, "8080"))
+
+// source is where a side is, for nodes.
+func source(name string) string { return fmt.Sprintf("http://%v/%s/repo/", at, name) }
+
+// serve serves both sides until the test ends.
+func (r *repositories) serve(lab *vnet.Host) {
+	r.t.Helper()
+	ln, err := lab.ListenTCP(at)
+	check(r.t, err)
 	mux := http.NewServeMux()
-	for path, s := range map[string]*side{"/vendor/": w.vendor, "/director/": w.director} {
-		mux.HandleFunc(path, func(rw http.ResponseWriter, r *http.Request) { s.mirror.Load().ServeHTTP(rw, r) })
+	for path, s := range map[string]*side{"/vendor/": r.vendor, "/director/": r.director} {
+		mux.HandleFunc(path, func(rw http.ResponseWriter, req *http.Request) { s.mirror.Load().ServeHTTP(rw, req) })
 	}
 	hs := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(ln) }()
-	t.Cleanup(func() {
-		check(t, hs.Close())
+	r.t.Cleanup(func() {
+		check(r.t, hs.Close())
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
+			r.t.Error(err)
 		}
 	})
-	return w
 }
 
 // publish has the mirrors have what the repositories have, and no release that is
 // older than the one that runs.
-func (w *world) publish() {
-	for _, s := range []*side{w.vendor, w.director} {
+func (r *repositories) publish() {
+	for _, s := range []*side{r.vendor, r.director} {
 		maps.DeleteFunc(s.repo.Files, func(name string, _ []byte) bool {
 			parts := strings.Split(name, "/") // targets/node/ARCH/VERSION/FILE
-			return len(parts) == 5 && target.Compare(parts[3], w.runs) < 0
+			return len(parts) == 5 && target.Compare(parts[3], r.runs) < 0
 		})
 		for role := range s.repo.Roles {
 			s.repo.Next(role)
@@ -84,40 +90,40 @@ func (w *world) publish() {
 }
 
 // list has sides list a release.
-func (w *world) list(b *uki.Build, version string, sides ...*side) {
-	w.t.Helper()
+func (r *repositories) list(b *uki.Build, version string, sides ...*side) {
+	r.t.Helper()
 	d := target.Description{
 		Schema: target.Schema, Release: version, Variant: target.Node, Version: version, Arch: "amd64",
 		State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: node.OldestSchema, Newest: node.Schema}, LeastRAM: 256,
 	}
 	custom, err := d.Encode()
-	check(w.t, err)
+	check(r.t, err)
 	for _, s := range sides {
 		s.repo.Add("release", d.Path(), b.UKI, custom)
 	}
-	w.publish()
+	r.publish()
 }
 
 // release builds a release of the node's program, and has both sides list it.
-func (w *world) release(version string, change func(*uki.Options)) {
-	w.t.Helper()
-	b := firmware.Build(w.t, version, firmware.Leapd(w.t), change)
-	w.list(b, version, w.vendor, w.director)
-	w.last = b.UKI
+func (r *repositories) release(version string, change func(*uki.Options)) {
+	r.t.Helper()
+	b := firmware.Build(r.t, version, firmware.Leapd(r.t), change)
+	r.list(b, version, r.vendor, r.director)
+	r.last = b.UKI
 }
 
 // leads has the vendor list a delta from one release to another.
-func (w *world) leads(from, to []byte) {
-	w.t.Helper()
+func (r *repositories) leads(from, to []byte) {
+	r.t.Helper()
 	var patch bytes.Buffer
-	check(w.t, delta.Build(w.t.Context(), &patch, from, to, nil))
-	w.vendor.repo.Add("release", target.DeltaPath(sha256.Sum256(from), sha256.Sum256(to)), patch.Bytes(), nil)
-	w.t.Logf("                           a delta of %d bytes, %.2f %% of %d", patch.Len(), 100*float64(patch.Len())/float64(len(to)), len(to))
+	check(r.t, delta.Build(r.t.Context(), &patch, from, to, nil))
+	r.vendor.repo.Add("release", target.DeltaPath(sha256.Sum256(from), sha256.Sum256(to)), patch.Bytes(), nil)
+	r.t.Logf("                           a delta of %d bytes, %.2f %% of %d", patch.Len(), 100*float64(patch.Len())/float64(len(to)), len(to))
 }
 
 // fetched tells what the node has had of releases since it was asked last.
-func (w *world) fetched() (whole, deltas bool) {
-	asked, _ := w.vendor.mirror.Load().Asked()
+func (r *repositories) fetched() (whole, deltas bool) {
+	asked, _ := r.vendor.mirror.Load().Asked()
 	for _, name := range asked {
 		whole = whole || strings.HasSuffix(name, ".leap.efi")
 		deltas = deltas || strings.HasSuffix(name, ".bsz")
@@ -126,18 +132,36 @@ func (w *world) fetched() (whole, deltas bool) {
 }
 
 // plan has the vendor publish a plan. Without rollouts nobody takes anything.
-func (w *world) plan(rollouts ...target.Rollout) {
-	w.t.Helper()
+func (r *repositories) plan(rollouts ...target.Rollout) {
+	r.t.Helper()
 	text, err := target.Plan{Schema: target.Schema, Rollouts: rollouts}.Encode()
-	check(w.t, err)
-	w.vendor.repo.Add("rollout", target.PlanPath, text, nil)
-	w.publish()
+	check(r.t, err)
+	r.vendor.repo.Add("rollout", target.PlanPath, text, nil)
+	r.publish()
 }
 
 // noPlan takes the plan away.
-func (w *world) noPlan() {
-	delete(w.vendor.repo.Roles["rollout"].Signed.Targets, target.PlanPath)
-	w.publish()
+func (r *repositories) noPlan() {
+	delete(r.vendor.repo.Roles["rollout"].Signed.Targets, target.PlanPath)
+	r.publish()
+}
+
+// A world is a node and the two sides.
+type world struct {
+	*firmware.Rig
+	*repositories
+
+	watch time.Duration // How long services have to stay healthy.
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if !*qemu {
+		t.Skip("machines are booted with -qemu only")
+	}
+	w := &world{Rig: firmware.New(t, *artefacts), repositories: newRepositories(t), watch: time.Second}
+	w.serve(w.Self)
+	return w
 }
 
 // deploy has the node look every few seconds, and judge releases within so long.
@@ -145,10 +169,9 @@ func (w *world) deploy(ready time.Duration, windows ...node.Window) {
 	w.t.Helper()
 	w.Operator.Deploy(w.t, ready, time.Second, func(d *node.Document) {
 		d.Gate.Watch = node.Duration(w.watch)
-		source := func(name string) []string { return []string{"http://" + firmware.LabIP + "/" + name + "/repo/"} }
 		d.Updates = &node.Updates{
-			Vendor:   node.Repository{Sources: source("vendor"), Root: string(w.vendor.repo.RootFile(1))},
-			Director: node.Repository{Sources: source("director"), Root: string(w.director.repo.RootFile(1))},
+			Vendor:   node.Repository{Sources: []string{source("vendor")}, Root: string(w.vendor.repo.RootFile(1))},
+			Director: node.Repository{Sources: []string{source("director")}, Root: string(w.director.repo.RootFile(1))},
 			Poll:     node.Duration(2 * time.Second), Windows: windows,
 		}
 	})
@@ -169,11 +192,12 @@ func (w *world) good(version string) {
 	})
 }
 
-// says waits until the node says that of updates, and why, and runs what it ran.
-func (w *world) says(state, reason string) {
+// says waits until the node says that of updates, of a release, and why, and runs what
+// it ran.
+func (w *world) says(state, release, reason string) {
 	w.t.Helper()
 	s := w.Status(w.t, func(s node.Status) error {
-		if s.Update == nil || s.Update.State != state || !strings.Contains(s.Update.Reason, reason) {
+		if s.Update == nil || s.Update.State != state || s.Update.Release != release || !strings.Contains(s.Update.Reason, reason) {
 			return fmt.Errorf("it says %+v", s.Update)
 		}
 		return nil
