@@ -85,9 +85,7 @@ func TestSelfUpdate(t *testing.T) {
 	publish("1.3.0")
 	w.eventually("it restarts", func(node.Status) bool { return w.sup.restarts() > 0 })
 	w.files("leap_1.2.0.efi", "leap_1.3.0+3.efi")
-	if s := w.status(); s.Update.State != node.UpdateArmed || s.Update.Release != "1.3.0" {
-		t.Errorf("it says %+v", s.Update)
-	}
+	w.eventually("it says so", func(s node.Status) bool { return s.Update.State == node.UpdateArmed && s.Update.Release == "1.3.0" })
 	w.stop()
 	w.boots("1.3.0", "leap_1.3.0+3.efi", "leap_1.3.0+2-1.efi")
 	w.eventually("it is good", func(s node.Status) bool {

@@ -231,9 +231,11 @@ func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources
 	if err := k.begin(name, root); err != nil {
 		return nil, err
 	}
-	pin, err := tufrepo.Listed(filepath.Join(k.cfg.Dir, director))
-	if err != nil {
-		return nil, err
+	var pin []string
+	if name == vendor { // A director's tree that is damaged is mended before this.
+		if pin, err = tufrepo.Listed(filepath.Join(k.cfg.Dir, director)); err != nil {
+			return nil, err
+		}
 	}
 	if m.Keep == 0 {
 		m.Keep = keep

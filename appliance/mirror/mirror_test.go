@@ -279,12 +279,25 @@ func TestImport(t *testing.T) {
 	if list, err := filepath.Glob(filepath.Join(w.dir, ".incoming*")); err != nil || len(list) > 0 {
 		t.Errorf("%v stays, %v", list, err)
 	}
+	// A disk that has lost something: the same bundle mends it.
+	check(t, bring(w.bundle("vendor", "director")))
+	for _, pattern := range []string{"director/metadata/*.json", "vendor/metadata/*.json", "vendor/targets/node/amd64/*/*"} {
+		list, err := filepath.Glob(filepath.Join(w.dir, pattern))
+		check(t, err)
+		for _, f := range list {
+			check(t, os.Truncate(f, 10))
+		}
+	}
+	check(t, bring(w.bundle("vendor", "director")))
+	if data, err := w.take("", "1.3.0"); err != nil || !bytes.Equal(data, image("1.3.0")) {
+		t.Errorf("after a damage: %v", err)
+	}
 	// Another director: what was copied of the one before counts no longer.
 	w.repos["director"] = tuftest.New(t, time.Now())
-	w.release("1.2.0")
+	w.release("1.3.0")
 	w.set(func(u *node.Updates) { u.Director.Root = string(w.repos["director"].RootFile(1)) })
 	check(t, bring(w.bundle("director")))
-	if _, err := w.take("", "1.2.0"); err != nil {
+	if _, err := w.take("", "1.3.0"); err != nil {
 		t.Errorf("of another director: %v", err)
 	}
 	w.set(func(u *node.Updates) { u.Director.Root = "" })

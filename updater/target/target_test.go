@@ -3,8 +3,10 @@ package target_test
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"leap.example/updater/target"
 )
@@ -157,6 +159,10 @@ func FuzzParse(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(text)
+		if text, err = d.Permitted(target.Permission{From: time.Unix(1e9, 0), Nodes: []string{"db1"}}); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		d, err := target.Parse(text)
@@ -172,6 +178,17 @@ func FuzzParse(f *testing.F) {
 		}
 		if _, err := target.ParsePath(d.Path()); err != nil {
 			t.Fatal(err)
+		}
+		p, err := target.ParsePermission(text)
+		if err != nil || len(p.Nodes) > 512 {
+			return
+		}
+		allowed, err := d.Permitted(p)
+		if err != nil {
+			return // A time that cannot be written.
+		}
+		if got, err := target.ParsePermission(allowed); err == nil && (!got.From.Equal(p.From) || !slices.Equal(got.Nodes, p.Nodes)) {
+			t.Fatalf("%s permits %+v, then %+v", text, p, got)
 		}
 	})
 }
