@@ -14,7 +14,7 @@ func TestOldFormats(t *testing.T) {
 	if err != nil || r.Name() != "vendor.example" {
 		t.Fatalf("got %v, %v", r, err)
 	}
-	if _, err := Verify(t.Context(), r.Public(), nil, time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC), nil); err != nil {
+	if _, err := Verify(t.Context(), r.Public(), nil, false, time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC), nil); err != nil {
 		t.Error(err)
 	}
 	names, err := r.Events()

@@ -169,7 +169,7 @@ func TestBrokenDisk(t *testing.T) {
 				if _, err := look(r.Public(), own, leapc, begin); err != nil {
 					t.Fatalf("write %d, again: a client: %v", at, err)
 				}
-				if _, err := Verify(t.Context(), r.Public(), nil, begin, nil); err != nil {
+				if _, err := Verify(t.Context(), r.Public(), nil, false, begin, nil); err != nil {
 					t.Fatalf("write %d, again: %v", at, err)
 				}
 			}

@@ -244,12 +244,14 @@ wants its signers.`,
 
 func (a *app) verifyCommand() *cobra.Command {
 	var anchor string
+	var partial bool
 	cmd := &cobra.Command{
 		Use: "verify [DIR]", Short: "Judge a public tree as a client does", Args: args(cobra.MaximumNArgs(1)),
 		Long: `Judge a public tree, a copy or a mirror of it, as a client does: every root from the
 first, thresholds, versions, ends, and the content of every target. DIR is public of
 the repository if it is not given. --root names a root that you trust; without it
-nothing is proved of who made the tree.`,
+nothing is proved of who made the tree. With --partial targets may be missing, as in a
+mirror of the newest releases, or in the tree of a director.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := filepath.Join(a.dir, "public")
 			if len(args) == 1 {
@@ -263,7 +265,7 @@ nothing is proved of who made the tree.`,
 				}
 			}
 			at, end := a.progress(cmd.Context())
-			report, err := tufrepo.Verify(cmd.Context(), dir, root, a.now(), at)
+			report, err := tufrepo.Verify(cmd.Context(), dir, root, partial, a.now(), at)
 			end()
 			if err != nil {
 				return err
@@ -276,9 +278,13 @@ nothing is proved of who made the tree.`,
 					a.sayf("%s %d is good until %s", s.Role, s.Version, s.Expires.UTC().Format(time.DateTime))
 				}
 				a.sayf("%d targets are intact", len(report.Targets))
+				if len(report.Absent) > 0 {
+					a.sayf("%d are not there", len(report.Absent))
+				}
 			})
 		},
 	}
 	cmd.Flags().StringVar(&anchor, "root", "", "`file` of root metadata that you trust")
+	cmd.Flags().BoolVar(&partial, "partial", false, "targets may be missing")
 	return cmd
 }
