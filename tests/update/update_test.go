@@ -1,6 +1,7 @@
 package update
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -131,13 +132,24 @@ func TestCuts(t *testing.T) {
 			version := fmt.Sprintf("1.9.%d", k)
 			w.release(version, nil)
 			wait := time.Duration(rand.Int64N(int64(cutsFor)))
-			t.Logf("                           %s: cut after %.1f s", version, wait.Seconds())
 			time.Sleep(wait)
+			t.Logf("                           %s: cut after %.1f s, %s", version, wait.Seconds(), w.does())
 			w.Machine.Cut(t)
 			w.On(t)
 			w.good(version)
 		}
 	})
+}
+
+// does is what the node does just now.
+func (w *world) does() string {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	s, err := w.Operator.Client().Status(ctx)
+	if err != nil || s.Update == nil {
+		return "it starts"
+	}
+	return s.Release + ", " + s.Update.State
 }
 
 // cutsFor is how long an update takes from its publication into its trial.
