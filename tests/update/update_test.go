@@ -114,7 +114,7 @@ func TestRefused(t *testing.T) {
 func TestLate(t *testing.T) {
 	w := newLong(t)
 	w.Step(t, "panics while it is watched: 1.8.0 starts three times, and is back at 1.3.0", func() {
-		w.watch = 90 * time.Second
+		w.watch = time.Minute
 		w.deploy(ready)
 		w.late("1.8.0")
 		for range 3 {

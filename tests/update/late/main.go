@@ -17,7 +17,7 @@ const (
 	self    = "/leapd"
 	program = "/program"
 	trigger = "/proc/sysrq-trigger"
-	after   = 45 * time.Second // When its services are healthy, and watched.
+	after   = 35 * time.Second // When its services are healthy, and watched.
 )
 
 func main() {
@@ -36,7 +36,7 @@ func run() error {
 		if err := unpack(); err != nil {
 			return err
 		}
-		p, err := os.StartProcess(self, []string{self, "panic"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}})
+		p, err := os.StartProcess(self, []string{self, "panic"}, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 		if err != nil {
 			return err
 		}
