@@ -32,10 +32,6 @@ type Config struct {
 
 	// QEMU says how machines are run. Its kernel is that of the release.
 	QEMU vm.Options
-	// Firmware has machines start from their disks, by firmware and boot loader, so
-	// that they can take other releases; it takes 512 MiB. Otherwise QEMU starts
-	// Release.
-	Firmware bool
 	// CaptureBytes is how many bytes of frames, the newest, [Cluster.Save] has to
 	// write. 0: 8 MiB. CaptureFile, if it is not empty, gets every frame.
 	CaptureBytes int

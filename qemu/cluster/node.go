@@ -60,10 +60,6 @@ func (c *Cluster) add(ctx context.Context, k int, n NodeConfig, config Config) (
 	if m.Memory == 0 {
 		m.Memory = defaultMemory
 	}
-	if config.Firmware {
-		m.Kernel, m.Initrd, m.Append = "", "", ""
-		m.UEFI = &vm.UEFI{Vars: c.path(n.Name + ".vars")}
-	}
 	m.NICs = []vm.NIC{{Socket: port.Path(), MAC: mac(k)}}
 	m.Drives = []vm.Drive{{Path: one.Disk(), Volatile: true}}
 	if err := flash(ctx, one.Disk(), config.Image, config.DiskSize); err != nil {

@@ -27,7 +27,6 @@ type Lab struct {
 // Options say what is not in the instance.
 type Options struct {
 	Memory       map[string]int // Of nodes, in MiB. "": of the others.
-	Firmware     bool           // See [cluster.Config].
 	CaptureBytes int
 	CaptureFile  string
 	Artefacts    string // Where a test that fails leaves consoles, logs and a capture.
@@ -55,7 +54,6 @@ func New(t testing.TB, dir string, op *Operator, o Options) *Lab {
 		}
 	}
 	config.Dir, config.Image = filepath.Join(dir, "lab"), filepath.Join(dir, "image")
-	config.Firmware = o.Firmware
 	config.CaptureBytes, config.CaptureFile = o.CaptureBytes, o.CaptureFile
 	l.Step("release and disk image are made", func() {
 		build, err := Release(t.Context())
