@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leap.example/client/control"
 	"leap.example/client/unit"
 	"leap.example/client/update"
 	"leap.example/client/update/oneshot"
@@ -68,8 +67,7 @@ func (a *app) updateOnce(ctx context.Context, progress func(string, int64, int64
 	}
 	// The way to the sources is that of all root's traffic: the tunnel, if the
 	// helper guards this computer. No user is asked for a proxy.
-	nobody := func(context.Context) (control.VPNStatus, error) { return control.VPNStatus{}, control.ErrNotRunning }
-	cfg, err := a.updates(p, nobody, slog.New(slog.NewTextHandler(a.errs, nil)))
+	cfg, err := a.updates(p, nil, slog.New(slog.NewTextHandler(a.errs, nil)))
 	if err != nil {
 		return "", err
 	}
