@@ -41,7 +41,9 @@ the old one is put back and started, and the new one is not tried again.
 The VPN's kill switch stays: nothing leaves beside the tunnel meanwhile.
 
 If the program belongs to root, you ask the unit of systemd that updates it; as
-root, you do it yourself. Exit status 4: nothing was installed, the reason is
+root, you do it yourself. The unit goes back by what it sees: its trial of the program,
+and the VPN's helper. If then your daemon fails, you are told how root goes back.
+Exit status 4: nothing was installed, the reason is
 printed.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -157,14 +159,15 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 	}
 	d := a.daemonPart(p)
 	switch was, err := d.Version(ctx); {
-	case err != nil && !errors.Is(err, update.ErrStopped):
-		fmt.Fprintln(a.errs, "leapc: the daemon:", err)
-	case err == nil:
-		if was != r.Version {
-			if err := restartDaemon(ctx, d, r.Version); err != nil {
-				return err
-			}
+	case errors.Is(err, update.ErrStopped):
+	case err != nil:
+		return afterwards(p, r.Version, fmt.Errorf("the daemon does not answer: %w", err))
+	case was != r.Version:
+		if err := restartDaemon(ctx, d, r.Version); err != nil {
+			return afterwards(p, r.Version, err)
 		}
+		r.Daemon = r.Version
+	default:
 		r.Daemon = r.Version
 	}
 	return a.print(r, func() {
@@ -177,6 +180,17 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 			fmt.Fprintf(a.out, "%s is the newest release for this computer\n", r.Version)
 		}
 	})
+}
+
+// afterwards is the error of a daemon that is not well once a version is installed for
+// good, and so nothing goes back by itself: it says who can have it go back.
+func afterwards(p update.Prefix, version string, err error) error {
+	back := p.Start() + " update back"
+	if !p.Mine() {
+		back = "sudo " + back
+	}
+	return fmt.Errorf("%w\n%s is installed, and does not go back by itself any more\nnext: start the daemon anew; if it does not work as %s, return to the version before with: %s",
+		err, version, version, back)
 }
 
 // bar shows how far a download is: a bar on a terminal, a line for each tenth

@@ -3,11 +3,13 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -88,6 +90,51 @@ func TestForeignDaemon(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(home, daemonLog)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something was written there: %v", err)
+	}
+}
+
+// TestAfterwards: who is told that the daemon does not work with what is installed is
+// told how to go back: in root's prefix, that root does it.
+func TestAfterwards(t *testing.T) {
+	mine := update.Prefix(t.TempDir())
+	why := errors.New("it hangs")
+	for _, test := range []struct {
+		p    update.Prefix
+		want string
+	}{
+		{mine, ": " + mine.Start() + " update back"},
+		{"/nobody's", ": sudo /nobody's/current/leapc update back"},
+	} {
+		if err := afterwards(test.p, "1.1.0", why); !errors.Is(err, why) || statusOf(err) != exitFailed || !strings.HasSuffix(err.Error(), test.want) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestApplied: a daemon that does not answer is no daemon that does not run.
+func TestApplied(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := update.Prefix(filepath.Join(t.TempDir(), "leap"))
+	if err := update.Install(t.Context(), p, program, "1.1.0", nil); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{home: t.TempDir(), out: io.Discard, errs: io.Discard}
+	if err := a.applied(t.Context(), p, "1.1.0", nil); err != nil {
+		t.Errorf("without a daemon: %v", err)
+	}
+	ln, err := net.Listen("unix", a.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })}
+	ended := make(chan error, 1)
+	go func() { ended <- hs.Serve(ln) }()
+	defer func() { _ = hs.Close(); <-ended }()
+	if err := a.applied(t.Context(), p, "1.1.0", nil); err == nil || !strings.Contains(err.Error(), "update back") {
+		t.Errorf("with one that is broken: %v", err)
 	}
 }
 
