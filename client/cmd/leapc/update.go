@@ -34,7 +34,7 @@ func (a *app) update() *cobra.Command {
 
 A release counts only if enough of the vendor's signers have signed it: neither a
 mirror nor your provider can make one. It goes out in waves; which one this computer
-is in it decides by itself, by chance, and nobody can tell it from others.
+is in it decides by itself, by chance, and tells nobody.
 
 For that the program lies in a directory of its own, with its versions side by
 side; "leapc update install" makes one. If that belongs to root, a unit of systemd
