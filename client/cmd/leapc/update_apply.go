@@ -43,8 +43,8 @@ The VPN's kill switch stays: nothing leaves beside the tunnel meanwhile.
 If the program belongs to root, you ask the unit of systemd that updates it; as
 root, you do it yourself. The unit goes back by what it sees: its trial of the program,
 and the VPN's helper. If then your daemon fails, you are told how root goes back.
-Exit status 4: nothing was installed, the reason is
-printed.`,
+
+Exit status 4: nothing was installed and nothing is wrong, the reason is printed.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := ownPrefix()
@@ -130,20 +130,26 @@ func (a *app) applyUnit(ctx context.Context, p update.Prefix) error {
 		return err
 	}
 	if l.Problem != "" {
-		return errUnit{l.Problem}
+		return errUnit{l.Problem, l.Well}
 	}
 	return a.applied(ctx, p, l.Version, nil)
 }
 
-// errUnit is why the unit installed nothing.
-type errUnit struct{ why string }
+// errUnit is why the unit installed nothing, and whether nothing is wrong.
+type errUnit struct {
+	why  string
+	well bool
+}
 
 func (e errUnit) Error() string { return e.why }
 
 // notInstalled reports whether nothing was installed and nothing is wrong.
 func notInstalled(err error) bool {
-	return errors.As(err, new(*update.WaitError)) || errors.As(err, new(errUnit)) || errors.Is(err, target.ErrHeld) ||
-		errors.Is(err, update.ErrBad) || errors.Is(err, update.ErrUndecided)
+	if unit, ok := errors.AsType[errUnit](err); ok {
+		return unit.well
+	}
+	return errors.As(err, new(*update.WaitError)) || errors.Is(err, target.ErrHeld) || errors.Is(err, update.ErrBad) ||
+		errors.Is(err, update.ErrUndecided) || errors.Is(err, update.ErrSoon)
 }
 
 // applied says how it ended. A daemon of this user that is still another version

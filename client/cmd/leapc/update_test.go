@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,8 @@ import (
 	"leap.example/client/control"
 	"leap.example/client/update"
 	"leap.example/services/protocol/problem"
+	"leap.example/updater/target"
+	"leap.example/updater/tufclient"
 )
 
 // TestByVPN: while the VPN has a proxy, updates go through it, whether it is
@@ -112,6 +115,38 @@ func TestStoredVPN(t *testing.T) {
 		}
 		if err != nil && (statusOf(err) != exitDegraded || !strings.Contains(err.Error(), "leapc vpn down")) {
 			t.Errorf("%s: status %d, %v", test.stored, statusOf(err), err)
+		}
+	}
+}
+
+// TestUnitStatus: what the unit says of itself decides the exit status of who asked,
+// as it would be if he had done it himself.
+func TestUnitStatus(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		well bool
+	}{
+		{&update.WaitError{Version: "1.1.0"}, true},
+		{update.ErrBad, true},
+		{update.ErrSoon, true},
+		{target.ErrHeld, true},
+		{update.ErrTry, false},
+		{update.ErrOther, false},
+		{tufclient.ErrThreshold, false},
+		{tufclient.ErrSpace, false},
+		{io.ErrUnexpectedEOF, false},
+		{&update.BackError{Version: "1.1.0", From: "1.0.0", Why: update.ErrUndecided}, false},
+	} {
+		err := fmt.Errorf("wrapped: %w", test.err)
+		if wellUnit(err) != test.well {
+			t.Errorf("%v: well is %v", err, !test.well)
+		}
+		want := exitFailed
+		if test.well {
+			want = exitDegraded
+		}
+		if got := statusOf(errUnit{err.Error(), wellUnit(err)}); got != want {
+			t.Errorf("%v: status %d, want %d", err, got, want)
 		}
 	}
 }

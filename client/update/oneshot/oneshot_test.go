@@ -104,8 +104,8 @@ func TestLongProblem(t *testing.T) {
 			case <-time.After(10 * time.Millisecond):
 			}
 		}
-		a.End(oneshot.Line{Problem: test.problem})
-		if err := <-done; err != nil || l != (oneshot.Line{Problem: test.want, End: true}) {
+		a.End(oneshot.Line{Problem: test.problem, Well: true})
+		if err := <-done; err != nil || l != (oneshot.Line{Problem: test.want, Well: true, End: true}) {
 			t.Errorf("%d bytes of %.3q: %d bytes, %v", len(test.problem), test.problem, len(l.Problem), err)
 		}
 	}

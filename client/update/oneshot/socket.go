@@ -22,6 +22,7 @@ type Line struct {
 
 	End     bool   `json:"end,omitempty"`
 	Problem string `json:"problem,omitempty"` // Why nothing was installed, cut if it is long; at the end, without: it is the newest.
+	Well    bool   `json:"well,omitempty"`    // With a problem: nothing is wrong, it has to wait for something.
 }
 
 const (
