@@ -244,7 +244,7 @@ func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources
 		Repository: tufclient.Repository{Name: name, Root: root, Sources: sources},
 		Dir:        filepath.Join(k.cfg.Dir, name), State: k.stateDir(), Bare: name == director,
 		Keep: m.Keep, Pin: pin, Partial: true, Clock: k.cfg.Clock, Built: k.cfg.Built,
-		Want: func(d target.Description) bool { return d.Variant == target.Node || m.Clients },
+		Want: func(d target.Description) bool { return d.Variant == target.Node },
 	}.Sync(ctx)
 }
 

@@ -51,7 +51,7 @@ func newComputer(t *testing.T) *computer {
 	root, err := os.ReadFile(c.vendor.Root)
 	must(t, err)
 	v := &update.Vendor{Schema: 1, Root: root, Sources: []string{c.vendor.Source}}
-	must(t, update.Install(c.prefix, built(t, "1.0.0"), "1.0.0", v))
+	must(t, update.Install(t.Context(), c.prefix, built(t, "1.0.0"), "1.0.0", v))
 	must(t, os.Mkdir(c.bin, 0o755))
 	script := fmt.Sprintf(`#!/bin/sh
 echo "$@" >> %[1]s/told

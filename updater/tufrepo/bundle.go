@@ -90,14 +90,17 @@ func ReadBundle(ctx context.Context, r io.Reader, dir string, limits BundleLimit
 		left.Files--
 		left.Bytes -= h.Size
 		switch {
-		case h.Typeflag != tar.TypeReg || h.Size < 0 || !treeName.MatchString(tree) || !publicName(name):
+		case h.Typeflag != tar.TypeReg || h.Size < 0 || !treeName.MatchString(tree) || !publicName(name) && !logName(name):
 			return trees, fmt.Errorf("the bundle has %q, which is no file of a repository: make it with \"leap update bundle export\": %w", h.Name, ErrFormat)
 		case seen[h.Name]:
 			return trees, fmt.Errorf("the bundle has %q twice: %w", h.Name, ErrFormat)
-		case left.Files < 0 || left.Bytes < 0 || tufclient.IsMetadata(name) && h.Size > maxTargets:
+		case left.Files < 0 || left.Bytes < 0 || tufclient.IsMetadata(name) && h.Size > maxTargets || logName(name) && h.Size > maxLogFile:
 			return trees, fmt.Errorf("the bundle has more than %d files or %d bytes, or metadata of more than %d: %w", limits.Files, limits.Bytes, maxTargets, ErrFormat)
 		}
 		seen[h.Name] = true
+		if logName(name) {
+			continue // Of a later release, which nothing here can read.
+		}
 		if !seen[tree] {
 			seen[tree] = true
 			trees = append(trees, tree)

@@ -78,6 +78,39 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// TestLongProblem: however long the reason is, and whatever is in it, it arrives, cut.
+func TestLongProblem(t *testing.T) {
+	for _, test := range []struct{ problem, want string }{
+		{"short", "short"},
+		{strings.Repeat("x", 1024), strings.Repeat("x", 1024)},
+		{strings.Repeat("x", 100_000), strings.Repeat("x", 1021) + "…"},
+		{strings.Repeat("\x01", 100_000), strings.Repeat("\x01", 1021) + "…"},
+		{strings.Repeat("é", 100_000), strings.Repeat("é", 510) + "…"},
+	} {
+		a, path := listen(t)
+		done := make(chan error, 1)
+		var l oneshot.Line
+		first := make(chan struct{}, 1000)
+		go func() {
+			var err error
+			l, err = oneshot.Ask(t.Context(), path, func(oneshot.Line) { first <- struct{}{} })
+			done <- err
+		}()
+		for heard := false; !heard; {
+			a.Progress("1.1.0", 7, 7)
+			select {
+			case <-first:
+				heard = true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		a.End(oneshot.Line{Problem: test.problem, Well: true})
+		if err := <-done; err != nil || l != (oneshot.Line{Problem: test.want, Well: true, End: true}) {
+			t.Errorf("%d bytes of %.3q: %d bytes, %v", len(test.problem), test.problem, len(l.Problem), err)
+		}
+	}
+}
+
 // TestAskEnds with its context, and when the unit dies.
 func TestAskEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ask.sock")
