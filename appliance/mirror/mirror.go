@@ -45,6 +45,7 @@ type Config struct {
 	Transport http.RoundTripper    // To sources. Nil: the system's network.
 	Document  func() node.Document // The one that is applied.
 	Clock     func() time.Time     // Nil: time.Now.
+	Room      func() int64         // How many bytes copies may still fill. Nil: all that there are.
 	Changed   func()               // Called when there is something new.
 	Log       *slog.Logger
 }
@@ -73,6 +74,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	var serving sync.WaitGroup
 	serving.Go(func() { k.serve(ctx) })
 	defer serving.Wait()
+	k.tidy(ctx)
 	for ctx.Err() == nil {
 		wait := idle
 		if m := k.wanted(); m != nil {
@@ -86,6 +88,18 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-k.wake:
 		case <-time.After(wait):
 		}
+	}
+}
+
+// tidy removes what a bundle left that was cut off by the end of the process.
+func (k *Keeper) tidy(ctx context.Context) {
+	select {
+	case k.busy <- struct{}{}:
+		defer func() { <-k.busy }()
+		if err := os.RemoveAll(k.incoming()); err != nil {
+			k.cfg.Log.WarnContext(ctx, "an old bundle stays", "err", err)
+		}
+	default: // One is being read, and begins by that itself.
 	}
 }
 
@@ -243,7 +257,7 @@ func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources
 	return tufrepo.Mirror{
 		Repository: tufclient.Repository{Name: name, Root: root, Sources: sources},
 		Dir:        filepath.Join(k.cfg.Dir, name), State: k.stateDir(), Bare: name == director,
-		Keep: m.Keep, Pin: pin, Partial: true, Clock: k.cfg.Clock, Built: k.cfg.Built,
+		Keep: m.Keep, Pin: pin, Partial: true, Clock: k.cfg.Clock, Built: k.cfg.Built, Room: k.cfg.Room,
 		Want: func(d target.Description) bool { return d.Variant == target.Node || m.Clients },
 	}.Sync(ctx)
 }

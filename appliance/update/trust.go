@@ -70,7 +70,7 @@ func (u *Updater) repositories(d node.Updates) (repositories, error) {
 			{Name: vendor, Root: root, Sources: from},
 			{Name: director, Root: []byte(d.Director.Root), Sources: leave},
 		},
-		Dir: u.cfg.Dir, Built: u.cfg.Built, Progress: u.progress,
+		Dir: u.cfg.Dir, Built: u.cfg.Built, Room: u.cfg.Room, Progress: u.progress,
 	})
 	return repositories{c, func() {
 		for _, h := range open {

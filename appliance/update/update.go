@@ -38,6 +38,8 @@ type Config struct {
 	// with. None: the document's counts.
 	Vendor []byte
 	Dir    string // On the writable partition.
+	// Room is how many bytes downloads may still fill there. Nil: all that there are.
+	Room func() int64
 	// Transport reaches sources. Nil: the system's network.
 	Transport http.RoundTripper
 	// Agree opens where the nodes agree on their turns.

@@ -29,6 +29,9 @@ type Config struct {
 	Clock  func() time.Time // Nil: time.Now.
 	Built  time.Time        // When the program was built: it is never earlier.
 	Limits Limits
+	// Room is how many bytes the files of Save may still fill, in all. It is asked
+	// before a download and before each write. Nil: as many as the disk takes.
+	Room func() int64
 	// Progress is told how much of a target is there. Nil: nobody is.
 	Progress func(path string, done, length int64)
 
