@@ -45,6 +45,9 @@ func (h host) Arm(ctx context.Context, t slots.Target, content io.Reader) error 
 	return err
 }
 
+// Disarm implements [update.Host].
+func (h host) Disarm(ctx context.Context, release string) error { return h.a.disarm(ctx, release) }
+
 // Reboot implements [update.Host].
 func (h host) Reboot(ctx context.Context) error { return h.a.parts.Supervisor.Reboot(ctx) }
 

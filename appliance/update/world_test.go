@@ -191,6 +191,7 @@ type machine struct {
 	settled bool
 	cut     func(where string) // Before each thing that is done.
 	u       *update.Updater
+	stuck   error        // Why it does not restart.
 	booting func()       // Takes as long as a start.
 	room    func() int64 // On the writable partition.
 	esp     sync.Mutex   // Held by who has the boot partition.
@@ -314,9 +315,19 @@ func (m *machine) Arm(ctx context.Context, t slots.Target, content io.Reader) er
 	return err
 }
 
+func (m *machine) Disarm(ctx context.Context, release string) error {
+	m.cut("before disarming")
+	err := m.slots().Disarm(ctx, release)
+	m.cut("after disarming")
+	return err
+}
+
 // Reboot ends the look, as a restart would.
 func (m *machine) Reboot(context.Context) error {
 	m.cut("before restarting")
+	if m.stuck != nil {
+		return m.stuck
+	}
 	panic(errOff)
 }
 
