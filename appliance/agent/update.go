@@ -81,6 +81,9 @@ func (a *Agent) tellUpdate(d node.Document, s *node.Status) {
 	}
 	u := a.updates.Status()
 	s.Update = &u
+	if damage := a.updates.Damage(); damage != "" {
+		s.Trouble = append(s.Trouble, "updates: "+damage)
+	}
 	if slices.Contains([]string{node.UpdateStopped, node.UpdateBack, node.UpdateUnvouched, node.UpdateExpired}, u.State) {
 		s.Trouble = append(s.Trouble, "updates: "+u.Reason)
 	}

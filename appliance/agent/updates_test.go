@@ -123,8 +123,9 @@ func TestSelfUpdateBlind(t *testing.T) {
 	}
 }
 
-// TestSelfUpdateTrouble has the machine not restart, and its disk be nearly full: each is
-// said, what was armed is taken back, and it goes on by itself once it can.
+// TestSelfUpdateTrouble has the machine not restart, its disk be nearly full, and what
+// it trusts be damaged: each is said, what was armed is taken back, and it goes on by
+// itself once it can.
 func TestSelfUpdateTrouble(t *testing.T) {
 	t.Parallel()
 	w := newBooted(t, "leap_1.2.0.efi")
@@ -143,6 +144,10 @@ func TestSelfUpdateTrouble(t *testing.T) {
 	publish("1.4.0")
 	w.eventually("the disk is full", says("the disk is full"))
 	w.files("leap_1.2.0.efi")
+	w.eventually("it says that it was damaged", func(s node.Status) bool { // A look may have written it just now.
+		check(t, os.WriteFile(filepath.Join(w.dir, "update/vendor.trusted"), []byte("noise"), 0o600))
+		return strings.Contains(strings.Join(s.Trouble, " "), "repository vendor could not be read")
+	})
 	w.sup.stick(nil)
 	w.free.Store(50 << 20)
 	w.eventually("it restarts", func(node.Status) bool { return w.sup.restarts() > 0 })

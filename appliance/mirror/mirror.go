@@ -212,11 +212,16 @@ func (k *Keeper) stateDir() string { return filepath.Join(k.cfg.Dir, ".state") }
 
 // sync brings one copy up to date, and notes what came of it.
 func (k *Keeper) sync(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source) error {
-	copied, err := k.mirror(ctx, name, m, sources)
+	var damage error // It is mended already: who has the node should know of its disk.
+	copied, err := k.mirror(ctx, name, m, sources, func(_ string, err error) { damage = err })
 	k.mu.Lock()
 	before := k.copies[name]
 	now := before
 	now.Name, now.Error = name, ""
+	if damage != nil {
+		now.Error = "what the copy trusted was damaged, and was begun again: look at the disk: " + damage.Error()
+		k.cfg.Log.WarnContext(ctx, "what was trusted of a copy is begun again", "repository", name, "err", damage)
+	}
 	if err != nil {
 		now.Error = err.Error()
 	} else {
@@ -237,7 +242,7 @@ func (k *Keeper) sync(ctx context.Context, name string, m node.Mirror, sources [
 
 // mirror copies. What no source has is passed over: a bundle, or another node, has
 // only some of the releases, and who misses one here asks elsewhere.
-func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source) (*tufrepo.Copied, error) {
+func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources []tufclient.Source, damaged func(string, error)) (*tufrepo.Copied, error) {
 	root, err := k.root(name)
 	if err != nil {
 		return nil, err
@@ -258,7 +263,8 @@ func (k *Keeper) mirror(ctx context.Context, name string, m node.Mirror, sources
 		Repository: tufclient.Repository{Name: name, Root: root, Sources: sources},
 		Dir:        filepath.Join(k.cfg.Dir, name), State: k.stateDir(), Bare: name == director,
 		Keep: m.Keep, Pin: pin, Partial: true, Clock: k.cfg.Clock, Built: k.cfg.Built, Room: k.cfg.Room,
-		Want: func(d target.Description) bool { return d.Variant == target.Node || m.Clients },
+		Damaged: damaged,
+		Want:    func(d target.Description) bool { return d.Variant == target.Node || m.Clients },
 	}.Sync(ctx)
 }
 

@@ -72,7 +72,8 @@ type Updater struct {
 
 	mu     sync.Mutex // Guards what follows.
 	status node.Update
-	proved bool // A look has seen both repositories since the start.
+	proved bool   // A look has seen both repositories since the start.
+	damage string // For people, until an operator has looked.
 }
 
 // New returns an updater. It touches nothing yet.

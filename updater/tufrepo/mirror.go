@@ -40,6 +40,7 @@ type Mirror struct {
 	Built    time.Time        // See tufclient.Config.
 	Limits   tufclient.Limits
 	Progress func(path string, done, length int64)
+	Damaged  func(repository string, err error) // See tufclient.Config.
 
 	write func(path string, from io.Reader, mode fs.FileMode) error // Nil: put. Tests break the disk.
 }
@@ -73,6 +74,7 @@ func (m Mirror) Sync(ctx context.Context) (*Copied, error) {
 	client, err := tufclient.Open(tufclient.Config{
 		Repositories: []tufclient.Repository{m.Repository}, Dir: m.State,
 		Clock: m.Clock, Built: m.Built, Limits: m.Limits, Room: m.Room, Progress: m.Progress,
+		Damaged: m.Damaged,
 	})
 	if err != nil {
 		return nil, err
