@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"leap.example/appliance/node"
 )
@@ -76,6 +77,34 @@ func TestDamagedOld(t *testing.T) {
 		m.look()
 		if s := m.u.Status(); s.State != node.UpdateFailed || !strings.Contains(s.Reason, "older than what is known") {
 			t.Errorf("it says %+v", s)
+		}
+	})
+}
+
+// TestProve has a release wait for the repositories: it does not read its state again
+// and again meanwhile.
+func TestProve(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		m := w.machine("n1", "1.0.0")
+		w.released("1.1.0")
+		if off, _ := m.look(); !off {
+			t.Fatal("it does not restart")
+		}
+		m.start()
+		proved := make(chan error)
+		go func() { proved <- m.u.Prove(t.Context()) }()
+		time.Sleep(time.Second)
+		path := filepath.Join(m.dir, "update/state.json")
+		must(t, os.Rename(path, path+".away")) // One that reads it now believes that nothing is on trial.
+		select {
+		case err := <-proved:
+			t.Fatalf("it has read it again: %v", err)
+		case <-time.After(time.Minute):
+		}
+		must(t, os.Rename(path+".away", path))
+		m.look()
+		if err := <-proved; err != nil {
+			t.Error(err)
 		}
 	})
 }

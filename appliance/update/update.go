@@ -72,6 +72,7 @@ type Updater struct {
 
 	mu     sync.Mutex // Guards what follows.
 	status node.Update
+	kept   *state // What is on the disk. Nil: it is to be read.
 	proved bool   // A look has seen both repositories since the start.
 	damage string // For people, until an operator has looked.
 }
