@@ -29,7 +29,7 @@ type Copy struct {
 	Releases []string  `json:"releases,omitempty"` // Versions of nodes' releases.
 	Expires  time.Time `json:"expires,omitzero"`   // From then on nobody takes anything from it.
 	Copied   time.Time `json:"copied,omitzero"`    // When it was last found to be the newest, by the node's clock.
-	Error    string    `json:"error,omitempty"`    // Why it could not be brought up to date.
+	Error    string    `json:"error,omitempty"`    // Why it could not be brought up to date, or what was damaged.
 }
 
 const maxKeep = 100

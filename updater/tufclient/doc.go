@@ -37,6 +37,11 @@
 // follows is not, so that no mirror can take it back. In the same write, if it
 // replaces the keys of timestamp or snapshot, both are forgotten (5.3.11).
 //
+// A file that is damaged, as by a disk that fails, is an error, or, where nobody is
+// there to mend it, told and begun again with all of it that can still be read
+// (Config.Damaged). What cannot, no longer protects from what is older; the root that
+// the program was built with, and the time at which it was built, do.
+//
 // # Smaller files
 //
 // A delta or a packed file is unpacked while it comes, so before it is known to be
