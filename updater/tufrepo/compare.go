@@ -30,6 +30,10 @@ type Comparison struct {
 	// Undescribed are releases beside which nothing was built that describes them: what
 	// the event says of them nobody can prove.
 	Undescribed []string `json:"undescribed"`
+	// Vendors are the releases that have a root of this repository inside, by which they
+	// take the next ones: its version. Zero: they have none, and whoever keeps a
+	// machine says whom it believes.
+	Vendors map[string]int `json:"vendors"`
 }
 
 // Manifest is what the description of a release is called, in its directory.
@@ -61,7 +65,7 @@ func (e *Event) Compare(ctx context.Context, b Build, progress Progress) (Compar
 		b.Old = b.Dir
 	}
 	c := &comparing{Build: b, ctx: ctx, event: e, progress: progress}
-	out := Comparison{[]string{}, []string{}, []string{}, []string{}, []string{}, []string{}, []string{}}
+	out := Comparison{[]string{}, []string{}, []string{}, []string{}, []string{}, []string{}, []string{}, map[string]int{}}
 	for _, f := range e.Files {
 		list, err := c.file(&out, f)
 		if err != nil {
@@ -78,6 +82,11 @@ func (e *Event) Compare(ctx context.Context, b Build, progress Progress) (Compar
 			return out, err
 		case !same:
 			out.Differ = append(out.Differ, f.Path+" (what it says of itself)")
+		}
+		if root, known := e.vendor(f.Path); known {
+			out.Vendors[f.Path] = root
+		} else {
+			out.Differ = append(out.Differ, f.Path+" (it takes the next releases of another repository)")
 		}
 	}
 	return out, nil
