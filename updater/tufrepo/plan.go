@@ -177,8 +177,8 @@ func (p *planned) changes() (list []Change) {
 			list = append(list, Change{Item: "plan of " + r.Release, New: r.String()})
 		}
 	}
-	if len(list) == 0 {
-		list = append(list, Change{Item: "the plan", New: fmt.Sprintf("of %d releases: of no other release anything goes to anybody", len(fresh.Rollouts))})
+	if p.new != nil {
+		list = append(list, Change{Item: "the plan", New: fmt.Sprintf("of %d releases, no other goes to anybody", len(fresh.Rollouts))})
 	}
 	return list
 }
