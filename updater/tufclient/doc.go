@@ -41,6 +41,9 @@
 // follows is not, so that no mirror can take it back. In the same write, if it
 // replaces the keys of timestamp or snapshot, both are forgotten (5.3.11).
 //
+// The plan of releases is kept beside it, NAME.plan, in the same way. It counts if it
+// has the hash that is listed, each time that it is read, or it is fetched anew.
+//
 // # Smaller files
 //
 // A delta or a packed file is unpacked while it comes, so before it is known to be
