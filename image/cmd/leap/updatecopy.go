@@ -51,7 +51,7 @@ func (a *app) pushed(ctx context.Context) error {
 	}
 	if len(mirrors)+len(missed) == 0 {
 		a.status = exitWarnings
-		a.warnf("no node keeps a copy (updates.mirror), so nobody has been told: bring %s to where updates.director.sources says, timestamp.json last (docs/operator.md, \"Which releases nodes may run\")", d.Public())
+		a.warnf("no node keeps a copy (updates.mirror), so nobody has been told: bring %s to where updates.director.sources says, timestamp.json last: docs/operator.md, \"A web server\", has the commands", d.Public())
 		return nil
 	}
 	bundle, err := a.directorBundle(ctx, i, d)
