@@ -53,7 +53,7 @@ func (a *Agent) serveMirror(w http.ResponseWriter, r *http.Request) error {
 		return problem.Limit.Errorf("there is no room for the bundle: it takes twice its %d MB, and %d MB may be filled", r.ContentLength/1e6, room/1e6)
 	}
 	body := http.MaxBytesReader(w, r.Body, maxMirror)
-	if err := a.mirror.Import(r.Context(), &slowly{body, http.NewResponseController(w)}); err != nil {
+	if err := a.mirror.Import(r.Context(), &slowly{body, http.NewResponseController(w)}, r.ContentLength); err != nil {
 		return err
 	}
 	a.log.InfoContext(r.Context(), "an operator brought releases", "bytes", r.ContentLength)

@@ -18,11 +18,11 @@ import (
 // busyFor is how long a bundle waits for a copy that is being made.
 const busyFor = 3 * time.Second
 
-// Import takes a bundle that an operator brings: it unpacks it beside the copies,
-// verifies it as any source, and copies what is new in it. It returns what there is
-// then. Kinds of errors: Invalid, Limit (no room), Unavailable (something is being
-// copied).
-func (k *Keeper) Import(ctx context.Context, from io.Reader) error {
+// Import takes a bundle that an operator brings, of so many bytes: it unpacks it
+// beside the copies, where it takes no more than these, verifies it as any source, and
+// copies what is new in it. Kinds of errors: Invalid, Limit (no room), Unavailable
+// (something is being copied).
+func (k *Keeper) Import(ctx context.Context, from io.Reader, bytes int64) error {
 	m := k.wanted()
 	if m == nil {
 		return problem.Invalid.Errorf("this node keeps no copies of releases: set updates.mirror in its file, leap deploy")
@@ -37,7 +37,9 @@ func (k *Keeper) Import(ctx context.Context, from io.Reader) error {
 	if err := os.RemoveAll(dir); err != nil { // Of one that was cut off.
 		return err
 	}
-	trees, err := tufrepo.ReadBundle(ctx, k.fitting(from), dir, tufrepo.DefaultBundle)
+	limits := tufrepo.DefaultBundle
+	limits.Bytes = min(limits.Bytes, bytes)
+	trees, err := tufrepo.ReadBundle(ctx, k.fitting(from), dir, limits)
 	if err == nil {
 		for _, name := range []string{director, vendor} { // As when copying.
 			if err == nil && slices.Contains(trees, name) {

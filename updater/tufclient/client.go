@@ -15,7 +15,7 @@ import (
 type Repository struct {
 	Name    string   // Of letters a to z: a file name, and in errors.
 	Root    []byte   // The metadata of a root that the program was built with.
-	Sources []Source // In the order in which they are asked.
+	Sources []Source // In the order in which they are asked for targets.
 }
 
 // Config is what a client needs.

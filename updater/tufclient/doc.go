@@ -11,11 +11,15 @@
 // # Whom it trusts
 //
 // The root of each repository that it is given, and whom that root names. Not the
-// sources: mirrors, neighbours and directories only carry files. They are asked
-// in order, and what one of them does wrong leads to the next; the worst that all
-// of them together can do is to be slow, or to show nothing new until what was
-// trusted last expires. With several repositories (TAP 4), a target counts only
-// if each of them, by itself, lists it with the same length and the same hash.
+// sources: mirrors, neighbours and directories only carry files. A check asks all of
+// them at once for the next root and the timestamp, and follows the newest that is
+// valid, whoever has it; what one of them does wrong leads to the next. So one that
+// stands still hides nothing that another one has, as long as that one answers: within
+// 10 s of the first to answer, or its turn comes only when the others have failed. The
+// worst that all of them together can do is to be slow, or to show nothing new until
+// what was trusted last expires. Targets are fetched from them in order. With several
+// repositories (TAP 4), a target counts only if each of them, by itself, lists it with
+// the same length and the same hash.
 //
 // # Why the workflow is its own
 //
@@ -41,6 +45,9 @@
 // there to mend it, told and begun again with all of it that can still be read
 // (Config.Damaged). What cannot, no longer protects from what is older; the root that
 // the program was built with, and the time at which it was built, do.
+//
+// The plan of releases is kept beside it, NAME.plan, in the same way. It counts if it
+// has the hash that is listed, each time that it is read, or it is fetched anew.
 //
 // # Smaller files
 //

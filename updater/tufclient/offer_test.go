@@ -3,6 +3,8 @@ package tufclient_test
 import (
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +117,7 @@ func TestOffer(t *testing.T) {
 		if v, _, err := offer(0); !errors.Is(err, tufclient.ErrNothing) || !errors.Is(err, target.ErrHeld) {
 			t.Errorf("halted: %s, %v", v, err)
 		}
+		must(t, os.Remove(filepath.Join(w.cfg.Dir, "vendor.plan"))) // It is kept.
 		w.mirror.Files = maps.Clone(w.mirror.Files)
 		maps.DeleteFunc(w.mirror.Files, func(name string, _ []byte) bool { return name[0] == 't' }) // targets/...
 		if v, _, err := offer(0); err == nil || errors.Is(err, tufclient.ErrNothing) {
