@@ -3,8 +3,8 @@
 //
 //	Open    what was trusted last, or the root that the program was built with
 //	Check   what the repositories say now: a View, all of it from one moment
-//	View    Lookup one target, or the Newest release that a machine can take;
-//	        an Offer is that of the plan, with when its turn is
+//	View    Lookup one target, or the newest release that a machine can take: an
+//	        Offer, with when its turn is by the plan
 //	Fetch   a target's bytes into a slot, Save into a file; FetchFrom and SaveFrom
 //	        by a delta from what is there, or packed, if that is less
 //

@@ -12,21 +12,6 @@ import (
 	"leap.example/updater/target"
 )
 
-// Newest finds the newest release that the machine can take, among those that all
-// repositories list. None is [ErrNothing], joined with why newer ones cannot be
-// taken.
-func (v *View) Newest(ctx context.Context, m target.Machine) (*Target, error) {
-	var newest *Target
-	err := v.releases(ctx, m, func(t *Target) (bool, error) {
-		if _, err := t.due(m); err != nil {
-			return false, err
-		}
-		newest = t
-		return true, nil
-	})
-	return newest, err
-}
-
 // An Offer is a release that a machine can take, and when its turn is.
 type Offer struct {
 	Target *Target

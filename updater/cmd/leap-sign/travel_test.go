@@ -97,7 +97,7 @@ func by(ts *testscript.TestScript, _ bool, args []string) {
 	installed := filepath.Join(own, "leapc")
 	var tr tufclient.Transfer
 	ts.Check(machine(ts, own, ts.MkAbs(args[1]), func(ctx context.Context, c *tufclient.Client, v *tufclient.View) error {
-		t, err := v.Newest(ctx, target.Machine{Variant: target.Client, OS: "linux", Arch: "amd64", Version: args[2], State: 1})
+		t, err := newer(ctx, v, args[2])
 		if err != nil {
 			return err
 		}
