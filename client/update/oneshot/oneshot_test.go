@@ -3,6 +3,7 @@ package oneshot_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -75,6 +76,28 @@ func TestAsk(t *testing.T) {
 	}
 	if _, err := oneshot.Ask(t.Context(), path, nil); !errors.Is(err, oneshot.ErrNoUnit) {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestShort: who asks a unit that ends at once is told why.
+func TestShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ask.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", path) // It waits, as for systemd.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	oneshot.NewAudience(ln).End(oneshot.Line{Problem: "soon"})
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(c)
+	if l, failed := oneshot.ParseLine(text); err != nil || failed != nil || l.Problem != "soon" || !l.End {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

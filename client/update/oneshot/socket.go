@@ -29,6 +29,7 @@ const (
 	maxAsking  = 16               // Users who are told at once.
 	maxLine    = 8 << 10          // Bytes.
 	maxProblem = 1 << 10          // Bytes, of which JSON makes six times as many at most.
+	admitTime  = time.Second / 4  // For letting in who waits when it is over.
 	tellPause  = time.Second / 4  // Between lines of a download.
 	tellTime   = time.Second      // For a user to take a line.
 	hearTime   = 10 * time.Minute // For the next line: a look that is slow, or parts that start.
@@ -95,6 +96,10 @@ func (a *Audience) Progress(version string, done, length int64) {
 
 // End tells how it ended, and hangs up.
 func (a *Audience) End(l Line) {
+	// Who has come before it was over is told, however short it was.
+	if ln, ok := a.ln.(interface{ SetDeadline(at time.Time) error }); ok && ln.SetDeadline(time.Now().Add(admitTime)) == nil {
+		<-a.done
+	}
 	_ = a.ln.Close() // Whoever comes now is another start's.
 	<-a.done
 	a.mu.Lock()
