@@ -16,7 +16,8 @@ func TestDamage(t *testing.T) {
 	k := w.keeper()
 	bring := func() {
 		t.Helper()
-		check(t, k.Import(t.Context(), bytes.NewReader(w.bundle("vendor", "director"))))
+		b := w.bundle("vendor", "director")
+		check(t, k.Import(t.Context(), bytes.NewReader(b), int64(len(b))))
 	}
 	bring()
 	for _, name := range []string{"vendor", "director"} {

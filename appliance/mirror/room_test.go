@@ -44,7 +44,7 @@ func TestRoom(t *testing.T) {
 	bundle := w.bundle("vendor", "director")
 	for name, room := range map[string]int64{"none": 0, "half of it": size / 2, "it, but not its copy": size + size/2} {
 		all, most = room, 0
-		if err := k.Import(t.Context(), bytes.NewReader(bundle)); problem.KindOf(err) != problem.Limit {
+		if err := k.Import(t.Context(), bytes.NewReader(bundle), int64(len(bundle))); problem.KindOf(err) != problem.Limit {
 			t.Errorf("with room for %s: %v", name, err)
 		}
 		// Metadata are small, and are not what fills a disk.
@@ -53,7 +53,7 @@ func TestRoom(t *testing.T) {
 		}
 	}
 	all = 3 * size
-	check(t, k.Import(t.Context(), bytes.NewReader(bundle)))
+	check(t, k.Import(t.Context(), bytes.NewReader(bundle), int64(len(bundle))))
 	if data, err := w.take("", "1.1.0"); err != nil || !bytes.Equal(data, image("1.1.0")) {
 		t.Errorf("with room: %v", err)
 	}
