@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,35 @@ func TestParseWaves(t *testing.T) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
+}
+
+// FuzzWaves expects of waves that are read that they make a plan, which is read as
+// the same, or are refused as one.
+func FuzzWaves(f *testing.F) {
+	for _, s := range []string{"default", "fast", "at-once", "1h=5,24h=100", "1h=5,1h=6", "-1h=5", "1ns=1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		waves, err := target.ParseWaves(s)
+		if err != nil {
+			return
+		}
+		r := target.Rollout{Release: "1.4.0", Begins: begins, Waves: waves}
+		text, err := target.Plan{Schema: target.Schema}.With(r).Encode()
+		if errors.Is(err, target.ErrPlan) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := target.ParsePlan(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := p.Of("1.4.0"); !ok || got.String() != r.String() {
+			t.Fatalf("%q is written as %s and read as %s", s, text, got)
+		}
+	})
 }
 
 // TestRolloutString: two rollouts that differ read differently.
