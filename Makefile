@@ -75,8 +75,8 @@ bench-vpn: ## measure the VPN beside OpenVPN in network namespaces (as root), an
 bench-updates: ## measure a delta between two releases, and what updates cost, and record the figures
 	$(GO) run ./tests/bench -updates
 
-release: ## build image and clients as they are published, into dist/ (TREE), of the version RELEASE
-	$(GO) run ./image/cmd/leap image tree $(TREE) $(if $(RELEASE),--release $(RELEASE)) $(RELEASE_FLAGS)
+release: ## build image and clients as they are published, into dist/ (TREE), of the version RELEASE, for VENDOR_ROOT and VENDOR_SOURCE
+	$(GO) run ./image/cmd/leap image tree $(TREE) $(if $(RELEASE),--release $(RELEASE)) $(if $(VENDOR_ROOT),--vendor-root $(VENDOR_ROOT)) $(addprefix --vendor-source ,$(VENDOR_SOURCE)) $(RELEASE_FLAGS)
 
 reproducible: ## build the release of the last commit twice, in two places, and compare every byte (slow)
 	./.ci/reproducible

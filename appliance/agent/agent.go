@@ -63,10 +63,11 @@ type Config struct {
 	// Releases are those on the disk. Nil: none of them was chosen by a boot
 	// loader, and none can be added.
 	Releases *slots.Slots
-	// Update has the node update itself. Nil: it cannot keep what that takes.
+	// Update has the node update itself. Its Room is the agent's. Nil: it cannot keep
+	// what that takes.
 	Update *update.Config
 	// Mirror has the node keep copies of repositories, if its document says so. Its
-	// Document and Log are the agent's. Nil: it cannot keep any.
+	// Document, Log and Room are the agent's. Nil: it cannot keep any.
 	Mirror *mirror.Config
 	Own    bool // Give files to the services' users: it takes root.
 }
@@ -98,7 +99,9 @@ func New(cfg Config, keys *keystore.Store, parts Parts, log *slog.Logger) *Agent
 	a := &Agent{cfg: cfg, parts: parts, keys: keys, gens: generations{cfg.Dir}, log: log, applying: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 	a.image = startedImage(cfg.Boot)
 	if cfg.Update != nil {
-		a.updates = update.New(*cfg.Update, host{a}, log)
+		own := *cfg.Update
+		own.Room = a.room
+		a.updates = update.New(own, host{a}, log)
 	}
 	a.mirror = a.keeper(cfg.Mirror)
 	return a
@@ -109,6 +112,9 @@ const (
 	retrySoon  = time.Second
 	retryEvery = 20 * time.Second
 )
+
+// room is how many bytes releases may still fill of the writable partition.
+func (a *Agent) room() int64 { return a.parts.Disk().Room() }
 
 // Run makes the node what its current generation says, judges it if it is on
 // trial, and so the release; then it keeps trying what did not succeed, until

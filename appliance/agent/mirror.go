@@ -18,7 +18,7 @@ func (a *Agent) keeper(cfg *mirror.Config) *mirror.Keeper {
 		return nil
 	}
 	own := *cfg
-	own.Log, own.Changed = a.log, a.lookForUpdates
+	own.Log, own.Changed, own.Room = a.log, a.lookForUpdates, a.room
 	own.Document = func() node.Document {
 		d, _ := a.now()
 		return d
@@ -45,15 +45,15 @@ func (a *Agent) serveMirror(w http.ResponseWriter, r *http.Request) error {
 	if a.mirror == nil {
 		return problem.Invalid.Errorf("this node has no writable partition: it can keep no copies")
 	}
-	free := a.parts.Disk().Free
+	room := max(a.room(), 0)
 	switch {
 	case r.ContentLength < 0 || r.ContentLength > maxMirror:
 		return problem.Invalid.Errorf("a bundle whose length the request names is required, of at most %d bytes", maxMirror)
-	case 2*r.ContentLength > free: // It lies there unpacked, too, while it is copied.
-		return problem.Limit.Errorf("there is no room for the bundle: it takes twice its %d MB, and %d MB are free", r.ContentLength/1e6, free/1e6)
+	case 2*r.ContentLength > room: // It lies there unpacked, too, while it is copied.
+		return problem.Limit.Errorf("there is no room for the bundle: it takes twice its %d MB, and %d MB may be filled", r.ContentLength/1e6, room/1e6)
 	}
 	body := http.MaxBytesReader(w, r.Body, maxMirror)
-	if err := a.mirror.Import(r.Context(), &slowly{body, http.NewResponseController(w)}); err != nil {
+	if err := a.mirror.Import(r.Context(), &slowly{body, http.NewResponseController(w)}, r.ContentLength); err != nil {
 		return err
 	}
 	a.log.InfoContext(r.Context(), "an operator brought releases", "bytes", r.ContentLength)

@@ -66,6 +66,22 @@ func (a *Agent) receive(ctx context.Context, t slots.Target, more time.Duration,
 	return armed, a.look(ctx)
 }
 
+// disarm takes a release back that was written and not started.
+func (a *Agent) disarm(ctx context.Context, release string) error {
+	if a.cfg.Releases == nil {
+		return errDirect
+	}
+	free, err := a.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if err := a.cfg.Releases.Disarm(ctx, release); err != nil {
+		return err
+	}
+	return a.look(ctx)
+}
+
 // inDate reports whether the operator's certificate is in date by the clock of
 // this machine, even if nobody has confirmed that. It is asked of what needs
 // nothing but the certificate, and does more than look or restart: a release may

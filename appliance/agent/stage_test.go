@@ -124,6 +124,7 @@ type supervisor struct {
 	starts []string // Names, in order.
 	ill    string   // Why all services are ill that are started from now on.
 	ends   int      // How often the machine was to be restarted.
+	stuck  error    // Why it is not.
 }
 
 type running struct {
@@ -228,8 +229,18 @@ func (s *supervisor) Logs(_ context.Context, service string, lines int, follow b
 func (s *supervisor) Reboot(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stuck != nil {
+		return s.stuck
+	}
 	s.ends++
 	return nil
+}
+
+// stick has the machine not restart; nil: it does.
+func (s *supervisor) stick(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stuck = err
 }
 
 // heal has services be well that are started from now on, and ends all others.

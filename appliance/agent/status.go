@@ -83,7 +83,7 @@ func (a *Agent) Status(ctx context.Context) (node.Status, error) {
 		}
 		s.Services[name] = one
 	}
-	if s.Disk.Size > 0 && s.Disk.Free < s.Disk.Size/20 {
+	if s.Disk.Size > 0 && s.Disk.Room() < 0 {
 		s.Trouble = append(s.Trouble, fmt.Sprintf("the disk is nearly full: %d of %d MiB are free", s.Disk.Free>>20, s.Disk.Size>>20))
 	}
 	return s, nil

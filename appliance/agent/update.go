@@ -45,6 +45,9 @@ func (h host) Arm(ctx context.Context, t slots.Target, content io.Reader) error 
 	return err
 }
 
+// Disarm implements [update.Host].
+func (h host) Disarm(ctx context.Context, release string) error { return h.a.disarm(ctx, release) }
+
 // Reboot implements [update.Host].
 func (h host) Reboot(ctx context.Context) error { return h.a.parts.Supervisor.Reboot(ctx) }
 
@@ -78,6 +81,9 @@ func (a *Agent) tellUpdate(d node.Document, s *node.Status) {
 	}
 	u := a.updates.Status()
 	s.Update = &u
+	if damage := a.updates.Damage(); damage != "" {
+		s.Trouble = append(s.Trouble, "updates: "+damage)
+	}
 	if slices.Contains([]string{node.UpdateStopped, node.UpdateBack, node.UpdateUnvouched, node.UpdateExpired}, u.State) {
 		s.Trouble = append(s.Trouble, "updates: "+u.Reason)
 	}

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -120,4 +121,35 @@ func TestSelfUpdateBlind(t *testing.T) {
 	if err != nil || len(known) != 1 || !strings.HasPrefix(known[0].Reason, "it cannot look for updates, so that nothing could replace it: ") {
 		t.Errorf("it knows %+v, %v", known, err)
 	}
+}
+
+// TestSelfUpdateTrouble has the machine not restart, its disk be nearly full, and what
+// it trusts be damaged: each is said, what was armed is taken back, and it goes on by
+// itself once it can.
+func TestSelfUpdateTrouble(t *testing.T) {
+	t.Parallel()
+	w := newBooted(t, "leap_1.2.0.efi")
+	d, publish := w.updating(2)
+	w.start()
+	w.good(d, nil)
+	w.sup.stick(errors.New("the supervisor is gone"))
+	publish("1.3.0")
+	says := func(what string) func(node.Status) bool {
+		return func(s node.Status) bool {
+			return s.Update != nil && s.Update.State == node.UpdateFailed && strings.Contains(s.Update.Reason, what)
+		}
+	}
+	w.eventually("it does not restart", says("the supervisor is gone"))
+	w.free.Store(5 << 20) // A twentieth of the disk.
+	publish("1.4.0")
+	w.eventually("the disk is full", says("the disk is full"))
+	w.files("leap_1.2.0.efi")
+	w.eventually("it says that it was damaged", func(s node.Status) bool { // A look may have written it just now.
+		check(t, os.WriteFile(filepath.Join(w.dir, "update/vendor.trusted"), []byte("noise"), 0o600))
+		return strings.Contains(strings.Join(s.Trouble, " "), "repository vendor could not be read")
+	})
+	w.sup.stick(nil)
+	w.free.Store(50 << 20)
+	w.eventually("it restarts", func(node.Status) bool { return w.sup.restarts() > 0 })
+	w.files("leap_1.2.0.efi", "leap_1.4.0+3.efi")
 }

@@ -249,7 +249,7 @@ func (w *world) bundle(names ...string) []byte {
 func TestImport(t *testing.T) {
 	w := newWorld(t, "1.0.0", "1.1.0")
 	k := w.keeper()
-	bring := func(bundle []byte) error { return k.Import(t.Context(), bytes.NewReader(bundle)) }
+	bring := func(bundle []byte) error { return k.Import(t.Context(), bytes.NewReader(bundle), int64(len(bundle))) }
 	first := w.bundle("vendor", "director")
 	check(t, bring(first))
 	if data, err := w.take("", "1.1.0"); err != nil || !bytes.Equal(data, image("1.1.0")) {
@@ -320,7 +320,8 @@ func TestNeighbour(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	running.Go(func() { first.Run(ctx) })
-	check(t, first.Import(t.Context(), bytes.NewReader(w.bundle("vendor", "director"))))
+	bundle := w.bundle("vendor", "director")
+	check(t, first.Import(t.Context(), bytes.NewReader(bundle), int64(len(bundle))))
 	url := "http://" + netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.doc.Updates.Mirror.Port).String() + "/"
 	d := w.document()
 	u := *d.Updates
@@ -353,12 +354,12 @@ func TestBusy(t *testing.T) {
 	w := newWorld(t, "1.0.0")
 	k := w.keeper()
 	slow, ended := make(slowBundle), make(chan error)
-	go func() { ended <- k.Import(t.Context(), slow) }()
+	go func() { ended <- k.Import(t.Context(), slow, 1<<20) }()
 	w.until("the first one is read", func() bool {
 		_, err := os.Stat(filepath.Join(w.dir, ".incoming"))
 		return err == nil
 	})
-	if err := k.Import(t.Context(), bytes.NewReader(nil)); problem.KindOf(err) != problem.Unavailable {
+	if err := k.Import(t.Context(), bytes.NewReader(nil), 0); problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("meanwhile: %v", err)
 	}
 	close(slow)

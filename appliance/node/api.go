@@ -194,6 +194,10 @@ type Disk struct {
 	Free int64 `json:"free"`
 }
 
+// Room is how much of it may be filled by what can wait, as releases can, in bytes: a
+// twentieth stays free for what services and the agent have to write.
+func (d Disk) Room() int64 { return d.Free - d.Size/20 }
+
 // Memory is the machine's, in bytes.
 type Memory struct {
 	Size      int64 `json:"size"`

@@ -5,15 +5,14 @@ import (
 )
 
 // Mirror has a node keep copies of both repositories, for itself and for the other
-// nodes of the mesh. Whatever it copies it verifies first, and nobody trusts it.
+// nodes of the mesh, and so of nodes' releases alone. Whatever it copies it verifies first, and nobody trusts it.
 type Mirror struct {
 	// Vendor and Director are URLs of trees to copy from, beside what operators
 	// bring as bundles. None: only that.
 	Vendor   []string `json:"vendor,omitempty"`
 	Director []string `json:"director,omitempty"`
-	Keep     int      `json:"keep,omitempty"`    // Newest releases of each program. 0: 2.
-	Clients  bool     `json:"clients,omitempty"` // Those of clients, too.
-	Port     uint16   `json:"port"`              // TCP, in the mesh, where the copies are served. Required.
+	Keep     int      `json:"keep,omitempty"` // Newest releases. 0: 2.
+	Port     uint16   `json:"port"`           // TCP, in the mesh, where the copies are served. Required.
 }
 
 // MirrorDir is where a node keeps its copies.
@@ -30,7 +29,7 @@ type Copy struct {
 	Releases []string  `json:"releases,omitempty"` // Versions of nodes' releases.
 	Expires  time.Time `json:"expires,omitzero"`   // From then on nobody takes anything from it.
 	Copied   time.Time `json:"copied,omitzero"`    // When it was last found to be the newest, by the node's clock.
-	Error    string    `json:"error,omitempty"`    // Why it could not be brought up to date.
+	Error    string    `json:"error,omitempty"`    // Why it could not be brought up to date, or what was damaged.
 }
 
 const maxKeep = 100

@@ -49,6 +49,9 @@ type Target struct {
 	Again   bool   // Also if it was found bad before: that is forgotten once it is there.
 }
 
+// ErrStarted is that a release was started already that is to be tried.
+var ErrStarted = errors.New("the release was started already")
+
 // Errors of [Slots.Write], wrapped.
 var (
 	ErrSpace   = errors.New("there is no room on the ESP")

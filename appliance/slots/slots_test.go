@@ -257,3 +257,26 @@ func TestAgain(t *testing.T) {
 		t.Errorf("there are %v", got)
 	}
 }
+
+// TestDisarm takes back what was written and not started.
+func TestDisarm(t *testing.T) {
+	s, dir := node(t, "1.0.0", "leap_1.0.0.efi", "leap_0.9.0.efi", "leap_1.2.0+2-1.efi", "leap_1.3.0+0-3.efi")
+	before := names(t, dir)
+	target, content := release("1.1.0")
+	check(t, s.Write(t.Context(), target, time.Minute, bytes.NewReader(content)))
+	for range 2 {
+		check(t, s.Disarm(t.Context(), "1.1.0"))
+	}
+	for _, version := range []string{"1.0.0", "0.9.0", "1.3.0", "9.9.9"} {
+		check(t, s.Disarm(t.Context(), version))
+	}
+	if err := s.Disarm(t.Context(), "1.2.0"); !errors.Is(err, slots.ErrStarted) {
+		t.Errorf("one that was started: %v", err)
+	}
+	if got := names(t, dir); !slices.Equal(got, before) {
+		t.Errorf("there are %v", got)
+	}
+	if known, err := s.Known(); err != nil || len(known) != 0 {
+		t.Errorf("it knows %+v, %v", known, err)
+	}
+}

@@ -63,6 +63,30 @@ func (s *Slots) Write(ctx context.Context, t Target, within time.Duration, conte
 	})
 }
 
+// Disarm removes a release that was written to be tried: what starts the machine from
+// now on starts another one. One that was started before stays, with [ErrStarted], and
+// the number of its starts. There is nothing to do if it is not there.
+func (s *Slots) Disarm(ctx context.Context, version string) error {
+	return s.ESP(ctx, func(dir string) error {
+		all, err := list(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range all {
+			if e.Version != version || e.State() != Trial {
+				continue
+			}
+			if e.Done > 0 || version == s.Running {
+				return ErrStarted
+			}
+			if err := s.remove(dir, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // makeRoom removes what may go until a release fits: bad ones and an earlier
 // copy of it, then good ones that are neither running nor the newest other one.
 func (s *Slots) makeRoom(dir string, t Target) error {

@@ -128,6 +128,9 @@ func (u *Updater) Again(ctx context.Context) error {
 	if err := u.keep(s); err != nil {
 		return err
 	}
+	u.mu.Lock()
+	u.damage = ""
+	u.mu.Unlock()
 	u.Wake()
 	return nil
 }

@@ -28,6 +28,8 @@
 //	restart   from then on the release is on trial
 //
 // Arming comes last: whatever starts the machine once a release is armed starts that.
+// If the restart does not follow, the release is taken back, and the next look begins
+// from the beginning: what was allowed then may not be any more.
 //
 // # What is kept
 //

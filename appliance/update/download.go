@@ -2,8 +2,6 @@ package update
 
 import (
 	"context"
-	"crypto/sha256"
-	"io"
 	"os"
 
 	"leap.example/updater/target"
@@ -16,21 +14,20 @@ func (u *Updater) download(ctx context.Context, r repositories, v *tufclient.Vie
 	if _, err := os.Stat(path); err == nil { // It was fetched before, and is looked through.
 		return u.save(ctx, r, v, t, nil, path)
 	}
-	if old := u.running(ctx); old != nil {
-		// The boot partition is held for what is short.
-		if _, err := v.Vouched(ctx, target.DeltaPath(old.SHA256, t.SHA256)); err == nil {
-			tried := false
-			err := u.host.Old(ctx, func(content io.ReaderAt, _ int64) error {
-				tried = true
-				return u.save(ctx, r, v, t, &tufclient.Old{ReaderAt: content, SHA256: old.SHA256, Length: old.Length}, path)
-			})
-			if tried {
-				return err
-			}
-			u.log.WarnContext(ctx, "the release that runs cannot be read", "err", err)
-		}
+	old := u.running(ctx)
+	if old == nil {
+		return u.save(ctx, r, v, t, nil, path)
 	}
-	return u.save(ctx, r, v, t, nil, path)
+	if _, err := v.Vouched(ctx, target.DeltaPath(old.SHA256, t.SHA256)); err != nil {
+		return u.save(ctx, r, v, t, nil, path)
+	}
+	c, err := u.copyOld(ctx, *old, t.Length)
+	if err != nil {
+		u.log.WarnContext(ctx, "what has changed in a release is of no use: the one that runs cannot be copied", "err", err)
+		return u.save(ctx, r, v, t, nil, path)
+	}
+	defer c.end()
+	return u.save(ctx, r, v, t, &tufclient.Old{ReaderAt: c.file, SHA256: old.SHA256, Length: old.Length}, path)
 }
 
 // save fetches a release, and says how.
@@ -43,25 +40,4 @@ func (u *Updater) save(ctx context.Context, r repositories, v *tufclient.View, t
 		u.log.InfoContext(ctx, "a release is downloaded", "release", t.Description.Version, "by", how.Path, "bytes", how.Fetched)
 	}
 	return err
-}
-
-// running is what the file of the running release is, but for its content: it is read
-// once. Nil: it cannot be read.
-func (u *Updater) running(ctx context.Context) *tufclient.Old {
-	if u.old != nil {
-		return u.old
-	}
-	old := &tufclient.Old{}
-	err := u.host.Old(ctx, func(content io.ReaderAt, size int64) error {
-		sum := sha256.New()
-		_, err := io.Copy(sum, io.NewSectionReader(content, 0, size))
-		old.SHA256, old.Length = [sha256.Size]byte(sum.Sum(nil)), size
-		return err
-	})
-	if err != nil {
-		u.log.WarnContext(ctx, "the release that runs cannot be read", "err", err)
-		return nil
-	}
-	u.old = old
-	return old
 }

@@ -2,7 +2,6 @@ package update
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -38,13 +37,17 @@ func (u *Updater) look(ctx context.Context, d node.Document, settled bool) *wait
 	if !settled {
 		return busy("a document or a release is on trial")
 	}
-	if s.Armed != "" { // Only the restart is missing.
-		if w := u.turn(ctx, ts, &s, s.Armed, d); w != nil {
-			return w
+	if s.Armed != "" {
+		if gone := time.Since(u.told); gone < rebootsFor {
+			return &wait{why: node.UpdateArmed, release: s.Armed, pause: rebootsFor - gone}
 		}
-		return u.restart(ctx, s.Armed)
+		err = u.disarm(ctx, &s)
 	}
-	w = u.next(ctx, ts, &s, d)
+	if err != nil {
+		w = unready(s.Armed, err)
+	} else {
+		w = u.next(ctx, ts, &s, d)
+	}
 	if s.Turn && w.why != node.UpdateArmed { // Others need not wait for this one.
 		err := ts.give(ctx)
 		if err == nil {
@@ -65,13 +68,14 @@ func busy(why string) *wait {
 	return &wait{why: node.UpdateBusy, err: errors.New(why), pause: busyEvery}
 }
 
-// restart restarts the machine into a release that is armed.
-func (u *Updater) restart(ctx context.Context, release string) *wait {
-	u.log.InfoContext(ctx, "a release is armed: restarting", "release", release)
-	if err := u.host.Reboot(ctx); err != nil { // It is tried again.
-		return &wait{why: node.UpdateArmed, release: release, err: err, pause: busyEvery}
+// unready is that a release could not be armed, or taken back.
+func unready(release string, err error) *wait {
+	w := failed(fmt.Errorf("release %s: %w", release, err))
+	w.release = release
+	if errors.Is(err, problem.Unavailable) {
+		w.why, w.pause = node.UpdateBusy, busyEvery
 	}
-	return &wait{why: node.UpdateArmed, release: release, pause: rebootsFor}
+	return w
 }
 
 // check sees both repositories as they are now.
@@ -108,19 +112,25 @@ func (u *Updater) next(ctx context.Context, ts *openTurns, s *state, d node.Docu
 		return w
 	}
 	release := t.Description.Version
-	u.doing(ctx, node.UpdateDownload, release)
 	path := u.path(release)
 	u.tidy(path)
-	if err := u.download(ctx, r, v, t, path); err != nil {
-		w := refused(err)
-		w.release = release
-		return w
+	started := s.Armed == release // Before, and it did not come up: the boot loader counts.
+	if !started {
+		u.doing(ctx, node.UpdateDownload, release)
+		if err := u.download(ctx, r, v, t, path); err != nil {
+			w := refused(err)
+			w.release = release
+			return w
+		}
 	}
 	if open, from := d.Updates.Open(time.Now()); !open {
 		return &wait{why: node.UpdateWindow, release: release, until: from, err: fmt.Errorf("it is downloaded, and waits for %s UTC, when the node may restart", from.Format("2006-01-02 15:04"))}
 	}
 	if w := u.turn(ctx, ts, s, release, d); w != nil {
 		return w
+	}
+	if started {
+		return u.restart(ctx, s)
 	}
 	return u.arm(ctx, s, t, path)
 }
@@ -212,31 +222,4 @@ func (u *Updater) tidy(path string) {
 			u.log.Warn("an old download stays", "err", err)
 		}
 	}
-}
-
-// arm writes a release to be tried, and restarts the machine.
-func (u *Updater) arm(ctx context.Context, s *state, t *tufclient.Target, path string) *wait {
-	release := t.Description.Version
-	u.doing(ctx, node.UpdateArming, release)
-	f, err := os.Open(path)
-	if err != nil {
-		return failed(err)
-	}
-	defer f.Close() // Only read.
-	s.Armed = release
-	if err := u.keep(*s); err != nil {
-		return failed(err)
-	}
-	to := slots.Target{Version: release, Size: t.Length, SHA256: hex.EncodeToString(t.SHA256[:]), Again: s.Again == release}
-	// Whether it is armed all the same after an error, the next look finds out.
-	if err := u.host.Arm(ctx, to, f); err != nil {
-		w := failed(fmt.Errorf("release %s: %w", release, err))
-		w.release = release
-		if errors.Is(err, problem.Unavailable) {
-			w.why, w.pause = node.UpdateBusy, busyEvery
-		}
-		return w
-	}
-	u.tidy("")
-	return u.restart(ctx, release)
 }

@@ -39,9 +39,22 @@ type disk func(path string, data []byte) error
 
 func onDisk(path string, data []byte) error { return durable.WriteFile(path, data, 0o600) }
 
-// load reads the state. A file that is damaged is none: what it said is found out
-// from the boot partition and the database, or tried again.
+// load returns the state. It is read once: nobody else writes it.
 func (u *Updater) load() (s state, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.kept == nil {
+		if s, err = u.read(); err != nil {
+			return s, err
+		}
+		u.kept = &s
+	}
+	return *u.kept, nil
+}
+
+// read reads the state. A file that is damaged is none: what it said is found out
+// from the boot partition and the database, or tried again.
+func (u *Updater) read() (s state, err error) {
 	text, err := os.ReadFile(filepath.Join(u.cfg.Dir, stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -60,9 +73,14 @@ func (u *Updater) keep(s state) error {
 	if err != nil {
 		return err
 	}
-	if err := u.disk(filepath.Join(u.cfg.Dir, stateFile), text); err != nil {
+	err = u.disk(filepath.Join(u.cfg.Dir, stateFile), text)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err != nil {
+		u.kept = nil // Whether it is there all the same, reading finds out.
 		return fmt.Errorf("keeping the state of the update: %w", err)
 	}
+	u.kept = &s
 	return nil
 }
 

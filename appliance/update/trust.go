@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,13 +71,33 @@ func (u *Updater) repositories(d node.Updates) (repositories, error) {
 			{Name: vendor, Root: root, Sources: from},
 			{Name: director, Root: []byte(d.Director.Root), Sources: leave},
 		},
-		Dir: u.cfg.Dir, Built: u.cfg.Built, Progress: u.progress,
+		Dir: u.cfg.Dir, Built: u.cfg.Built, Room: u.cfg.Room, Progress: u.progress,
+		Damaged: u.damaged,
 	})
 	return repositories{c, func() {
 		for _, h := range open {
 			h.Close()
 		}
 	}}, err
+}
+
+// damaged notes that what was trusted last of a repository cannot be read. It is begun
+// again, but who has the node should know: its disk may be about to fail.
+func (u *Updater) damaged(name string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.damage == "" {
+		u.damage = fmt.Sprintf("what this node trusted of the repository %s could not be read, and it began again with what was left of it, or with the root that it was given: look at its disk, then \"leap update again\" (%v)", name, err)
+		u.log.Warn("what was trusted is begun again", "repository", name, "err", err)
+	}
+}
+
+// Damage says what was damaged of what the updater keeps, until an operator says that
+// he has looked ([Updater.Again]). Empty: nothing.
+func (u *Updater) Damage() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.damage
 }
 
 // from sees to it that what is trusted of a repository began with a root of this

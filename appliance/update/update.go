@@ -25,6 +25,7 @@ type Host interface {
 	// Old gives f the file of the release that runs, and how long it is.
 	Old(ctx context.Context, f func(content io.ReaderAt, size int64) error) error
 	Arm(ctx context.Context, t slots.Target, content io.Reader) error
+	Disarm(ctx context.Context, release string) error // One that was armed and not started.
 	Reboot(ctx context.Context) error
 }
 
@@ -38,6 +39,8 @@ type Config struct {
 	// with. None: the document's counts.
 	Vendor []byte
 	Dir    string // On the writable partition.
+	// Room is how many bytes downloads may still fill there. Nil: all that there are.
+	Room func() int64
 	// Transport reaches sources. Nil: the system's network.
 	Transport http.RoundTripper
 	// Agree opens where the nodes agree on their turns.
@@ -50,8 +53,8 @@ const (
 	againSoon  = 10 * time.Minute
 	turnEvery  = time.Minute
 	busyEvery  = 10 * time.Second
-	offEvery   = time.Minute // While the document says nothing of updates.
-	rebootsFor = time.Minute // Until the machine has restarted that was told to.
+	offEvery   = time.Minute     // While the document says nothing of updates.
+	rebootsFor = 5 * time.Minute // Until the machine has restarted that was told to.
 )
 
 // An Updater updates its node. Its methods may be called from any goroutine.
@@ -64,11 +67,14 @@ type Updater struct {
 	wake    chan struct{}
 	looking chan struct{}  // Holds one value during a look.
 	watch   watch          // Of who is looking.
+	told    time.Time      // When the machine was told to restart; zero: it was not. Of who is looking.
 	old     *tufclient.Old // Of the release that runs, but for its content. Of who is looking.
 
 	mu     sync.Mutex // Guards what follows.
 	status node.Update
-	proved bool // A look has seen both repositories since the start.
+	kept   *state // What is on the disk. Nil: it is to be read.
+	proved bool   // A look has seen both repositories since the start.
+	damage string // For people, until an operator has looked.
 }
 
 // New returns an updater. It touches nothing yet.

@@ -44,7 +44,8 @@ type world struct {
 	vendor, director *tuftest.Repo
 	mirrors          map[string]*tuftest.Mirror
 	shared           *shared
-	away             bool // The repositories.
+	away             bool              // The repositories.
+	drop             func(name string) // If it is there, bodies come in drops, each after this.
 }
 
 func newWorld(t *testing.T) *world {
@@ -72,7 +73,23 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	rec := httptest.NewRecorder()
 	w.mirrors[req.URL.Host].ServeHTTP(rec, req)
-	return rec.Result(), nil
+	resp := rec.Result()
+	if w.drop != nil {
+		resp.Body = drops{resp.Body, func() { w.drop(req.URL.Path) }}
+	}
+	return resp, nil
+}
+
+// drops is a body that comes slowly.
+type drops struct {
+	io.ReadCloser
+	each func()
+}
+
+func (d drops) Read(b []byte) (int, error) {
+	time.Sleep(10 * time.Millisecond)
+	d.each()
+	return d.ReadCloser.Read(b[:min(len(b), 256)])
 }
 
 // content is a release, the same whenever it is made.
@@ -174,7 +191,10 @@ type machine struct {
 	settled bool
 	cut     func(where string) // Before each thing that is done.
 	u       *update.Updater
-	booting func() // Takes as long as a start.
+	stuck   error        // Why it does not restart.
+	booting func()       // Takes as long as a start.
+	room    func() int64 // On the writable partition.
+	esp     sync.Mutex   // Held by who has the boot partition.
 }
 
 // memory is a directory in memory, where there is one: these tests make many things
@@ -192,7 +212,7 @@ func memory(t *testing.T) string {
 var errOff = errors.New("the machine restarts")
 
 func (w *world) machine(name string, releases ...string) *machine {
-	m := &machine{w: w, name: name, dir: memory(w.t), ill: map[string]bool{}, settled: true, cut: func(string) {}, booting: func() {}}
+	m := &machine{w: w, name: name, dir: memory(w.t), ill: map[string]bool{}, settled: true, cut: func(string) {}, booting: func() {}, room: func() int64 { return 1 << 30 }}
 	must(w.t, os.MkdirAll(filepath.Join(m.dir, "esp/EFI/Linux"), 0o700))
 	for _, v := range releases {
 		must(w.t, os.WriteFile(filepath.Join(m.dir, "esp/EFI/Linux", "leap_"+v+".efi"), content(v), 0o600))
@@ -208,6 +228,10 @@ func (w *world) machine(name string, releases ...string) *machine {
 
 func (m *machine) slots() *slots.Slots {
 	return &slots.Slots{Running: m.version, Dir: filepath.Join(m.dir, "releases"), ESP: func(_ context.Context, f func(string) error) error {
+		if !m.esp.TryLock() {
+			return errors.New("somebody else has the boot partition")
+		}
+		defer m.esp.Unlock()
 		return f(filepath.Join(m.dir, "esp"))
 	}}
 }
@@ -231,7 +255,7 @@ func (m *machine) start() {
 		must(m.w.t, m.slots().Condemn(m.w.t.Context(), "it is ill"))
 	}
 	m.u = update.New(update.Config{
-		Node: m.name, Version: m.version, RAM: 512, Built: time.Now().Add(-time.Hour), Dir: filepath.Join(m.dir, "update"), Transport: m.w,
+		Node: m.name, Version: m.version, RAM: 512, Built: time.Now().Add(-time.Hour), Dir: filepath.Join(m.dir, "update"), Transport: m.w, Room: func() int64 { return m.room() },
 		Agree: func(node.Slot, []byte) (update.Agreement, error) { return agreement{m.w.shared, m}, nil },
 	}, m, slog.New(slog.DiscardHandler))
 	m.u.SetDisk(func(write func(string, []byte) error) func(string, []byte) error {
@@ -291,9 +315,19 @@ func (m *machine) Arm(ctx context.Context, t slots.Target, content io.Reader) er
 	return err
 }
 
+func (m *machine) Disarm(ctx context.Context, release string) error {
+	m.cut("before disarming")
+	err := m.slots().Disarm(ctx, release)
+	m.cut("after disarming")
+	return err
+}
+
 // Reboot ends the look, as a restart would.
 func (m *machine) Reboot(context.Context) error {
 	m.cut("before restarting")
+	if m.stuck != nil {
+		return m.stuck
+	}
 	panic(errOff)
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"syscall"
 	"time"
 
@@ -20,6 +21,10 @@ import (
 // ErrNotRunning means that no daemon answers on the socket.
 var ErrNotRunning = errors.New(`the daemon is not running: start it with "leapc daemon"`)
 
+// ErrForeign means that another user listens on the socket: nothing was said, and
+// nothing is believed.
+var ErrForeign = errors.New("the daemon of this home belongs to another user: repeat it as that user, or with a --home of your own")
+
 // timeout bounds one call: a first login downloads an account.
 const timeout = 10 * time.Minute
 
@@ -27,13 +32,30 @@ const timeout = 10 * time.Minute
 type Client struct{ hc *http.Client }
 
 // Dial returns a client of the daemon whose socket is at path. It connects on
-// use; every method returns ErrNotRunning when nobody answers.
+// use; every method returns ErrNotRunning when nobody answers, and ErrForeign when
+// somebody else than the user of this process does, root or not.
 func Dial(path string) *Client {
 	return &Client{&http.Client{Timeout: timeout, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
+			return dial(ctx, path)
 		},
 	}}}
+}
+
+// dial connects to a socket of our own user.
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(ErrForeign, c.Close())
+	}
+	if uid, err := peer(u); err != nil || uid != os.Geteuid() {
+		return nil, errors.Join(ErrForeign, err, c.Close())
+	}
+	return c, nil
 }
 
 // Close frees the connection.
@@ -58,6 +80,9 @@ func call[A any](ctx context.Context, c *Client, method, path string, q any) (A,
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 			return a, ErrNotRunning
+		}
+		if errors.Is(err, ErrForeign) {
+			return a, ErrForeign
 		}
 		return a, fmt.Errorf("asking the daemon: %w", err)
 	}

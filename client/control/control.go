@@ -4,6 +4,8 @@
 // It is JSON over HTTP on a unix socket of mode 0600. The daemon also asks the
 // kernel who is at the other end (SO_PEERCRED) and answers nobody but the user
 // that it runs as: a socket file whose permissions were loosened is no way in.
+// A Client does the same: it says nothing to the daemon of another user, and believes
+// nothing of it, also as root.
 // Passwords travel only inside request bodies on that socket; they are in no
 // reply, no log and no argument list. Errors are problem documents, so that
 // errors.Is(err, problem.Unauthenticated) holds on both sides.

@@ -50,8 +50,12 @@ func (u *Updater) fetch(ctx context.Context, v *tufclient.View, t *tufclient.Tar
 	if err == nil {
 		err = errors.Join(f.Chmod(0o755), f.Sync())
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", full(err)
+	if err = full(errors.Join(err, f.Close())); errors.Is(err, tufclient.ErrSpace) {
+		// Nobody else shall want for what it has taken of the disk.
+		return "", errors.Join(err, u.disk.Remove(part))
+	}
+	if err != nil {
+		return "", err
 	}
 	if err := u.try(ctx, t, part); err != nil {
 		return "", err

@@ -1,9 +1,11 @@
 package update
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -12,27 +14,34 @@ import (
 )
 
 // Install makes a prefix of a directory, which is made if it is missing, or
-// changes one: a program becomes current as a version. A vendor, nil: none, is
-// written down for it. Whoever calls it owns the prefix.
-func Install(p Prefix, program, version string, vendor *Vendor) error {
+// changes one, once nobody else is at it: a program becomes current as a version. A
+// vendor, nil: none, is written down for it. Whoever calls it owns the prefix.
+// [ErrNotMine], and nothing was made: the directory, one in it, or the one above it is
+// another user's, who could put anything in its place, or a link.
+func Install(ctx context.Context, p Prefix, program, version string, vendor *Vendor) error {
 	if err := target.CheckVersion(version); err != nil {
 		return fmt.Errorf("the program's %w: build one with a version", err)
 	}
 	if !filepath.IsAbs(string(p)) {
 		return fmt.Errorf("%w: %s is not absolute", ErrPrefix, p)
 	}
-	if err := os.MkdirAll(filepath.Dir(string(p)), 0o755); err != nil {
+	u := &Updater{cfg: Config{Prefix: p, Dir: p.Dir()}, disk: osDisk{}}
+	if err := trusted(Above(p)); err != nil {
 		return err
 	}
-	u := &Updater{cfg: Config{Prefix: p, Dir: p.Dir()}, disk: osDisk{}}
-	dir := filepath.Dir(p.Program(version))
-	for _, d := range []string{string(p), p.join(versionsDir), dir, p.Dir()} {
-		if err := u.disk.Mkdir(d); err != nil {
-			return full(err)
-		}
+	if err := os.MkdirAll(filepath.Dir(string(p)), 0o755); err != nil {
+		return full(err)
 	}
-	if !p.Mine() {
-		return ErrNotMine
+	if err := u.makeDirs(string(p), p.Dir()); err != nil {
+		return err
+	}
+	unlock, err := u.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := u.makeDirs(p.join(versionsDir), filepath.Dir(p.Program(version))); err != nil {
+		return err
 	}
 	if vendor != nil {
 		text, err := vendor.Encode()
@@ -50,6 +59,66 @@ func Install(p Prefix, program, version string, vendor *Vendor) error {
 		return full(fmt.Errorf("copying the program: %w", err))
 	}
 	return u.link(version)
+}
+
+// makeDirs makes directories that are not there, each below the one before it or one
+// that is this user's own.
+func (u *Updater) makeDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := u.disk.Mkdir(dir); err != nil {
+			return full(err)
+		}
+		if err := own(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Above is the directory above a prefix, or the nearest one to it that is there.
+func Above(p Prefix) string {
+	dir := filepath.Dir(filepath.Clean(string(p)))
+	for dir != filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+// trusted refuses a directory of somebody who is neither this user nor root: he can
+// put another one in the place of what is in it.
+func trusted(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if uid := owner(info); uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("%w (%s is its)", ErrNotMine, dir)
+	}
+	return nil
+}
+
+// own refuses what is no directory of this user's own, a link, and one in which
+// everybody may write.
+func own(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() || owner(info) != os.Geteuid() || info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("%w (%s is its, or a link, or everybody can write there)", ErrNotMine, dir)
+	}
+	return nil
+}
+
+// owner is the user to whom a file belongs; -1: nobody knows.
+func owner(info fs.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return -1
 }
 
 // place copies a program to where it belongs, if it is not there.

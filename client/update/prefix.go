@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"leap.example/updater/target"
 )
@@ -100,8 +99,7 @@ func (p Prefix) Mine() bool {
 	if err != nil {
 		return false
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == os.Geteuid()
+	return owner(info) == os.Geteuid()
 }
 
 // Vendor reads the vendor of the prefix; without a file it is builtIn, that of the

@@ -69,7 +69,7 @@ func newWorld(t testing.TB) *world {
 	w.in(filepath.Join(t.TempDir(), "leap"))
 	program := filepath.Join(t.TempDir(), "leapc")
 	must(t, os.WriteFile(program, content("1.0.0"), 0o755))
-	must(t, update.Install(w.cfg.Prefix, program, "1.0.0", &vendor))
+	must(t, update.Install(t.Context(), w.cfg.Prefix, program, "1.0.0", &vendor))
 	must(t, w.daemon.Restart(t.Context()))
 	return w
 }

@@ -46,6 +46,18 @@ type settings struct {
 	API         []netip.AddrPort `json:"api,omitempty"`  // Of the provider, as last resolved.
 }
 
+// Wanted reports whether the user of a home wants all that he sends to go by the VPN
+// or nowhere, as was last stored there: he has said up and not down, or lockdown. It
+// is for who has no daemon to ask. Invalid: the file is damaged, and nobody knows.
+func Wanted(dir string) (bool, error) {
+	var s settings
+	err := load(dir, settingsFile, &s, &s.Version)
+	if errors.Is(err, problem.NotExist) {
+		return false, nil
+	}
+	return s.Up || s.Lockdown, err
+}
+
 // leases are the file vpn-leases.json, the one used last first.
 type leases struct {
 	Version int            `json:"version"`

@@ -70,7 +70,7 @@ func (c *nodeCompiler) mirror() *node.Mirror {
 	return &node.Mirror{
 		Vendor:   slices.Concat(u.Vendor.Sources, c.copies("vendor")),
 		Director: slices.Concat(u.Director.Sources, c.copies("director")),
-		Keep:     u.Mirror.Keep, Clients: u.Mirror.Clients, Port: provider.MirrorPort,
+		Keep:     u.Mirror.Keep, Port: provider.MirrorPort,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,7 +137,7 @@ func (d *Director) name(base string) (string, error) {
 func (d *Director) Event(name string) (*tufrepo.Event, error) {
 	e, err := tufrepo.ReadEvent(d.repo.EventDir(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no event %q waits for signatures (leap update director status)", name)
+		return nil, noEvent(name)
 	}
 	if err != nil {
 		return nil, err
@@ -174,8 +175,21 @@ func (d *Director) Waiting() ([]Outcome, error) {
 	return list, nil
 }
 
-// Drop gives up an event that waits.
-func (d *Director) Drop(name string) error { return d.repo.Drop(name) }
+// Drop gives up an event that waits, also one that cannot be read.
+func (d *Director) Drop(name string) error {
+	names, err := d.repo.Events()
+	if err == nil && !slices.Contains(names, name) {
+		err = noEvent(name)
+	}
+	if err != nil {
+		return err
+	}
+	return d.repo.Drop(name)
+}
+
+func noEvent(name string) error {
+	return fmt.Errorf("no event %q waits for signatures (leap update director status)", name)
+}
 
 // begin signs a change that was just made. If the operator may not, it is given up.
 func (d *Director) begin(ctx context.Context, e *tufrepo.Event, err error) (*Outcome, error) {
@@ -210,6 +224,9 @@ func (d *Director) signed(ctx context.Context, e *tufrepo.Event) error {
 	if err != nil {
 		return err
 	}
+	if len(e.SignsFor(k.Public().ID())) == 0 {
+		return fmt.Errorf("%s is no admin who signs this: %w (leap update director status)", d.op.Name, tufrepo.ErrNotSigner)
+	}
 	_, err = e.Sign(ctx, k)
 	return err
 }
@@ -226,7 +243,7 @@ func (d *Director) publish(ctx context.Context, e *tufrepo.Event) (*Outcome, err
 			return o, nil
 		}
 	}
-	if err := d.release(ctx, e.Name); err != nil {
+	if err := d.release(ctx, e); err != nil {
 		return nil, err
 	}
 	o.Public = true
@@ -235,15 +252,6 @@ func (d *Director) publish(ctx context.Context, e *tufrepo.Event) (*Outcome, err
 		return nil, err
 	}
 	return o, provider.Write(d.i.Dir, "files/"+RootFile, root, 0o644)
-}
-
-// Timestamp is the daily job.
-func (d *Director) Timestamp(ctx context.Context) error {
-	s, err := online(d.v, onlineKey)
-	if err != nil {
-		return err
-	}
-	return d.repo.Timestamp(ctx, s, d.now())
 }
 
 // Roles are the roles as they are public, with when they end; none yet if nothing is.

@@ -1,8 +1,6 @@
 package director
 
 import (
-	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +14,6 @@ import (
 
 	"leap.example/appliance/node"
 	"leap.example/image/provider"
-	"leap.example/services/protocol/certs"
 	"leap.example/updater/target"
 	"leap.example/updater/tufrepo"
 )
@@ -149,38 +146,6 @@ func Init(i *provider.Instance, v *provider.Vault, op *provider.Operator, admins
 		return nil, err
 	}
 	return Open(i, v, op, now)
-}
-
-// An onlineSigner is the key of snapshot and timestamp, in memory.
-type onlineSigner struct {
-	public *tufrepo.PublicKey
-	key    ed25519.PrivateKey
-}
-
-// online opens the key of snapshot and timestamp, by the name of its secret.
-func online(v *provider.Vault, name string) (*onlineSigner, error) {
-	text, err := v.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	k, err := certs.ParseKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("secrets/%s.age: %w", name, err)
-	}
-	private, ok := k.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("secrets/%s.age is no Ed25519 key", name)
-	}
-	public, err := tufrepo.NewPublicKey("online", private.Public())
-	return &onlineSigner{public, private}, err
-}
-
-// Public implements tufrepo.Signer.
-func (s *onlineSigner) Public() *tufrepo.PublicKey { return s.public }
-
-// Sign implements tufrepo.Signer.
-func (s *onlineSigner) Sign(_ context.Context, payload []byte) ([]byte, error) {
-	return ed25519.Sign(s.key, payload), nil
 }
 
 // Public is the tree that nodes see.

@@ -2,10 +2,10 @@ package director
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
-	"leap.example/image/provider"
 	"leap.example/updater/tufrepo"
 )
 
@@ -13,6 +13,9 @@ import (
 func (d *Director) Rotate(ctx context.Context, add, remove []string, threshold int) (*Outcome, error) {
 	keys, err := adminKeys(d.i, add)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.admins(remove); err != nil {
 		return nil, err
 	}
 	name, err := d.name("admins")
@@ -30,57 +33,17 @@ func (d *Director) Rotate(ctx context.Context, add, remove []string, threshold i
 	return d.begin(ctx, e, err)
 }
 
-// Replace gives the daily job another key: somebody who had the one before is no
-// operator any more.
-func (d *Director) Replace(ctx context.Context) (*Outcome, error) {
-	old, err := online(d.v, onlineKey)
-	if err != nil {
-		return nil, err
-	}
-	text, err := provider.Need{Kind: provider.Ed25519}.New(d.now())
-	if err != nil {
-		return nil, err
-	}
-	if err := d.v.Put(onlineNew, text); err != nil {
-		return nil, err
-	}
-	next, err := online(d.v, onlineNew)
-	if err != nil {
-		return nil, err
-	}
-	name, err := d.name("online")
-	if err != nil {
-		return nil, err
-	}
-	e, err := d.repo.Rotate(name, "another key for the daily job", tufrepo.KeyChange{
-		Roles: []string{"snapshot", "timestamp"}, Add: []*tufrepo.PublicKey{next.public}, Remove: []string{old.public.ID()},
-	}, d.now())
-	return d.begin(ctx, e, err)
-}
-
-// release publishes with the online key: the one that the event brings, if it does.
-func (d *Director) release(ctx context.Context, name string) error {
-	s, err := online(d.v, onlineKey)
+// admins is an error if one of the names, or beginnings of IDs, is none of an admin.
+func (d *Director) admins(names []string) error {
+	roles, err := d.Roles()
 	if err != nil {
 		return err
 	}
-	err = d.repo.Publish(ctx, name, s, d.now(), nil)
-	if !errors.Is(err, tufrepo.ErrNotSigner) {
-		return err
+	for _, name := range names {
+		is := func(key string) bool { return strings.HasPrefix(key, name+" (") || strings.Contains(key, "("+name) }
+		if !slices.ContainsFunc(roles, func(r tufrepo.RoleStatus) bool { return r.Role == "root" && slices.ContainsFunc(r.Keys, is) }) {
+			return fmt.Errorf("%s is no admin of the director (leap update director status)", name)
+		}
 	}
-	next, err2 := online(d.v, onlineNew)
-	if errors.Is(err2, provider.ErrNoSecret) {
-		return err
-	}
-	if err2 != nil {
-		return err2
-	}
-	text, err := d.v.Get(onlineNew)
-	if err != nil {
-		return err
-	}
-	if err := d.repo.Publish(ctx, name, next, d.now(), nil); err != nil {
-		return err
-	}
-	return d.v.Put(onlineKey, text)
+	return nil
 }

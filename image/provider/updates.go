@@ -23,8 +23,7 @@ type Updates struct {
 
 // Mirror is how a node keeps copies.
 type Mirror struct {
-	Keep    int  `json:"keep"`    // Newest releases of each program. Default: 2.
-	Clients bool `json:"clients"` // Those of clients, too. Default: false.
+	Keep int `json:"keep"` // Newest releases. Default: 2.
 }
 
 // MirrorPort is where nodes serve their copies to the mesh, TCP.

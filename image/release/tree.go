@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"leap.example/appliance/durable"
 	"leap.example/image/uki"
 	"leap.example/updater/target"
+	"leap.example/updater/tufrepo"
 )
 
 // What is beside a release in its directory of a tree.
@@ -65,6 +67,11 @@ func Tree(ctx context.Context, dir string, m Making) (paths []string, err error)
 		}
 	}
 	about := target.Description{Schema: target.Schema, Release: r.Version, Version: r.Version}
+	if len(m.Node.Vendor) > 0 {
+		if about.Vendor, err = tufrepo.RootDigest(m.Node.Vendor); err != nil {
+			return nil, fmt.Errorf("the root of the vendor: %w", err)
+		}
+	}
 	put := func(d target.Description, program, bill []byte) error {
 		more, err := put(dir, d, program, bill)
 		paths = append(paths, more...)
@@ -129,6 +136,10 @@ const vendorFile = "client/cmd/leapc/vendor.json"
 
 // build returns the client, built or read.
 func (c Client) build(ctx context.Context, m Making) ([]byte, error) {
+	vendor, err := m.vendor()
+	if err != nil {
+		return nil, err
+	}
 	path := c.Program
 	if path == "" {
 		dir, err := os.MkdirTemp("", "leapc-*")
@@ -140,20 +151,32 @@ func (c Client) build(ctx context.Context, m Making) ([]byte, error) {
 		p := uki.Program{Platform: c.Platform, Module: m.Node.Source, Main: "./client/cmd/leapc", Stamps: map[string]string{
 			"main.version": m.Node.Release.Version, "main.built": m.Node.Release.Built.UTC().Format(time.RFC3339),
 		}}
-		if len(m.Sources) > 0 {
-			text, err := json.Marshal(struct {
-				Schema  int             `json:"schema"`
-				Root    json.RawMessage `json:"root"`
-				Sources []string        `json:"sources"`
-			}{1, m.Node.Vendor, m.Sources})
-			if err != nil {
-				return nil, fmt.Errorf("the vendor of clients: %w", err)
-			}
-			p.Files = map[string][]byte{vendorFile: text}
+		if len(vendor) > 0 {
+			p.Files = map[string][]byte{vendorFile: vendor}
 		}
 		if err := p.Compile(ctx, path); err != nil {
 			return nil, err
 		}
 	}
-	return os.ReadFile(path)
+	program, err := os.ReadFile(path)
+	if err == nil && !bytes.Contains(program, vendor) { // One that was built before.
+		err = fmt.Errorf("%s is not built with this vendor's root and sources: have it built anew", path)
+	}
+	return program, err
+}
+
+// vendor is what clients are built with; empty: no vendor.
+func (m Making) vendor() ([]byte, error) {
+	if len(m.Sources) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(struct {
+		Schema  int             `json:"schema"`
+		Root    json.RawMessage `json:"root"`
+		Sources []string        `json:"sources"`
+	}{1, m.Node.Vendor, m.Sources})
+	if err != nil {
+		return nil, fmt.Errorf("the vendor of clients: %w", err)
+	}
+	return text, nil
 }

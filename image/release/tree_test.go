@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -15,6 +16,8 @@ import (
 	"leap.example/image/release"
 	"leap.example/image/uki"
 	"leap.example/updater/target"
+	"leap.example/updater/tufrepo"
+	"leap.example/updater/tuftest"
 )
 
 // standin is built in the place of leapd and leapc: building these takes minutes,
@@ -54,6 +57,11 @@ func TestTree(t *testing.T) {
 	}
 	kernel := filepath.Join(t.TempDir(), "vmlinuz")
 	check(t, os.WriteFile(kernel, bzImage(), 0o600))
+	root := tuftest.New(t, time.Now()).Files["metadata/1.root.json"]
+	inside, err := tufrepo.RootDigest(root)
+	check(t, err)
+	vendor, err := json.Marshal(map[string]json.RawMessage{"root": root})
+	check(t, err)
 	var trees []map[string]string
 	for range 2 {
 		source, dir := module(t), t.TempDir()
@@ -61,7 +69,7 @@ func TestTree(t *testing.T) {
 		check(t, uki.Compile(t.Context(), source, "./appliance/cmd/leapd", program))
 		paths, err := release.Tree(t.Context(), dir, release.Making{
 			Node: uki.Options{
-				Source: source, Program: program, Kernel: kernel, Services: []string{"agent"}, Vendor: []byte(`{"signed": "root"}`),
+				Source: source, Program: program, Kernel: kernel, Services: []string{"agent"}, Vendor: root,
 				Release: efi.Release{Version: "1.2.0", OldestSchema: 1, NewestSchema: 2, LeastRAM: 512, Built: time.Unix(1_800_000_000, 0).UTC()},
 			},
 			Sources: []string{"https://vendor.example/leap/"},
@@ -95,10 +103,10 @@ func TestTree(t *testing.T) {
 			continue
 		}
 		d, err := target.Parse([]byte(text))
-		if err != nil || filepath.Dir(d.Path()) != filepath.Dir(path) || d.Release != "1.2.0" {
+		if err != nil || filepath.Dir(d.Path()) != filepath.Dir(path) || d.Release != "1.2.0" || d.Vendor != inside {
 			t.Errorf("%s is of %+v, %v", path, d, err)
 		}
-		for _, part := range []string{"1.2.0", "2027-01-15T08:00:00Z", `{"schema":1,"root":{"signed":"root"},"sources":["https://vendor.example/leap/"]}`} {
+		for _, part := range []string{"1.2.0", "2027-01-15T08:00:00Z", `{"schema":1,` + strings.TrimSuffix(strings.TrimPrefix(string(vendor), "{"), "}") + `,"sources":["https://vendor.example/leap/"]}`} {
 			if d.Variant == target.Client && !strings.Contains(trees[0][d.Path()], part) {
 				t.Errorf("%s does not know %s", d.Path(), part)
 			}
@@ -114,6 +122,19 @@ func TestTreeRefuses(t *testing.T) {
 		if _, err := release.Tree(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), "without the other") {
 			t.Errorf("%v", err)
 		}
+	}
+	sources := []string{"https://vendor.example/"}
+	if _, err := release.Tree(t.Context(), dir, release.Making{Sources: sources, Node: uki.Options{Vendor: []byte("{}")}}); err == nil || !strings.Contains(err.Error(), "the root of the vendor") {
+		t.Errorf("what is no root: %v", err)
+	}
+	program := filepath.Join(dir, "leapc")
+	check(t, os.WriteFile(program, []byte(`built before, for {"schema":1}`), 0o600))
+	m := release.Making{
+		Sources: sources, Node: uki.Options{Vendor: tuftest.New(t, time.Now()).Files["metadata/1.root.json"]},
+		Clients: []release.Client{{Platform: uki.Platform{OS: "linux", Arch: "amd64"}, Program: program}},
+	}
+	if _, err := release.Tree(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), "is not built with this vendor") {
+		t.Errorf("a client of somebody else: %v", err)
 	}
 }
 

@@ -14,8 +14,10 @@ func (r *recorder) updates() error {
 func (m measured) updateFigures() []figure {
 	get := func(name, unit string) float64 { return m["BenchmarkUpdates/"+name][unit] }
 	list := []figure{
-		{what: "asking when there is no news", value: get("refresh", "requests"), unit: "requests", most: 3, remark: "and whether there is a release"},
-		{what: "  bytes on the wire", value: get("refresh", "B-wire"), unit: "B", most: 20_000, remark: "HTTP without TLS, both ways"},
+		{what: "asking when there is no news, client", value: get("refresh/client", "requests"), unit: "requests", most: 3, remark: "and whose turn it is by the plan"},
+		{what: "  bytes on the wire", value: get("refresh/client", "B-wire"), unit: "B", most: 20_000, remark: "HTTP without TLS, both ways"},
+		{what: "asking when there is no news, node", value: get("refresh/node", "requests"), unit: "requests", most: 3, remark: fmt.Sprintf("for each of its two repositories, from one source each: %.0f in all", get("refresh/node", "requests-in-all"))},
+		{what: "  bytes on the wire, node", value: get("refresh/node", "B-wire"), unit: "B", most: 20_000, remark: fmt.Sprintf("for each repository: %.0f B in all", get("refresh/node", "B-wire-in-all"))},
 		{
 			what: "delta over the packed release", value: get("build", "%-of-packed"), unit: "%", most: 2,
 			remark: fmt.Sprintf("one function added: %.0f KB of %.1f MB, which is a release of %.1f MB by zstd", get("build", "delta-KB"), get("release", "packed-MB"), get("release", "MB")),

@@ -51,7 +51,7 @@ func newComputer(t *testing.T) *computer {
 	root, err := os.ReadFile(c.vendor.Root)
 	must(t, err)
 	v := &update.Vendor{Schema: 1, Root: root, Sources: []string{c.vendor.Source}}
-	must(t, update.Install(c.prefix, built(t, "1.0.0"), "1.0.0", v))
+	must(t, update.Install(t.Context(), c.prefix, built(t, "1.0.0"), "1.0.0", v))
 	must(t, os.Mkdir(c.bin, 0o755))
 	script := fmt.Sprintf(`#!/bin/sh
 echo "$@" >> %[1]s/told
@@ -195,7 +195,7 @@ func TestUnitAsked(t *testing.T) {
 	f, err := ln.File()
 	must(t, err)
 	must(t, ln.Close())
-	defer f.Close()
+	defer func() { f.Close() }()
 	// The one who sends, and who never reads.
 	loud, err := net.Dial("unix", socket)
 	if err != nil { // Closing a listener removes its file.
@@ -226,6 +226,23 @@ func TestUnitAsked(t *testing.T) {
 	}
 	if err := <-asked; err != nil || last.Version != "1.2.0" || last.Problem != "" || seen < 1<<20 {
 		t.Errorf("%+v after %d bytes, %v", last, seen, err)
+	}
+	c.current("1.2.0")
+	// Who asks at once again is told to wait, and that nothing is wrong.
+	must(t, c.vendor.Release(t.Context(), "1.3.0", built(t, "1.3.0")))
+	go func() {
+		var err error
+		last, err = oneshot.Ask(t.Context(), socket, func(oneshot.Line) {})
+		asked <- err
+	}()
+	nettest.Until(t, "somebody asks again", func() bool { return waiting(socket) > 0 })
+	again := c.command("/bin/sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec `+c.prefix.Start()+` update-unit`)
+	again.ExtraFiles = []*os.File{f}
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Errorf("again: %v: %s", err, out)
+	}
+	if err := <-asked; err != nil || !last.Well || !strings.Contains(last.Problem, update.ErrSoon.Error()) {
+		t.Errorf("again: %+v, %v", last, err)
 	}
 	c.current("1.2.0")
 }

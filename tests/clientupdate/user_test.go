@@ -121,7 +121,7 @@ func TestFullDisk(t *testing.T) {
 	root, err := os.ReadFile(c.vendor.Root)
 	must(t, err)
 	c.prefix = update.Prefix(filepath.Join(at, "leap"))
-	must(t, update.Install(c.prefix, built(t, "1.0.0"), "1.0.0", &update.Vendor{Root: root, Sources: []string{c.vendor.Source}}))
+	must(t, update.Install(t.Context(), c.prefix, built(t, "1.0.0"), "1.0.0", &update.Vendor{Root: root, Sources: []string{c.vendor.Source}}))
 	must(t, c.vendor.Release(t.Context(), "1.2.0", built(t, "1.2.0")))
 	if out, err := c.unit(); err == nil || !strings.Contains(out, "the disk is full") {
 		t.Fatalf("%v: %s", err, out)

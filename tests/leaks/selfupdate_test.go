@@ -61,7 +61,7 @@ func (w *world) updatable() *updatable {
 	first, err := program()
 	w.must(err)
 	says := &update.Vendor{Root: rootFile, Sources: []string{"http://" + server4 + ":8080/"}}
-	w.must(update.Install(u.prefix, first, "1.0.0", says))
+	w.must(update.Install(w.Context(), u.prefix, first, "1.0.0", says))
 	w.must(os.Mkdir(u.bin, 0o755))
 	script := fmt.Sprintf(`#!/bin/sh
 case "$1" in

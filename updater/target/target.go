@@ -48,6 +48,10 @@ type Description struct {
 	// Documents is which schemas of node documents it takes. Of nodes only.
 	Documents Range `json:"documents,omitzero"`
 	LeastRAM  int   `json:"least_ram_mib"` // MiB. The root of a node is in memory.
+	// Vendor is the SHA-256, in hex, of what is signed of the root that is built into
+	// it: by that it takes the releases after it. Empty: none, it is a trial, and whoever
+	// keeps the machine says whom it believes.
+	Vendor string `json:"vendor,omitempty"`
 }
 
 // ErrDescription is that of a description that does not say what it must, wrapped.
@@ -81,6 +85,8 @@ func (d Description) Encode() ([]byte, error) {
 	return json.Marshal(d)
 }
 
+var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 var word = regexp.MustCompile(`^[a-z0-9]{1,16}$`)
 
 // Validate reports what is missing or contradicts itself.
@@ -111,6 +117,9 @@ func (d Description) Validate() error {
 	}
 	if d.Variant == Client && d.Documents != (Range{}) {
 		return fmt.Errorf("%w: a client takes no node documents", ErrDescription)
+	}
+	if d.Vendor != "" && !digest.MatchString(d.Vendor) {
+		return fmt.Errorf("%w: the root of its vendor is not named by a SHA-256 in hex", ErrDescription)
 	}
 	if d.LeastRAM < 1 {
 		return fmt.Errorf("%w: a least RAM of %d MiB", ErrDescription, d.LeastRAM)

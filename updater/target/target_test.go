@@ -20,7 +20,7 @@ func node() target.Description {
 
 func client() target.Description {
 	return target.Description{
-		Schema: 1, Release: "1.4.0", Variant: target.Client, Version: "1.4.0~rc1", OS: "linux", Arch: "arm64",
+		Schema: 1, Release: "1.4.0", Variant: target.Client, Version: "1.4.0~rc1", OS: "linux", Arch: "arm64", Vendor: strings.Repeat("0f", 32),
 		State: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 64,
 	}
 }
@@ -53,6 +53,7 @@ func TestParseRefuses(t *testing.T) {
 		"from after":        func(d *target.Description) { d.From = "1.4.0" },
 		"state":             func(d *target.Description) { d.State = target.Range{Oldest: 2, Newest: 1} },
 		"documents":         func(d *target.Description) { d.Documents = target.Range{} },
+		"vendor":            func(d *target.Description) { d.Vendor = "1.root.json" },
 		"RAM":               func(d *target.Description) { d.LeastRAM = 0 },
 		"client's os":       func(d *target.Description) { d.Variant, d.Documents = target.Client, target.Range{} },
 		"client's document": func(d *target.Description) { d.Variant, d.OS = target.Client, "linux" },

@@ -15,7 +15,7 @@ import (
 type Repository struct {
 	Name    string   // Of letters a to z: a file name, and in errors.
 	Root    []byte   // The metadata of a root that the program was built with.
-	Sources []Source // In the order in which they are asked.
+	Sources []Source // In the order in which they are asked for targets.
 }
 
 // Config is what a client needs.
@@ -29,8 +29,16 @@ type Config struct {
 	Clock  func() time.Time // Nil: time.Now.
 	Built  time.Time        // When the program was built: it is never earlier.
 	Limits Limits
+	// Room is how many bytes the files of Save may still fill, in all. It is asked
+	// before a download and before each write. Nil: as many as the disk takes.
+	Room func() int64
 	// Progress is told how much of a target is there. Nil: nobody is.
 	Progress func(path string, done, length int64)
+	// Damaged is told, perhaps several times, of a repository of which what was trusted
+	// last cannot be read. The client begins again: with what of it can be read, so with
+	// no older root than that, and otherwise with the root of the program. Nil: it is
+	// [ErrState], and nothing goes on.
+	Damaged func(repository string, err error)
 
 	disk disk // Nil: that of the machine.
 }
@@ -44,13 +52,14 @@ type Client struct {
 
 type repository struct {
 	Repository
-	limits Limits
+	limits  Limits
+	damaged func(name string, err error)
 }
 
 var repositoryName = regexp.MustCompile(`^[a-z]{1,16}$`)
 
 // Open returns a client. It reads what was trusted last, and writes nothing. A
-// state that cannot be read is [ErrState].
+// state that cannot be read is [ErrState], if nobody is to be told of it.
 func Open(cfg Config) (*Client, error) {
 	if len(cfg.Repositories) == 0 || cfg.Dir == "" {
 		return nil, errors.New("a client of updates needs a repository and a directory")
@@ -68,7 +77,7 @@ func Open(cfg Config) (*Client, error) {
 			return nil, fmt.Errorf("repository %q: it needs a name of its own, of letters a to z, and a source", r.Name)
 		}
 		names[r.Name] = true
-		repo := &repository{r, cfg.Limits.orDefault()}
+		repo := &repository{r, cfg.Limits.orDefault(), cfg.Damaged}
 		if _, err := repo.load(cfg.Dir); err != nil {
 			return nil, err
 		}

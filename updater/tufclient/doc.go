@@ -3,19 +3,23 @@
 //
 //	Open    what was trusted last, or the root that the program was built with
 //	Check   what the repositories say now: a View, all of it from one moment
-//	View    Lookup one target, or the Newest release that a machine can take;
-//	        an Offer is that of the plan, with when its turn is
+//	View    Lookup one target, or the newest release that a machine can take: an
+//	        Offer, with when its turn is by the plan
 //	Fetch   a target's bytes into a slot, Save into a file; FetchFrom and SaveFrom
 //	        by a delta from what is there, or packed, if that is less
 //
 // # Whom it trusts
 //
 // The root of each repository that it is given, and whom that root names. Not the
-// sources: mirrors, neighbours and directories only carry files. They are asked
-// in order, and what one of them does wrong leads to the next; the worst that all
-// of them together can do is to be slow, or to show nothing new until what was
-// trusted last expires. With several repositories (TAP 4), a target counts only
-// if each of them, by itself, lists it with the same length and the same hash.
+// sources: mirrors, neighbours and directories only carry files. A check asks all of
+// them at once for the next root and the timestamp, and follows the newest that is
+// valid, whoever has it; what one of them does wrong leads to the next. So one that
+// stands still hides nothing that another one has, as long as that one answers: within
+// 10 s of the first to answer, or its turn comes only when the others have failed. The
+// worst that all of them together can do is to be slow, or to show nothing new until
+// what was trusted last expires. Targets are fetched from them in order. With several
+// repositories (TAP 4), a target counts only if each of them, by itself, lists it with
+// the same length and the same hash.
 //
 // # Why the workflow is its own
 //
@@ -36,6 +40,14 @@
 // demands (5.3.8): a newer root is kept as soon as it is verified, even if what
 // follows is not, so that no mirror can take it back. In the same write, if it
 // replaces the keys of timestamp or snapshot, both are forgotten (5.3.11).
+//
+// A file that is damaged, as by a disk that fails, is an error, or, where nobody is
+// there to mend it, told and begun again with all of it that can still be read
+// (Config.Damaged). What cannot, no longer protects from what is older; the root that
+// the program was built with, and the time at which it was built, do.
+//
+// The plan of releases is kept beside it, NAME.plan, in the same way. It counts if it
+// has the hash that is listed, each time that it is read, or it is fetched anew.
 //
 // # Smaller files
 //

@@ -26,6 +26,9 @@ func Decode(data []byte) ([]byte, error) {
 	return s.encode()
 }
 
+// Salvage reads what can be read of the file of a state, and writes it again.
+func Salvage(data []byte) ([]byte, error) { return salvage(data).encode() }
+
 // Judge reads metadata as each type and has them vouch for themselves and for all
 // to whom they delegate. It reports whether they are of any type.
 func Judge(data []byte) bool {

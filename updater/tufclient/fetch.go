@@ -233,7 +233,8 @@ func (d *download) sync() error {
 // Save brings a target into a file, by way of one beside it, path.part, which a
 // later call goes on with. The file is the old one or the whole new one at any
 // time, and durable when Save returns. If it is there already and intact, nothing
-// is fetched. Only who may install may write in the directory.
+// is fetched. If there is no room for it, what there is of it is removed. Only who
+// may install may write in the directory.
 func (c *Client) Save(ctx context.Context, t *Target, path string, mode fs.FileMode) error {
 	return c.save(t, path, mode, func(slot Slot) error { return c.Fetch(ctx, t, slot) })
 }
@@ -249,12 +250,22 @@ func (c *Client) save(t *Target, path string, mode fs.FileMode, fetch func(Slot)
 	if err != nil {
 		return full(err)
 	}
-	err = fetch(f)
-	if err = errors.Join(err, full(f.Close())); err != nil {
-		return err
+	slot := bounded{f, c.cfg.Room}
+	have, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		err = slot.fits(t.Length - have)
 	}
-	if err := d.Rename(part, path); err != nil {
-		return full(err)
+	if err == nil {
+		err = fetch(slot)
+	}
+	if err = errors.Join(err, full(f.Close())); err == nil {
+		err = full(d.Rename(part, path))
+	}
+	if errors.Is(err, ErrSpace) { // Nobody else shall want for what it has taken.
+		return errors.Join(err, d.Remove(part))
+	}
+	if err != nil {
+		return err
 	}
 	return full(d.SyncDir(filepath.Dir(path)))
 }

@@ -17,6 +17,13 @@ func FuzzState(f *testing.F) {
 	must(f, err)
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		saved, err := tufclient.Salvage(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := tufclient.Salvage(saved); err != nil || !bytes.Equal(saved, again) {
+			t.Fatalf("what is saved of it is read as something else: %v", err)
+		}
 		once, err := tufclient.Decode(data)
 		if err != nil {
 			return

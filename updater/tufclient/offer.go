@@ -12,21 +12,6 @@ import (
 	"leap.example/updater/target"
 )
 
-// Newest finds the newest release that the machine can take, among those that all
-// repositories list. None is [ErrNothing], joined with why newer ones cannot be
-// taken.
-func (v *View) Newest(ctx context.Context, m target.Machine) (*Target, error) {
-	var newest *Target
-	err := v.releases(ctx, m, func(t *Target) (bool, error) {
-		if _, err := t.due(m); err != nil {
-			return false, err
-		}
-		newest = t
-		return true, nil
-	})
-	return newest, err
-}
-
 // An Offer is a release that a machine can take, and when its turn is.
 type Offer struct {
 	Target *Target
@@ -70,26 +55,6 @@ func (v *View) Offer(ctx context.Context, m target.Machine, position func(releas
 	}
 	return best, err
 }
-
-// plan reads the plan; nil: there is none.
-func (v *View) plan(ctx context.Context) (*target.Plan, error) {
-	t, err := v.Vouched(ctx, target.PlanPath)
-	if errors.Is(err, ErrUnlisted) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	text, err := v.client.Read(ctx, t, maxPlan)
-	if err != nil {
-		return nil, err
-	}
-	p, err := target.ParsePlan(text)
-	return &p, err
-}
-
-// maxPlan is more than a valid plan has.
-const maxPlan = 128 << 10
 
 // releases calls take with the releases that the machine can take, the newest
 // first, until it says that it is done. If it never does, the error is ErrNothing,

@@ -3,6 +3,8 @@ package tufclient_test
 import (
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +16,8 @@ import (
 	"leap.example/updater/tuftest"
 )
 
-// TestNewest looks for the newest release that a machine can take.
-func TestNewest(t *testing.T) {
+// TestFits looks for the newest release that a machine can take, where there is no plan.
+func TestFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		later := release("3.0.0")
@@ -33,19 +35,19 @@ func TestNewest(t *testing.T) {
 		m.RAM = 1024
 		for _, test := range []struct{ from, want string }{{"1.0.0", "2.0.0~rc1"}, {"2.0.0", "3.0.0"}, {"2.0.0~rc1", ""}, {"3.0.0", ""}} {
 			m.Version = test.from
-			got, err := w.view.Newest(t.Context(), m)
+			got, err := w.view.Offer(t.Context(), m, func(string) int { return 0 })
 			switch {
 			case test.want == "" && !errors.Is(err, tufclient.ErrNothing):
 				t.Errorf("from %s: %v", test.from, err)
-			case test.want != "" && (err != nil || got.Description.Version != test.want):
+			case test.want != "" && (err != nil || got.Target.Description.Version != test.want):
 				t.Errorf("from %s: %+v, %v", test.from, got, err)
 			}
 		}
 	})
 }
 
-// TestNewestAgain: what lists the releases is fetched once.
-func TestNewestAgain(t *testing.T) {
+// TestOfferAgain: what lists the releases is fetched once.
+func TestOfferAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.cfg.Dir = t.TempDir() // It has not looked for any before.
@@ -54,7 +56,7 @@ func TestNewestAgain(t *testing.T) {
 		for round := range 2 {
 			w.mirror.Asked()
 			must(t, w.check())
-			if _, err := w.view.Newest(t.Context(), m); !errors.Is(err, tufclient.ErrNothing) {
+			if _, err := w.view.Offer(t.Context(), m, func(string) int { return 0 }); !errors.Is(err, tufclient.ErrNothing) {
 				t.Error(err)
 			}
 			if asked, _ := w.mirror.Asked(); round == 1 && len(asked) != 2 {
@@ -115,6 +117,7 @@ func TestOffer(t *testing.T) {
 		if v, _, err := offer(0); !errors.Is(err, tufclient.ErrNothing) || !errors.Is(err, target.ErrHeld) {
 			t.Errorf("halted: %s, %v", v, err)
 		}
+		must(t, os.Remove(filepath.Join(w.cfg.Dir, "vendor.plan"))) // It is kept.
 		w.mirror.Files = maps.Clone(w.mirror.Files)
 		maps.DeleteFunc(w.mirror.Files, func(name string, _ []byte) bool { return name[0] == 't' }) // targets/...
 		if v, _, err := offer(0); err == nil || errors.Is(err, tufclient.ErrNothing) {

@@ -242,6 +242,9 @@ func breakAt(t *testing.T, begun func(testing.TB) *world, err, want error) {
 			if got != nil && !errors.Is(got, want) || got == nil && !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("step %d: %v, want %v", at, got, want)
 			}
+			if _, err := os.Stat(w.installed() + ".part"); err == nil && errors.Is(got, tufclient.ErrSpace) {
+				t.Errorf("step %d: a part stays on a full disk", at)
+			}
 			w.cfg = good
 			w.whole(fmt.Sprintf("step %d", at))
 			steps = at

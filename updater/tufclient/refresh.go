@@ -22,41 +22,6 @@ type trusted struct {
 	targets  *metadata.Metadata[metadata.TargetsType]
 }
 
-// refresh brings the top level of a repository up to date, from the first source
-// with which that goes well.
-func (c *Client) refresh(ctx context.Context, r *repository) (*trusted, error) {
-	s, err := r.load(c.cfg.Dir)
-	if err != nil {
-		return nil, err
-	}
-	now := c.now(s)
-	var errs []error
-	for _, src := range r.Sources {
-		t := &trusted{repo: r, source: src, now: now, state: s.clone()}
-		moved, err := t.roots(ctx)
-		if moved {
-			// 5.3.8: a root that was verified is kept, whatever comes after it.
-			if err := r.keep(c.cfg.disk, c.cfg.Dir, t.state); err != nil {
-				return nil, err
-			}
-			s = t.state.clone()
-		}
-		if err == nil {
-			err = t.topLevel(ctx)
-		}
-		if err == nil {
-			t.state.seen = now.Truncate(time.Second)
-			t.forget()
-			return t, r.keep(c.cfg.disk, c.cfg.Dir, t.state)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", src, err))
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, errors.Join(errs...)
-}
-
 // forget drops delegated roles that there are no longer.
 func (t *trusted) forget() {
 	maps.DeleteFunc(t.state.files, func(role string, _ []byte) bool {

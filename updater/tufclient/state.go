@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -72,26 +73,32 @@ func decode(data []byte) (s state, err error) {
 		if err != nil {
 			return s, err
 		}
-		name, isRole := strings.CutSuffix(h.Name, ".json")
-		switch {
-		case isRole:
-			role, err := url.PathUnescape(name)
-			if err != nil {
-				return s, err
-			}
-			s.files[role] = content
-		case h.Name == seenFile:
-			if s.seen, err = time.Parse(time.RFC3339, string(content)); err != nil {
-				return s, err
-			}
-		default:
-			return s, fmt.Errorf("there is a file %q in it", h.Name)
+		if err := s.add(h.Name, content); err != nil {
+			return s, err
 		}
 	}
 	if s.files[metadata.ROOT] == nil {
 		return s, errors.New("there is no root in it")
 	}
 	return s, nil
+}
+
+// add takes what a file in the tar says.
+func (s *state) add(file string, content []byte) (err error) {
+	name, isRole := strings.CutSuffix(file, ".json")
+	switch {
+	case isRole:
+		role, err := url.PathUnescape(name)
+		if err != nil {
+			return err
+		}
+		s.files[role] = content
+	case file == seenFile:
+		s.seen, err = time.Parse(time.RFC3339, string(content))
+	default:
+		err = fmt.Errorf("there is a file %q in it", file)
+	}
+	return err
 }
 
 // load returns the state on the disk, or the one to begin with: of the root that
@@ -102,33 +109,59 @@ func (r *repository) load(dir string) (state, error) {
 		return state{}, fmt.Errorf("the root that the program was built with: %w", err)
 	}
 	begin := state{files: map[string][]byte{metadata.ROOT: r.Root}}
-	path := r.file(dir)
-	info, err := os.Stat(path)
+	s, kept, err := stored(r.file(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return begin, nil
 	}
+	if errors.Is(err, ErrState) && r.damaged != nil {
+		r.damaged(r.Name, err)
+		err = nil
+		if kept == nil {
+			kept, s.files[metadata.ROOT] = built, r.Root
+		}
+		if t := before[metadata.TimestampType](s, kept, metadata.TIMESTAMP); t != nil && s.seen.After(t.Signed.Expires) {
+			s.seen = time.Time{} // It was in force when it was seen.
+		}
+	}
 	if err != nil {
 		return state{}, err
-	}
-	if info.Size() > maxState {
-		return state{}, fmt.Errorf("%s: %w: it has %d bytes", path, ErrState, info.Size())
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return state{}, err
-	}
-	s, err := decode(data)
-	if err != nil {
-		return state{}, fmt.Errorf("%s: %w: %w", path, ErrState, err)
-	}
-	kept, err := selfSigned(s.files[metadata.ROOT])
-	if err != nil {
-		return state{}, fmt.Errorf("%s: %w: %w", path, ErrState, err)
 	}
 	if built.Signed.Version > kept.Signed.Version {
 		s.follow(kept, built, r.Root)
 	}
 	return s, nil
+}
+
+// stored reads a file with a state, and its root. If that is [ErrState], it returns what
+// of it can be read.
+func stored(path string) (s state, root *metadata.Metadata[metadata.RootType], err error) {
+	s.files = map[string][]byte{}
+	info, err := os.Stat(path)
+	if err != nil {
+		return s, nil, err
+	}
+	if info.Size() > maxState {
+		return s, nil, fmt.Errorf("%s: %w: it has %d bytes", path, ErrState, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		if errors.Is(err, syscall.EIO) {
+			err = fmt.Errorf("%w: %w", ErrState, err)
+		}
+		return s, nil, err
+	}
+	whole, err := decode(data)
+	if err == nil {
+		if root, err = selfSigned(whole.files[metadata.ROOT]); err == nil {
+			return whole, root, nil
+		}
+	}
+	s = salvage(data)
+	root, lost := selfSigned(s.files[metadata.ROOT])
+	if lost != nil {
+		root = nil
+	}
+	return s, root, fmt.Errorf("%s: %w: %w", path, ErrState, err)
 }
 
 // selfSigned reads a root that is trusted already.

@@ -61,8 +61,9 @@ var treeName = regexp.MustCompile(`^[a-z]{1,16}$`)
 
 // ReadBundle unpacks a bundle into a directory, and returns the names of its trees.
 // It verifies nothing: the trees are sources for a client, or a Mirror, that does.
-// It reads no more than the limits, and refuses, as ErrFormat, whatever is not a
-// file of a tree, or is twice there, before it writes it. The caller removes the
+// It writes no more than the limits, and refuses, as ErrFormat, whatever is not a
+// file of a tree, is twice there, or has holes, before it writes it: a file with holes
+// is as long as it likes, in a bundle of some hundred bytes. The caller removes the
 // directory, also after an error.
 func ReadBundle(ctx context.Context, r io.Reader, dir string, limits BundleLimits) (trees []string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -86,18 +87,24 @@ func ReadBundle(ctx context.Context, r io.Reader, dir string, limits BundleLimit
 		if err != nil {
 			return trees, fmt.Errorf("the bundle: %w (%w)", err, ErrFormat)
 		}
+		if sparse(h) {
+			return trees, fmt.Errorf("the bundle has %q with holes in it: make it with \"leap update bundle export\": %w", h.Name, ErrFormat)
+		}
 		tree, name, _ := strings.Cut(h.Name, "/")
 		left.Files--
 		left.Bytes -= h.Size
 		switch {
-		case h.Typeflag != tar.TypeReg || h.Size < 0 || !treeName.MatchString(tree) || !publicName(name):
+		case h.Typeflag != tar.TypeReg || h.Size < 0 || !treeName.MatchString(tree) || !publicName(name) && !logName(name):
 			return trees, fmt.Errorf("the bundle has %q, which is no file of a repository: make it with \"leap update bundle export\": %w", h.Name, ErrFormat)
 		case seen[h.Name]:
 			return trees, fmt.Errorf("the bundle has %q twice: %w", h.Name, ErrFormat)
-		case left.Files < 0 || left.Bytes < 0 || tufclient.IsMetadata(name) && h.Size > maxTargets:
+		case left.Files < 0 || left.Bytes < 0 || tufclient.IsMetadata(name) && h.Size > maxTargets || logName(name) && h.Size > maxLogFile:
 			return trees, fmt.Errorf("the bundle has more than %d files or %d bytes, or metadata of more than %d: %w", limits.Files, limits.Bytes, maxTargets, ErrFormat)
 		}
 		seen[h.Name] = true
+		if logName(name) {
+			continue // Of a later release, which nothing here can read.
+		}
 		if !seen[tree] {
 			seen[tree] = true
 			trees = append(trees, tree)
@@ -106,6 +113,17 @@ func ReadBundle(ctx context.Context, r io.Reader, dir string, limits BundleLimit
 			return trees, err
 		}
 	}
+}
+
+// sparse reports whether a file has holes, in one of the forms of GNU that archive/tar
+// fills by itself. The old form has a type of its own, which is no TypeReg.
+func sparse(h *tar.Header) bool {
+	for name := range h.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // unpack writes one file. Nothing there is durable: it is copied from there.

@@ -48,6 +48,8 @@ func TestReadBundle(t *testing.T) {
 		"no hash":        {good, file("vendor/targets/node/amd64/1/leap.efi")},
 		"half a file":    {good, file("vendor/targets/node/amd64/1/" + sum + ".leap.efi.part")},
 		"hidden":         {good, file("vendor/metadata/.x.json")},
+		"no log":         {good, file("vendor/log/passwd")},
+		"a log's link":   {good, {Typeflag: tar.TypeSymlink, Name: "vendor/log/checkpoint", Linkname: "/etc/passwd"}},
 		"a backslash":    {good, file(`vendor/metadata/..\x.json`)},
 		"twice":          {good, good},
 		"a link":         {good, {Typeflag: tar.TypeSymlink, Name: "vendor/metadata/timestamp.json", Linkname: "/etc/passwd"}},
@@ -66,14 +68,48 @@ func TestReadBundle(t *testing.T) {
 			t.Errorf("%s: there is %v", name, got)
 		}
 	}
-	whole := tarOf(t, good, file("vendor/targets/node/amd64/1/"+sum+".leap.efi"), file("director/metadata/role%2Fx.json"))
+	whole := tarOf(t, file("vendor/log/checkpoint"), good, file("vendor/log/root.1.proof"), file("vendor/targets/node/amd64/1/"+sum+".leap.efi"), file("director/metadata/role%2Fx.json"))
 	dir := t.TempDir()
 	trees, err := ReadBundle(t.Context(), bytes.NewReader(whole), dir, DefaultBundle)
 	if err != nil || !slices.Equal(trees, []string{"vendor", "director"}) || len(names(t, dir)) != 3 {
 		t.Errorf("a good one: %v, %v, %v", trees, err, names(t, dir))
 	}
+	big := tarOf(t, good, tar.Header{Typeflag: tar.TypeReg, Name: "vendor/log/checkpoint", Size: 64<<10 + 1})
+	if _, err := ReadBundle(t.Context(), bytes.NewReader(big), t.TempDir(), DefaultBundle); !errors.Is(err, ErrFormat) {
+		t.Errorf("a log that is too big: %v", err)
+	}
 	if _, err := ReadBundle(t.Context(), bytes.NewReader(whole[:515]), t.TempDir(), DefaultBundle); !errors.Is(err, ErrFormat) {
 		t.Errorf("half a bundle: %v", err)
+	}
+}
+
+// TestLogNames are reserved, and no others with them; none is one of a copy's.
+func TestLogNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"log/checkpoint":              true,
+		"log/root.12.proof":           true,
+		"log/role%2Fx.y.1.proof":      true,
+		"log/":                        false,
+		"checkpoint":                  false,
+		"log/checkpoint2":             false,
+		"log/root.proof":              false,
+		"log/root.0.proof":            false,
+		"log/root.01.proof":           false,
+		"log/root.-1.proof":           false,
+		"log/.1.proof":                false,
+		"log/..1.proof":               false,
+		"log/../x.1.proof":            false,
+		`log/..\x.1.proof`:            false,
+		"log/a/b.1.proof":             false,
+		"metadata/1.root.json":        false,
+		"targets/" + sum + ".1.proof": false,
+	} {
+		if got := logName(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if want && publicName(name) {
+			t.Errorf("%s is served", name)
+		}
 	}
 }
 

@@ -27,6 +27,13 @@ type Comparison struct {
 	// Unproved are deltas that could not be made again, as a release is not there
 	// from which they lead. They do no harm: clients check what comes out.
 	Unproved []string `json:"unproved"`
+	// Undescribed are releases beside which nothing was built that describes them: what
+	// the event says of them nobody can prove.
+	Undescribed []string `json:"undescribed"`
+	// Vendors are the releases that have a root of this repository inside, by which they
+	// take the next ones: its version. Zero: they have none, and whoever keeps a
+	// machine says whom it believes.
+	Vendors map[string]int `json:"vendors"`
 }
 
 // Manifest is what the description of a release is called, in its directory.
@@ -58,15 +65,28 @@ func (e *Event) Compare(ctx context.Context, b Build, progress Progress) (Compar
 		b.Old = b.Dir
 	}
 	c := &comparing{Build: b, ctx: ctx, event: e, progress: progress}
-	out := Comparison{[]string{}, []string{}, []string{}, []string{}, []string{}, []string{}}
+	out := Comparison{[]string{}, []string{}, []string{}, []string{}, []string{}, []string{}, []string{}, map[string]int{}}
 	for _, f := range e.Files {
 		list, err := c.file(&out, f)
 		if err != nil {
 			return out, err
 		}
 		*list = append(*list, f.Path)
-		if _, err := target.ParsePath(f.Path); err == nil && !c.described(f.Path) {
+		if _, err := target.ParsePath(f.Path); err != nil {
+			continue
+		}
+		switch same, err := c.described(f.Path); {
+		case errors.Is(err, fs.ErrNotExist):
+			out.Undescribed = append(out.Undescribed, f.Path)
+		case err != nil:
+			return out, err
+		case !same:
 			out.Differ = append(out.Differ, f.Path+" (what it says of itself)")
+		}
+		if root, known := e.vendor(f.Path); known {
+			out.Vendors[f.Path] = root
+		} else {
+			out.Differ = append(out.Differ, f.Path+" (it takes the next releases of another repository)")
 		}
 	}
 	return out, nil
@@ -206,21 +226,20 @@ func (c *comparing) releases() error {
 	})
 }
 
-// described reports whether the metadata say of a release what was built says. If
-// there is no manifest, the signer has nothing but his eyes.
-func (c *comparing) described(p string) bool {
+// described reports whether the metadata say of a release what was built says.
+func (c *comparing) described(p string) (bool, error) {
 	own, err := read(filepath.Join(c.Dir, filepath.FromSlash(path.Join(path.Dir(p), Manifest))), maxSmall)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true
+	if err != nil {
+		return false, err
 	}
 	for _, s := range c.event.next {
 		if s.targets == nil || s.targets.Signed.Targets[p] == nil {
 			continue
 		}
 		custom := s.targets.Signed.Targets[p].Custom
-		return err == nil && custom != nil && sameJSON(own, *custom)
+		return custom != nil && sameJSON(own, *custom), nil
 	}
-	return false
+	return false, nil
 }
 
 func sameJSON(a, b []byte) bool {

@@ -3,6 +3,7 @@ package tufrepo
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -93,4 +94,30 @@ func listings(public string) ([]Listing, error) {
 		}
 	}
 	return list, nil
+}
+
+// OnlineKeys are the IDs of the keys that sign snapshot and timestamp by the root that
+// is public, the newest one also if its publication was interrupted; none if nothing
+// was published.
+func (r *Repo) OnlineKeys() ([]string, error) {
+	st, err := loadState(r.Public())
+	if err != nil || st == nil {
+		return nil, err
+	}
+	return st.roles[metadata.ROOT].onlineKeys(), nil
+}
+
+// OnlineKeys are those by the root that the event brings; none if it brings none.
+func (e *Event) OnlineKeys() []string {
+	if s := e.next[metadata.ROOT]; s != nil {
+		return s.onlineKeys()
+	}
+	return nil
+}
+
+// onlineKeys are those that a root has sign both: see apart.
+func (s *signed) onlineKeys() []string {
+	snapshot, _ := s.delegate(metadata.SNAPSHOT) // A root has both: sound.
+	timestamp, _ := s.delegate(metadata.TIMESTAMP)
+	return slices.DeleteFunc(slices.Clone(timestamp.ids), func(id string) bool { return !slices.Contains(snapshot.ids, id) })
 }

@@ -21,6 +21,7 @@ import (
 //	payload/ROLE            the very bytes to sign, for programs of others
 //	base/N.root.json        every root before it
 //	base/ROLE.json          what is public of the other roles
+//	base/content/rollout.json  the plan of releases, if there is one
 //	content/PATH            files that new metadata vouch for
 //	signatures/ROLE.ID.json signatures; the only files that travel back
 //
@@ -37,6 +38,8 @@ type Event struct {
 	next  map[string]*signed
 	base  map[string]*signed
 	roots []*signed // All before, by version.
+	plans map[string]*planned
+	was   []byte // The public plan, while the event is made.
 }
 
 // A File is a target whose content an event brings.
@@ -115,7 +118,10 @@ func ReadEvent(dir string) (*Event, error) {
 		}
 		e.Roles = append(e.Roles, r.Role)
 	}
-	return e, e.checkFiles()
+	if err := e.checkFiles(); err != nil {
+		return nil, err
+	}
+	return e, e.readPlans()
 }
 
 func limit(role string) int64 {
@@ -264,7 +270,8 @@ func (e *Event) Anchor(root []byte) error {
 
 // Changes is what the event does to a role.
 func (e *Event) Changes(role string) ([]Change, error) {
-	return changes(e.base[role], e.next[role], e.names)
+	list, err := changes(e.base[role], e.next[role], e.names)
+	return append(list, e.plans[role].changes()...), err
 }
 
 // Digest is the SHA-256, in hex, of the bytes that are signed for a role.

@@ -1,6 +1,7 @@
 package tufrepo
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -40,6 +41,11 @@ func (e *Event) write() error {
 			continue // Among the roots.
 		}
 		if err := e.writeRole("base", role+".json", s); err != nil {
+			return err
+		}
+	}
+	if e.was != nil {
+		if err := put(filepath.Join(e.Dir, filepath.FromSlash(wasPlan)), bytes.NewReader(e.was), 0o644); err != nil {
 			return err
 		}
 	}

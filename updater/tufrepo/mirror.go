@@ -35,10 +35,12 @@ type Mirror struct {
 	Pin []string
 	// Partial passes over targets that no source has: a bundle has few of them.
 	Partial  bool
+	Room     func() int64     // See tufclient.Config.
 	Clock    func() time.Time // Nil: time.Now.
 	Built    time.Time        // See tufclient.Config.
 	Limits   tufclient.Limits
 	Progress func(path string, done, length int64)
+	Damaged  func(repository string, err error) // See tufclient.Config.
 
 	write func(path string, from io.Reader, mode fs.FileMode) error // Nil: put. Tests break the disk.
 }
@@ -55,8 +57,8 @@ type Copied struct {
 // Sync copies what is new. Whoever reads the tree meanwhile sees what was there
 // before or what is there after: targets come first, then metadata, those that
 // vouch for others after them, the timestamp last. Each file appears whole and
-// durable. What is no longer listed is removed one Sync later. After an error the
-// same call goes on where it was.
+// durable. What is no longer listed is removed one Sync later, or, of targets, at once
+// if new ones have no room otherwise. After an error the same call goes on where it was.
 func (m Mirror) Sync(ctx context.Context) (*Copied, error) {
 	if m.write == nil {
 		m.write = put
@@ -71,7 +73,8 @@ func (m Mirror) Sync(ctx context.Context) (*Copied, error) {
 	defer unlock()
 	client, err := tufclient.Open(tufclient.Config{
 		Repositories: []tufclient.Repository{m.Repository}, Dir: m.State,
-		Clock: m.Clock, Built: m.Built, Limits: m.Limits, Progress: m.Progress,
+		Clock: m.Clock, Built: m.Built, Limits: m.Limits, Room: m.Room, Progress: m.Progress,
+		Damaged: m.Damaged,
 	})
 	if err != nil {
 		return nil, err
@@ -120,7 +123,8 @@ func (m Mirror) targets(ctx context.Context, client *tufclient.Client, view *tuf
 	if err != nil {
 		return err
 	}
-	for _, t := range m.choose(all) {
+	chosen := m.choose(all)
+	for _, t := range chosen {
 		if !publicName(t.Name()) {
 			return fmt.Errorf("%s cannot be the name of a file in a mirror: %w", t.Name(), ErrFormat)
 		}
@@ -129,6 +133,12 @@ func (m Mirror) targets(ctx context.Context, client *tufclient.Client, view *tuf
 			return err
 		}
 		err := client.Save(ctx, t, path, 0o644)
+		if errors.Is(err, tufclient.ErrSpace) {
+			made, failed := m.makeRoom(t, chosen)
+			if err = errors.Join(err, failed); made && failed == nil {
+				err = client.Save(ctx, t, path, 0o644)
+			}
+		}
 		if m.Partial && errors.Is(err, fs.ErrNotExist) {
 			c.Absent = append(c.Absent, t.Path)
 			continue

@@ -35,13 +35,39 @@ func (m Mirror) prune(now []string) error {
 	if err := putJSON(m.hadFile(), now, 0o600); err != nil {
 		return err
 	}
+	old, _, err := m.others(slices.Concat(had, now), "metadata", "targets")
+	if err != nil {
+		return err
+	}
+	return remove(old)
+}
+
+// makeRoom removes targets that are not chosen any more, also if who began to read
+// before may miss them, if there is room for a new one then. It reports whether it has.
+func (m Mirror) makeRoom(next *tufclient.Target, chosen []*tufclient.Target) (bool, error) {
+	if m.Room == nil {
+		return false, nil
+	}
+	var names []string
+	for _, t := range chosen {
+		names = append(names, t.Name())
+	}
+	old, size, err := m.others(names, "targets")
+	if err != nil || len(old) == 0 || m.Room()+size < next.Length {
+		return false, err
+	}
+	return true, remove(old)
+}
+
+// others are the files below some directories of the tree, but those of these names,
+// and how many bytes they have.
+func (m Mirror) others(names []string, below ...string) (paths []string, size int64, err error) {
 	keep := map[string]bool{}
-	for _, name := range slices.Concat(had, now) {
+	for _, name := range names {
 		keep[filepath.FromSlash(name)] = true
 	}
-	for _, sub := range []string{"metadata", "targets"} {
-		root := filepath.Join(m.Dir, sub)
-		err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+	for _, sub := range below {
+		err := filepath.WalkDir(filepath.Join(m.Dir, sub), func(p string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
@@ -52,13 +78,25 @@ func (m Mirror) prune(now []string) error {
 			if err != nil || keep[rel] {
 				return err
 			}
-			return os.Remove(p)
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			paths, size = append(paths, p), size+info.Size()
+			return nil
 		})
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
 	}
-	return nil
+	return paths, size, nil
+}
+
+func remove(paths []string) (err error) {
+	for _, p := range paths {
+		err = errors.Join(err, os.Remove(p))
+	}
+	return err
 }
 
 // publicName reports whether a name can be one of a file in a tree: metadata, or

@@ -138,6 +138,9 @@ func (r *Repo) publishFiles(ctx context.Context, e *Event, progress Progress) er
 				return &DamageError{name, "it is missing or has another length; \"leap-sign verify\" tells what else is wrong"}
 			}
 		}
+		if err := checkPlan(r.Public(), s); err != nil { // It may not have come with the event.
+			return err
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -124,6 +125,24 @@ func (r *Repo) Events() ([]string, error) {
 	return names, nil
 }
 
+// Unused is a name for an event that none has, and none had: that name, or one made of it.
+func (r *Repo) Unused(name string) string {
+	for n := 1; ; n++ {
+		free := name
+		if n > 1 {
+			free += "-" + strconv.Itoa(n)
+		}
+		used := false
+		for _, dir := range []string{r.EventDir(free), filepath.Join(r.dir, "done", free)} {
+			_, err := os.Lstat(dir)
+			used = used || err == nil
+		}
+		if !used {
+			return free
+		}
+	}
+}
+
 // Drop gives up an event.
 func (r *Repo) Drop(name string) error {
 	unlock, err := r.lock()
@@ -190,7 +209,7 @@ func lock(dir string) (unlock func(), err error) {
 
 // event begins an event that stands on what is public.
 func (r *Repo) event(st *state, name, why string, now time.Time) *Event {
-	return &Event{Name: name, Why: why, Made: now, names: maps.Clone(r.Names), next: map[string]*signed{}, base: maps.Clone(st.roles), roots: st.roots}
+	return &Event{Name: name, Why: why, Made: now, names: maps.Clone(r.Names), next: map[string]*signed{}, base: maps.Clone(st.roles), roots: st.roots, was: st.planText()}
 }
 
 // advance has the event replace a role by its next version.

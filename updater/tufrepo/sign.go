@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/target"
 )
 
 // A SignatureFile is one signature, as it travels back from a signer.
@@ -105,6 +107,9 @@ func (e *Event) Sign(ctx context.Context, s Signer, roles ...string) (files []st
 	for _, role := range roles {
 		if !slices.Contains(may, role) {
 			return files, fmt.Errorf("%s does not sign %s in %s: %w", call(map[string]string{key.ID(): key.Name}, key.ID()), role, e.Name, ErrNotSigner)
+		}
+		if p := e.plans[role]; p != nil && p.absent {
+			return files, fmt.Errorf("the plan of releases did not come with %s: get content/%s, nobody signs it unseen: %w", e.Name, target.PlanPath, ErrAltered)
 		}
 		next := e.next[role]
 		sig, err := s.Sign(ctx, next.payload)

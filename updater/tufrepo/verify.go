@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"leap.example/updater/target"
 )
 
 // A Report is what a verified tree holds.
@@ -17,6 +19,7 @@ type Report struct {
 	Roles   []RoleStatus `json:"roles"`
 	Targets []File       `json:"targets"`
 	Absent  []string     `json:"absent,omitempty"` // Paths of targets that are not there.
+	Plan    *target.Plan `json:"plan,omitempty"`   // Nil: everybody takes a release at once.
 }
 
 // A RoleStatus is a role as it is public.
@@ -65,6 +68,11 @@ func Verify(ctx context.Context, public string, root []byte, partial bool, now t
 				return nil, err
 			}
 			report.Targets = append(report.Targets, f)
+			if p == target.PlanPath {
+				if report.Plan, err = loadPlan(publicPlan(public, t), t); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	for _, r := range report.Roles {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -14,6 +16,8 @@ import (
 
 	"leap.example/client/control"
 	"leap.example/client/update"
+	"leap.example/client/vpn"
+	"leap.example/services/protocol/problem"
 )
 
 func (a *app) update() *cobra.Command {
@@ -30,7 +34,7 @@ func (a *app) update() *cobra.Command {
 
 A release counts only if enough of the vendor's signers have signed it: neither a
 mirror nor your provider can make one. It goes out in waves; which one this computer
-is in it decides by itself, by chance, and nobody can tell it from others.
+is in it decides by itself, by chance, and tells nobody.
 
 For that the program lies in a directory of its own, with its versions side by
 side; "leapc update install" makes one. If that belongs to root, a unit of systemd
@@ -61,9 +65,12 @@ func (a *app) knownIn(p update.Prefix) string {
 	return filepath.Join(a.home, "update")
 }
 
-// updates is the configuration of an updater of a prefix for this process. How
-// the VPN is, is asked for each request.
-func (a *app) updates(p update.Prefix, vpn func(context.Context) (control.VPNStatus, error), log *slog.Logger) (update.Config, error) {
+// A proxy says by which one a request goes out; nil: by none.
+type proxy func(*http.Request) (*url.URL, error)
+
+// updates is the configuration of an updater of a prefix for this process. Which
+// proxy it uses is asked for each request; nil: never one.
+func (a *app) updates(p update.Prefix, by proxy, log *slog.Logger) (update.Config, error) {
 	own, err := update.ParseVendor(vendorJSON)
 	if err != nil {
 		return update.Config{}, err
@@ -74,21 +81,14 @@ func (a *app) updates(p update.Prefix, vpn func(context.Context) (control.VPNSta
 	}
 	return update.Config{
 		Prefix: p, Dir: a.knownIn(p), Vendor: v, OS: runtime.GOOS, Arch: runtime.GOARCH, Stored: stored,
-		Built: builtAt(), Through: through(vpn), Try: try, Log: log,
+		Built: builtAt(), Through: through(by), Try: try, Log: log,
 	}, nil
 }
 
-// through is the way to the sources: the network, which is the tunnel where the
-// helper guards this computer, or the VPN's proxy while there is one.
-func through(vpn func(context.Context) (control.VPNStatus, error)) *http.Transport {
+// through is the way to the sources.
+func through(by proxy) *http.Transport {
 	return &http.Transport{
-		Proxy: func(r *http.Request) (*url.URL, error) {
-			s, err := vpn(r.Context())
-			if err != nil || s.Path != control.VPNPathProxy || s.State == control.VPNDisconnected {
-				return nil, nil // No daemon, no proxy.
-			}
-			return &url.URL{Scheme: "socks5h", Host: s.Proxy}, nil
-		},
+		Proxy:                  by,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    20 * time.Second,
@@ -98,13 +98,42 @@ func through(vpn func(context.Context) (control.VPNStatus, error)) *http.Transpo
 	}
 }
 
+// errBeside is that a request would leave beside the VPN.
+var errBeside = problem.Unavailable.Errorf(`nothing is asked beside the VPN, which you want and which is not there: start the daemon ("leapc daemon") and see "leapc vpn status", or let traffic out with "leapc vpn down" and "leapc vpn lockdown off"`)
+
+// byVPN is the way of a user who may want the VPN: its proxy, if that is what he
+// has, or the network, if that is guarded by the helper or nobody wants it guarded.
+// wanted says what is stored of that. Whatever is not known counts as wanted.
+func byVPN(status func(context.Context) (control.VPNStatus, error), wanted func() (bool, error)) proxy {
+	return func(r *http.Request) (*url.URL, error) {
+		s, err := status(r.Context())
+		switch {
+		case err != nil && !errors.Is(err, control.ErrNotRunning):
+			return nil, fmt.Errorf("how the VPN is cannot be found out, and nothing is asked beside it: %w", err)
+		case s.Path == control.VPNPathHelper:
+			return nil, nil // The tunnel, or nowhere.
+		case s.Path == control.VPNPathProxy && s.State != control.VPNDisconnected:
+			return &url.URL{Scheme: "socks5h", Host: s.Proxy}, nil
+		case err == nil && s.State != control.VPNDisconnected:
+			return nil, errBeside // It begins.
+		}
+		if want, err := wanted(); want || err != nil {
+			return nil, errors.Join(errBeside, err)
+		}
+		return nil, nil
+	}
+}
+
+// wantsVPN reports what is stored in the home of wanting the VPN.
+func (a *app) wantsVPN() (bool, error) { return vpn.Wanted(a.home) }
+
 // commandUpdates is updates for a command that ends.
 func (a *app) commandUpdates(p update.Prefix) (update.Config, error) {
 	c := a.client()
-	return a.updates(p, func(ctx context.Context) (control.VPNStatus, error) {
+	return a.updates(p, byVPN(func(ctx context.Context) (control.VPNStatus, error) {
 		defer c.Close()
 		return c.VPNStatus(ctx)
-	}, slog.New(slog.NewTextHandler(a.errs, nil)))
+	}, a.wantsVPN), slog.New(slog.NewTextHandler(a.errs, nil)))
 }
 
 func (a *app) updateCheck() *cobra.Command {

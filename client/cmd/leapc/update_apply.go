@@ -41,8 +41,10 @@ the old one is put back and started, and the new one is not tried again.
 The VPN's kill switch stays: nothing leaves beside the tunnel meanwhile.
 
 If the program belongs to root, you ask the unit of systemd that updates it; as
-root, you do it yourself. Exit status 4: nothing was installed, the reason is
-printed.`,
+root, you do it yourself. The unit goes back by what it sees: its trial of the program,
+and the VPN's helper. If then your daemon fails, you are told how root goes back.
+
+Exit status 4: nothing was installed and nothing is wrong, the reason is printed.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := ownPrefix()
@@ -128,20 +130,26 @@ func (a *app) applyUnit(ctx context.Context, p update.Prefix) error {
 		return err
 	}
 	if l.Problem != "" {
-		return errUnit{l.Problem}
+		return errUnit{l.Problem, l.Well}
 	}
 	return a.applied(ctx, p, l.Version, nil)
 }
 
-// errUnit is why the unit installed nothing.
-type errUnit struct{ why string }
+// errUnit is why the unit installed nothing, and whether nothing is wrong.
+type errUnit struct {
+	why  string
+	well bool
+}
 
 func (e errUnit) Error() string { return e.why }
 
 // notInstalled reports whether nothing was installed and nothing is wrong.
 func notInstalled(err error) bool {
-	return errors.As(err, new(*update.WaitError)) || errors.As(err, new(errUnit)) || errors.Is(err, target.ErrHeld) ||
-		errors.Is(err, update.ErrBad) || errors.Is(err, update.ErrUndecided)
+	if unit, ok := errors.AsType[errUnit](err); ok {
+		return unit.well
+	}
+	return errors.As(err, new(*update.WaitError)) || errors.Is(err, target.ErrHeld) || errors.Is(err, update.ErrBad) ||
+		errors.Is(err, update.ErrUndecided) || errors.Is(err, update.ErrSoon)
 }
 
 // applied says how it ended. A daemon of this user that is still another version
@@ -157,14 +165,15 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 	}
 	d := a.daemonPart(p)
 	switch was, err := d.Version(ctx); {
-	case err != nil && !errors.Is(err, update.ErrStopped):
-		fmt.Fprintln(a.errs, "leapc: the daemon:", err)
-	case err == nil:
-		if was != r.Version {
-			if err := restartDaemon(ctx, d, r.Version); err != nil {
-				return err
-			}
+	case errors.Is(err, update.ErrStopped):
+	case err != nil:
+		return afterwards(p, r.Version, fmt.Errorf("the daemon does not answer: %w", err))
+	case was != r.Version:
+		if err := restartDaemon(ctx, d, r.Version); err != nil {
+			return afterwards(p, r.Version, err)
 		}
+		r.Daemon = r.Version
+	default:
 		r.Daemon = r.Version
 	}
 	return a.print(r, func() {
@@ -177,6 +186,17 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 			fmt.Fprintf(a.out, "%s is the newest release for this computer\n", r.Version)
 		}
 	})
+}
+
+// afterwards is the error of a daemon that is not well once a version is installed for
+// good, and so nothing goes back by itself: it says who can have it go back.
+func afterwards(p update.Prefix, version string, err error) error {
+	back := p.Start() + " update back"
+	if !p.Mine() {
+		back = "sudo " + back
+	}
+	return fmt.Errorf("%w\n%s is installed, and does not go back by itself any more\nnext: start the daemon anew; if it does not work as %s, return to the version before with: %s",
+		err, version, version, back)
 }
 
 // bar shows how far a download is: a bar on a terminal, a line for each tenth

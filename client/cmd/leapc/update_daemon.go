@@ -89,7 +89,8 @@ func (a *app) watcher(v *vpn.VPN, log *slog.Logger) *update.Watcher {
 	if err != nil {
 		return nil
 	}
-	cfg, err := a.updates(p, func(ctx context.Context) (control.VPNStatus, error) { return v.VPNStatus(ctx), nil }, log)
+	status := func(ctx context.Context) (control.VPNStatus, error) { return v.VPNStatus(ctx), nil }
+	cfg, err := a.updates(p, byVPN(status, a.wantsVPN), log)
 	if err != nil {
 		log.Warn("no updates are looked for", "err", err)
 		return nil

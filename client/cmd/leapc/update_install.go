@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"leap.example/client/unit"
 	"leap.example/client/update"
 	"leap.example/client/update/oneshot"
 )
@@ -55,7 +56,12 @@ trust, and where it publishes. They are written to DIRECTORY/vendor.json.`,
 			if err != nil {
 				return err
 			}
-			if err := update.Install(p, program, ownVersion(), v); err != nil {
+			if system { // Before anything is written.
+				if err := unit.Owned(update.Above(p)); err != nil {
+					return err
+				}
+			}
+			if err := update.Install(cmd.Context(), p, program, ownVersion(), v); err != nil {
 				return err
 			}
 			if system {

@@ -90,8 +90,8 @@ func (d *daemonPart) Version(ctx context.Context) (string, error) {
 	c := control.Dial(d.socket)
 	defer c.Close()
 	got, err := c.UpdateStatus(ctx)
-	if errors.Is(err, control.ErrNotRunning) {
-		return "", errors.Join(update.ErrStopped, err)
+	if errors.Is(err, control.ErrNotRunning) || errors.Is(err, control.ErrForeign) {
+		return "", errors.Join(update.ErrStopped, err) // Another user's is no part of what this one runs.
 	}
 	if err != nil {
 		return "", err
@@ -151,9 +151,35 @@ func (d *daemonPart) end(ctx context.Context) {
 	}
 }
 
+// daemonLog is where the daemon writes that an update has started anew.
+const daemonLog = "daemon.log"
+
+// openLog opens the log of the daemon in a home. No link is followed, and in a home
+// of another user nothing is written or started.
+func openLog(home string) (*os.File, error) {
+	dir, err := os.Open(home)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Uid) != os.Geteuid() {
+		return nil, problem.Permission.Errorf("the home %s belongs to another user, and the daemon is not started there: repeat it as that user", home)
+	}
+	path := filepath.Join(home, daemonLog)
+	fd, err := syscall.Openat(int(dir.Fd()), daemonLog, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
 // start starts the daemon with the flags that it had.
 func (d *daemonPart) start() error {
-	log, err := os.OpenFile(filepath.Join(d.home, "daemon.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := openLog(d.home)
 	if err != nil {
 		return err
 	}

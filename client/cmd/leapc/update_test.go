@@ -4,22 +4,33 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"leap.example/client/control"
 	"leap.example/client/update"
+	"leap.example/services/protocol/problem"
+	"leap.example/updater/target"
+	"leap.example/updater/tufclient"
 )
 
-// TestThrough: while the VPN has a proxy, updates go through it, whether it is
-// connected or not; else by the network, which is the tunnel where there is one.
-func TestThrough(t *testing.T) {
+// TestByVPN: while the VPN has a proxy, updates go through it, whether it is
+// connected or not; else by the network, if that is the tunnel or nobody wants one.
+// What is not known is no reason to go beside it.
+func TestByVPN(t *testing.T) {
+	const by = "socks5h://127.0.0.1:1080"
 	var vpn control.VPNStatus
-	var failed error
-	tr := through(func(context.Context) (control.VPNStatus, error) { return vpn, failed })
+	var failed, unknown error
+	var want bool
+	tr := through(byVPN(func(context.Context) (control.VPNStatus, error) { return vpn, failed }, func() (bool, error) { return want, unknown }))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://vendor.example/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -27,24 +38,115 @@ func TestThrough(t *testing.T) {
 	for _, test := range []struct {
 		path, state string
 		failed      error
-		want        string
+		want        bool
+		unknown     error
+		goes        string // "": directly.
+		refused     bool
 	}{
-		{"", control.VPNDisconnected, nil, ""},
-		{control.VPNPathHelper, control.VPNConnected, nil, ""},
-		{control.VPNPathProxy, control.VPNConnected, nil, "socks5h://127.0.0.1:1080"},
-		{control.VPNPathProxy, control.VPNReconnecting, nil, "socks5h://127.0.0.1:1080"},
-		{control.VPNPathProxy, control.VPNBlocked, nil, "socks5h://127.0.0.1:1080"},
-		{control.VPNPathProxy, control.VPNDisconnected, nil, ""},
-		{"", "", control.ErrNotRunning, ""},
+		{state: control.VPNDisconnected},
+		{path: control.VPNPathHelper, state: control.VPNConnected, want: true},
+		{path: control.VPNPathHelper, state: control.VPNDisconnected, want: true}, // Lockdown.
+		{path: control.VPNPathProxy, state: control.VPNConnected, want: true, goes: by},
+		{path: control.VPNPathProxy, state: control.VPNReconnecting, want: true, goes: by},
+		{path: control.VPNPathProxy, state: control.VPNBlocked, want: true, goes: by},
+		{path: control.VPNPathProxy, state: control.VPNDisconnected},
+		{failed: control.ErrNotRunning},
+		{failed: control.ErrNotRunning, want: true, refused: true},
+		{failed: control.ErrNotRunning, unknown: problem.Invalid.Errorf("damaged"), refused: true},
+		{state: control.VPNConnecting, want: true, refused: true},
+		{state: control.VPNDisconnected, want: true, refused: true}, // It has not begun yet.
+		{failed: context.DeadlineExceeded, refused: true},
+		{failed: control.ErrForeign, refused: true},
+		{failed: problem.NotExist.Errorf("an older daemon"), refused: true},
+		{failed: io.ErrUnexpectedEOF, refused: true},
 	} {
 		vpn, failed = control.VPNStatus{Path: test.path, State: test.state, Proxy: "127.0.0.1:1080"}, test.failed
+		want, unknown = test.want, test.unknown
 		got, err := tr.Proxy(req)
 		text := ""
 		if got != nil {
 			text = got.String()
 		}
-		if err != nil || text != test.want {
-			t.Errorf("%s by %q: %q, %v; want %q", test.state, test.path, text, err, test.want)
+		if text != test.goes || (err != nil) != test.refused {
+			t.Errorf("%+v: %q, %v", test, text, err)
+		}
+	}
+}
+
+// TestStoredVPN: without a daemon, what is stored in the home counts; and the answer
+// reaches who asks for an update.
+func TestStoredVPN(t *testing.T) {
+	a := &app{home: t.TempDir(), errs: io.Discard}
+	var asked atomic.Int64
+	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1) }))
+	defer hs.Close()
+	cfg, err := a.commandUpdates(update.Prefix(filepath.Join(t.TempDir(), "leap")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc := &http.Client{Transport: cfg.Through}
+	defer hc.CloseIdleConnections()
+	for _, test := range []struct {
+		stored string
+		out    bool
+	}{
+		{"", true},
+		{`{"version":1}`, true},
+		{`{"version":1,"proxy":"127.0.0.1:1080"}`, true}, // Of the last time.
+		{`{"version":1,"up":true,"proxy":"127.0.0.1:1080"}`, false},
+		{`{"version":1,"up":true}`, false},
+		{`{"version":1,"lockdown":true}`, false},
+		{`{"version":2}`, false},
+		{`damaged`, false},
+	} {
+		path := filepath.Join(a.home, "vpn.json")
+		if test.stored != "" {
+			if err := os.WriteFile(path, []byte(test.stored), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		was := asked.Load()
+		resp, err := hc.Get(hs.URL)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if test.out != (err == nil) || test.out != (asked.Load() > was) {
+			t.Errorf("%s: %v, and %d came", test.stored, err, asked.Load()-was)
+		}
+		if err != nil && (statusOf(err) != exitDegraded || !strings.Contains(err.Error(), "leapc vpn down")) {
+			t.Errorf("%s: status %d, %v", test.stored, statusOf(err), err)
+		}
+	}
+}
+
+// TestUnitStatus: what the unit says of itself decides the exit status of who asked,
+// as it would be if he had done it himself.
+func TestUnitStatus(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		well bool
+	}{
+		{&update.WaitError{Version: "1.1.0"}, true},
+		{update.ErrBad, true},
+		{update.ErrSoon, true},
+		{target.ErrHeld, true},
+		{update.ErrTry, false},
+		{update.ErrOther, false},
+		{tufclient.ErrThreshold, false},
+		{tufclient.ErrSpace, false},
+		{io.ErrUnexpectedEOF, false},
+		{&update.BackError{Version: "1.1.0", From: "1.0.0", Why: update.ErrUndecided}, false},
+	} {
+		err := fmt.Errorf("wrapped: %w", test.err)
+		if wellUnit(err) != test.well {
+			t.Errorf("%v: well is %v", err, !test.well)
+		}
+		want := exitFailed
+		if test.well {
+			want = exitDegraded
+		}
+		if got := statusOf(errUnit{err.Error(), wellUnit(err)}); got != want {
+			t.Errorf("%v: status %d, want %d", err, got, want)
 		}
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"leap.example/client/control"
 	"leap.example/client/unit"
 	"leap.example/client/update"
 	"leap.example/client/update/oneshot"
@@ -39,14 +39,15 @@ that only root can write.`,
 				all := oneshot.NewAudience(ln)
 				progress, end = all.Progress, all.End
 			}
-			version, err := a.updateOnce(cmd.Context(), progress)
+			version, err := a.updateOnce(cmd.Context(), ln != nil, progress)
 			switch {
 			case errors.Is(err, tufclient.ErrNothing) && !errors.Is(err, target.ErrHeld):
 				end(oneshot.Line{})
 				return nil
 			case err != nil:
-				end(oneshot.Line{Problem: err.Error()})
-				if notInstalled(err) {
+				well := wellUnit(err)
+				end(oneshot.Line{Problem: err.Error(), Well: well})
+				if well {
 					return nil
 				}
 				return err
@@ -57,8 +58,15 @@ that only root can write.`,
 	}
 }
 
-// updateOnce is one look, and what comes of it.
-func (a *app) updateOnce(ctx context.Context, progress func(string, int64, int64)) (string, error) {
+// wellUnit reports whether an error of the unit's is one with which nothing is wrong.
+// That of a version that did not work is none, also if its reason is.
+func wellUnit(err error) bool {
+	return notInstalled(err) && !errors.As(err, new(*update.BackError))
+}
+
+// updateOnce is one look, and what comes of it. By the socket, which everybody may
+// reach and systemd hands over at every start, one is made each minute at most.
+func (a *app) updateOnce(ctx context.Context, asked bool, progress func(string, int64, int64)) (string, error) {
 	p, err := ownPrefix()
 	if err != nil {
 		return "", err
@@ -66,10 +74,14 @@ func (a *app) updateOnce(ctx context.Context, progress func(string, int64, int64
 	if err := unit.Owned(p.Start()); err != nil {
 		return "", err
 	}
+	if asked {
+		if err := p.Asked(time.Now()); err != nil {
+			return "", err
+		}
+	}
 	// The way to the sources is that of all root's traffic: the tunnel, if the
 	// helper guards this computer. No user is asked for a proxy.
-	nobody := func(context.Context) (control.VPNStatus, error) { return control.VPNStatus{}, control.ErrNotRunning }
-	cfg, err := a.updates(p, nobody, slog.New(slog.NewTextHandler(a.errs, nil)))
+	cfg, err := a.updates(p, nil, slog.New(slog.NewTextHandler(a.errs, nil)))
 	if err != nil {
 		return "", err
 	}

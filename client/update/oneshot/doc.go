@@ -12,9 +12,9 @@
 // Connecting is all that a user can say: nothing is read from the connection, so
 // there is nothing to get wrong. What the unit trusts, where it looks and what it
 // installs is decided by files that only root can write, and by when a computer's
-// turn is; asking again and again makes it look again and again, and no more. So
-// every user of the computer may ask. He is told in lines of JSON what is done
-// ([Line]) until it is over.
+// turn is; asking again and again makes it start again and again, and look once a
+// minute. So every user of the computer may ask. He is told in lines of JSON what is
+// done ([Line]) until it is over, and at the end whether something is wrong.
 //
 // The unit has no capabilities: it writes files of its own user, root, in the
 // prefix alone, and tells systemd to restart the VPN's helper, at last.

@@ -3,6 +3,7 @@ package oneshot_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -75,6 +76,61 @@ func TestAsk(t *testing.T) {
 	}
 	if _, err := oneshot.Ask(t.Context(), path, nil); !errors.Is(err, oneshot.ErrNoUnit) {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestShort: who asks a unit that ends at once is told why.
+func TestShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ask.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", path) // It waits, as for systemd.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	oneshot.NewAudience(ln).End(oneshot.Line{Problem: "soon"})
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(c)
+	if l, failed := oneshot.ParseLine(text); err != nil || failed != nil || l.Problem != "soon" || !l.End {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// TestLongProblem: however long the reason is, and whatever is in it, it arrives, cut.
+func TestLongProblem(t *testing.T) {
+	for _, test := range []struct{ problem, want string }{
+		{"short", "short"},
+		{strings.Repeat("x", 1024), strings.Repeat("x", 1024)},
+		{strings.Repeat("x", 100_000), strings.Repeat("x", 1021) + "…"},
+		{strings.Repeat("\x01", 100_000), strings.Repeat("\x01", 1021) + "…"},
+		{strings.Repeat("é", 100_000), strings.Repeat("é", 510) + "…"},
+	} {
+		a, path := listen(t)
+		done := make(chan error, 1)
+		var l oneshot.Line
+		first := make(chan struct{}, 1000)
+		go func() {
+			var err error
+			l, err = oneshot.Ask(t.Context(), path, func(oneshot.Line) { first <- struct{}{} })
+			done <- err
+		}()
+		for heard := false; !heard; {
+			a.Progress("1.1.0", 7, 7)
+			select {
+			case <-first:
+				heard = true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		a.End(oneshot.Line{Problem: test.problem, Well: true})
+		if err := <-done; err != nil || l != (oneshot.Line{Problem: test.want, Well: true, End: true}) {
+			t.Errorf("%d bytes of %.3q: %d bytes, %v", len(test.problem), test.problem, len(l.Problem), err)
+		}
 	}
 }
 

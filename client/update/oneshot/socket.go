@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,15 +21,18 @@ type Line struct {
 	Length  int64  `json:"length,omitempty"`  // Bytes.
 
 	End     bool   `json:"end,omitempty"`
-	Problem string `json:"problem,omitempty"` // Why nothing was installed; at the end, without: it is the newest.
+	Problem string `json:"problem,omitempty"` // Why nothing was installed, cut if it is long; at the end, without: it is the newest.
+	Well    bool   `json:"well,omitempty"`    // With a problem: nothing is wrong, it has to wait for something.
 }
 
 const (
-	maxAsking = 16               // Users who are told at once.
-	maxLine   = 8 << 10          // Bytes.
-	tellPause = time.Second / 4  // Between lines of a download.
-	tellTime  = time.Second      // For a user to take a line.
-	hearTime  = 10 * time.Minute // For the next line: a look that is slow, or parts that start.
+	maxAsking  = 16               // Users who are told at once.
+	maxLine    = 8 << 10          // Bytes.
+	maxProblem = 1 << 10          // Bytes, of which JSON makes six times as many at most.
+	admitTime  = time.Second / 4  // For letting in who waits when it is over.
+	tellPause  = time.Second / 4  // Between lines of a download.
+	tellTime   = time.Second      // For a user to take a line.
+	hearTime   = 10 * time.Minute // For the next line: a look that is slow, or parts that start.
 )
 
 // ErrNoUnit is that nobody listens.
@@ -92,17 +96,32 @@ func (a *Audience) Progress(version string, done, length int64) {
 
 // End tells how it ended, and hangs up.
 func (a *Audience) End(l Line) {
+	// Who has come before it was over is told, however short it was.
+	if ln, ok := a.ln.(interface{ SetDeadline(at time.Time) error }); ok && ln.SetDeadline(time.Now().Add(admitTime)) == nil {
+		<-a.done
+	}
 	_ = a.ln.Close() // Whoever comes now is another start's.
 	<-a.done
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l.End = true
+	l.End, l.Problem = true, cut(l.Problem)
 	a.tell(l)
 	for _, c := range a.all {
 		_ = c.Close()
 	}
 	a.all = nil
 }
+
+// cut makes a text fit into a line.
+func cut(text string) string {
+	if len(text) <= maxProblem {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxProblem-len(more)], "") + more
+}
+
+// more stands for what was cut away.
+const more = "…"
 
 // tell is called with mu held. Who does not listen is told no more.
 func (a *Audience) tell(l Line) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ const clients = "linux-amd64,linux-arm64"
 func (a *app) imageTree() *cobra.Command {
 	var b building
 	var platforms, programs, sources []string
+	var developer bool
 	cmd := &cobra.Command{
 		Use: "tree DIR", Short: "Build a release as vendors publish it: image and clients", Args: args(cobra.ExactArgs(1)),
 		Long: `Build a release as vendors publish it: the image of nodes and the clients, each with
@@ -29,12 +31,20 @@ targets that signers make of them:
 
 What was built into DIR before stays. The same source gives the same files, wherever
 and whenever: each signer builds it, and "leap-sign compare EVENT DIR" holds it
-against what he is to sign. The options are those of "leap image build"; with
---vendor-root goes --vendor-source, where clients look for what is new.`,
+against what he is to sign. The options are those of "leap image build".
+
+With --vendor-root goes --vendor-source, where clients look for what is new: by that
+root, and no other, nodes and clients take the releases after this one. The source is a
+commit, without changes, or others could not build it. A trial needs neither, with
+--developer: its nodes take the bytes of the next release from whoever gives them, its
+clients update nothing, and nobody should sign it.`,
 		Example: `  leap image tree build --release 1.4.0 --vendor-root 1.root.json --vendor-source https://vendor.example/leap/
   leap-sign event new 1.4.0 --tree build`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			paths, err := a.tree(cmd.Context(), args[0], b, platforms, programs, sources)
+			if b.vendor == "" && !developer {
+				return errNoVendor
+			}
+			paths, err := a.tree(cmd.Context(), args[0], b, platforms, programs, sources, developer)
 			if err != nil {
 				return err
 			}
@@ -49,12 +59,38 @@ against what he is to sign. The options are those of "leap image build"; with
 	b.flags(f)
 	f.StringSliceVar(&platforms, "client", strings.Split(clients, ","), "`platforms` of clients, OS-ARCH")
 	f.StringArrayVar(&sources, "vendor-source", nil, "`URL` of the repository of releases, or of a mirror; may be repeated")
+	f.BoolVar(&developer, "developer", false, "a trial: without a vendor's root, or of a source with changes")
 	f.StringArrayVar(&programs, "client-program", nil, "`OS-ARCH=FILE`: a client that is built already; may be repeated")
 	return cmd
 }
 
+var errNoVendor = errors.New(`by whose signatures shall nodes and clients take the next release? --vendor-root FILE with --vendor-source URL;
+the file is public/metadata/1.root.json of the repository of releases, which "leap-sign init" and "publish init" make
+(docs/release.md, 2). For a trial that nobody signs: --developer`)
+
+// committed checks that the source is a commit without changes. What is in dir does
+// not count.
+func committed(ctx context.Context, source, dir string) error {
+	out, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	line := []string{"status", "--porcelain", "--", "."}
+	if rel, err := filepath.Rel(source, out); err == nil && rel != "." && filepath.IsLocal(rel) {
+		line = append(line, ":(exclude,literal)"+filepath.ToSlash(rel))
+	}
+	changed, err := git(ctx, source, line...)
+	if err != nil {
+		return fmt.Errorf("git does not say whether the source in %s is a commit: build in a checkout, or a trial with --developer: %w", source, err)
+	}
+	if changed != "" {
+		return fmt.Errorf("the source in %s is not its last commit, so nobody else could build this release; commit or remove, or build a trial with --developer:\n%s", source, changed)
+	}
+	return nil
+}
+
 // tree builds a release.
-func (a *app) tree(ctx context.Context, dir string, b building, platforms, programs, sources []string) ([]string, error) {
+func (a *app) tree(ctx context.Context, dir string, b building, platforms, programs, sources []string, developer bool) ([]string, error) {
 	built := map[string]string{}
 	for _, p := range programs {
 		name, file, ok := strings.Cut(p, "=")
@@ -80,6 +116,11 @@ func (a *app) tree(ctx context.Context, dir string, b building, platforms, progr
 	o, err := a.options(ctx, b, needed)
 	if err != nil {
 		return nil, err
+	}
+	if needed && !developer {
+		if err := committed(ctx, o.Source, dir); err != nil {
+			return nil, err
+		}
 	}
 	return release.Tree(ctx, dir, release.Making{Node: o, Clients: list, Sources: sources, Told: func(what string) {
 		fmt.Fprintf(a.errs, "release %s: building %s\n", o.Release.Version, what)

@@ -73,7 +73,8 @@ func (a *app) holdCommand() *cobra.Command {
 		Use: "hold VERSION", Short: "Have nodes not take a release any more", Args: args(cobra.ExactArgs(1)),
 		Long: `Have nodes not take a release any more that was allowed. It stops new starts within
 the time that nodes wait between two looks, and undoes nothing: nodes that run it go on
-with it ("leap update --back NODE" takes one back).`,
+with it ("leap update --back NODE" takes one back). The exit status is 2 if a node that
+keeps copies was not reached: see to it, others may ask that one.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := a.director()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,41 +23,39 @@ func (a *app) pushCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "push", Short: "Give what the director says to the nodes that keep copies", Args: args(cobra.NoArgs),
 		Long: `Give what the director says to the nodes that keep copies (updates.mirror), which
-serve it to the others. "allow", "hold" and "director timestamp --push" do it by
-themselves. Nodes that fetch it elsewhere want updates/director/public there:
-timestamp.json last.`,
+serve it to the others. "allow", "hold", "director sign" and "director timestamp --push"
+do it by themselves. Nodes that fetch it elsewhere want updates/director/public there,
+timestamp.json last. The exit status is 2 if a node was not reached.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.pushed(cmd.Context()) },
 	}
 }
 
-// pushed gives the director's metadata to the nodes that keep copies. One that is
-// not reached is a warning: the next push, or the others, bring it.
+// pushed gives the director's metadata to the nodes that keep copies. Of those that
+// are not reached it warns by name, and the command ends with [exitWarnings]: nodes that
+// ask nobody else go on with what was said before.
 func (a *app) pushed(ctx context.Context) error {
 	i, d, err := a.seeDirector()
 	if err != nil {
 		return err
 	}
 	var mirrors []*provider.Node
+	var missed []string
 	for _, n := range i.Nodes {
-		if n.IsEnabled() && n.Updates.Mirror != nil && (a.env == "" || n.Environment == a.env) {
+		switch {
+		case !n.IsEnabled() || n.Updates.Mirror == nil:
+		case a.env == "" || n.Environment == a.env:
 			mirrors = append(mirrors, n)
+		default:
+			missed = append(missed, n.Name+" (another environment)")
 		}
 	}
-	if len(mirrors) == 0 {
-		a.warnf("no node keeps a copy (updates.mirror): bring %s to where updates.director.sources says, timestamp.json last", d.Public())
+	if len(mirrors)+len(missed) == 0 {
+		a.status = exitWarnings
+		a.warnf("no node keeps a copy (updates.mirror), so nobody has been told: bring %s to where updates.director.sources says, timestamp.json last: docs/operator.md, \"A web server\", has the commands", d.Public())
 		return nil
 	}
-	root, err := d.Root()
+	bundle, err := a.directorBundle(ctx, i, d)
 	if err != nil {
-		return err
-	}
-	m := director.Mirror(root, d.Public(), workDir(i), workDir(i), a.now)
-	c, err := m.Sync(ctx)
-	if err != nil {
-		return fmt.Errorf("what the director says is not what nodes would take: %w", err)
-	}
-	var bundle bytes.Buffer // Some ten kilobytes.
-	if err := tufrepo.WriteBundle(ctx, &bundle, []tufrepo.BundleTree{{Name: "director", Dir: m.Dir, Files: c.Files}}, nil); err != nil {
 		return err
 	}
 	clients, err := a.clients(ctx, i, mirrors, reach{})
@@ -64,14 +63,34 @@ func (a *app) pushed(ctx context.Context) error {
 		return err
 	}
 	for k, n := range mirrors {
-		if _, err := clients[k].Mirror(ctx, bytes.NewReader(bundle.Bytes()), int64(bundle.Len())); err != nil {
-			a.status = exitWarnings
-			a.warnf("%s: %v; next: leap update push", n.Name, err)
+		if _, err := clients[k].Mirror(ctx, bytes.NewReader(bundle), int64(len(bundle))); err != nil {
+			missed = append(missed, n.Name)
+			a.warnf("%s: %v", n.Name, err)
 			continue
 		}
 		fmt.Fprintf(a.errs, "%s: has what the director says\n", n.Name)
 	}
+	if len(missed) > 0 {
+		a.status = exitWarnings
+		a.warnf("NOT REACHED: %s. Nodes that ask nobody else go on with what the director said before, a release that is held now among it, until they are reached, or for a week at most; next: leap update push", strings.Join(missed, ", "))
+	}
 	return nil
+}
+
+// directorBundle is what the director says, of some ten kilobytes, as nodes verify it.
+func (a *app) directorBundle(ctx context.Context, i *provider.Instance, d *director.Director) ([]byte, error) {
+	root, err := d.Root()
+	if err != nil {
+		return nil, err
+	}
+	m := director.Mirror(root, d.Public(), workDir(i), workDir(i), a.now)
+	c, err := m.Sync(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("what the director says is not what nodes would take: %w", err)
+	}
+	var bundle bytes.Buffer
+	err = tufrepo.WriteBundle(ctx, &bundle, []tufrepo.BundleTree{{Name: "director", Dir: m.Dir, Files: c.Files}}, nil)
+	return bundle.Bytes(), err
 }
 
 // workDir is where this machine keeps copies, and what it trusts.

@@ -97,7 +97,7 @@ vendor by a way that you trust, and compare its SHA-256 with what he says by voi
 			}
 			return a.print(o, func() {
 				a.tellOutcome(o)
-				a.sayf("next: write into common.json how nodes update themselves (docs: operator.md, Updates), leap deploy, then leap update allow VERSION")
+				a.sayf("next: write into common.json how nodes update themselves (docs/operator.md, \"Which releases nodes may run\"), leap deploy, then leap update allow VERSION")
 			})
 		},
 	}

@@ -7,11 +7,11 @@ import (
 )
 
 func (a *app) directorSign() *cobra.Command {
-	var drop bool
+	var drop, push bool
 	cmd := &cobra.Command{
 		Use: "sign EVENT", Short: "See a change that waits, and sign it", Args: args(cobra.ExactArgs(1)),
 		Long: `See what a change does, and sign it with your key. When enough admins have signed, it
-is public. With --drop it is given up instead.`,
+is public, and nodes are told. With --drop it is given up instead.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := a.director()
 			if err != nil {
@@ -39,10 +39,11 @@ is public. With --drop it is given up instead.`,
 			if err != nil {
 				return err
 			}
-			return a.print(o, func() { a.tellOutcome(o) })
+			return a.changed(cmd.Context(), o, push)
 		},
 	}
 	cmd.Flags().BoolVar(&drop, "drop", false, "give the change up")
+	cmd.Flags().BoolVar(&push, "push", true, "give it to the nodes that keep copies")
 	return cmd
 }
 

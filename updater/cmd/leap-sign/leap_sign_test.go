@@ -179,6 +179,7 @@ func TestRunbook(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"", "key", "key new", "key agent", "key identity", "key show", "init", "event", "event new", "event renew", "event show", "event drop",
+		"rollout", "rollout init", "rollout begin", "rollout halt", "rollout resume", "rollout show",
 		"compare", "sign", "status", "publish", "rotate", "timestamp", "verify", "completion bash",
 	} {
 		var out, errs bytes.Buffer

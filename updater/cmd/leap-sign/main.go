@@ -62,6 +62,7 @@ Where the repository is kept:
   leap-sign init repo --name vendor.example --key root=alice.pub …
   cd repo
   leap-sign event new 1.2.0 --add client/linux-amd64/1.2.0/leapc=bin/leapc
+  leap-sign rollout begin 1.2.0           to more and more machines; halt stops it
 
 On each signer's machine, with the directory of the event:
   leap-sign compare /media/stick/1.2.0 build    is it what you have built?
@@ -91,7 +92,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 
 func (a *app) commands() *cobra.Command {
 	root := group(&cobra.Command{Use: "leap-sign", Short: "Sign releases, by several people", Long: about, Version: version(), SilenceUsage: true, SilenceErrors: true},
-		a.keyCommand(), a.initCommand(), a.eventCommand(), a.compareCommand(), a.signCommand(), a.statusCommand(), a.publishCommand(), a.rotateCommand(), a.timestampCommand(), a.verifyCommand())
+		a.keyCommand(), a.initCommand(), a.eventCommand(), a.rolloutCommand(), a.compareCommand(), a.signCommand(), a.statusCommand(), a.publishCommand(), a.rotateCommand(), a.timestampCommand(), a.verifyCommand())
 	root.SetFlagErrorFunc(mistake)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "repo", "C", ".", "`directory` of the repository")

@@ -278,6 +278,9 @@ mirror of the newest releases, or in the tree of a director.`,
 					a.sayf("%s %d is good until %s", s.Role, s.Version, s.Expires.UTC().Format(time.DateTime))
 				}
 				a.sayf("%d targets are intact", len(report.Targets))
+				if report.Plan != nil {
+					a.sayf("the plan of releases is readable, it has %d", len(report.Plan.Rollouts))
+				}
 				if len(report.Absent) > 0 {
 					a.sayf("%d are not there", len(report.Absent))
 				}

@@ -26,6 +26,7 @@ import (
 	"leap.example/appliance/efi/efitest"
 	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
+	"leap.example/updater/tufrepo"
 )
 
 // programFile is "program DIR PATH N": a client of 160,000 bytes, and N more in its
@@ -49,7 +50,7 @@ func writeFile(ts *testscript.TestScript, name string, data []byte) {
 	ts.Check(os.WriteFile(file, data, 0o600))
 }
 
-// manifest is "manifest DIR PREFIX VERSION".
+// manifest is "manifest DIR PREFIX VERSION": with the first root of $WORK/repo inside.
 func manifest(ts *testscript.TestScript, _ bool, args []string) {
 	d, err := target.ParsePath(path.Join(args[1], args[2], "leapc"))
 	if err != nil {
@@ -58,6 +59,10 @@ func manifest(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(err)
 	d.Schema, d.Release, d.State, d.LeastRAM = target.Schema, d.Version, target.Range{Oldest: 1, Newest: 1}, 64
+	root, err := os.ReadFile(filepath.Join(ts.Getenv("WORK"), "repo", "public", "metadata", "1.root.json"))
+	ts.Check(err)
+	d.Vendor, err = tufrepo.RootDigest(root)
+	ts.Check(err)
 	text, err := d.Encode()
 	ts.Check(err)
 	writeFile(ts, filepath.Join(args[0], args[1], args[2], "manifest.json"), text)
@@ -92,7 +97,7 @@ func by(ts *testscript.TestScript, _ bool, args []string) {
 	installed := filepath.Join(own, "leapc")
 	var tr tufclient.Transfer
 	ts.Check(machine(ts, own, ts.MkAbs(args[1]), func(ctx context.Context, c *tufclient.Client, v *tufclient.View) error {
-		t, err := v.Newest(ctx, target.Machine{Variant: target.Client, OS: "linux", Arch: "amd64", Version: args[2], State: 1})
+		t, err := newer(ctx, v, args[2])
 		if err != nil {
 			return err
 		}
