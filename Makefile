@@ -8,7 +8,7 @@ BENCHTIME ?= 1s
 ROUNDS ?= 200
 TREE ?= dist
 
-.PHONY: help build run story story-nodes qemu-test qemu-update-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
+.PHONY: help build run story story-nodes qemu-test qemu-short qemu-update-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -32,7 +32,10 @@ qemu-test: debian build ## boot nodes and a whole provider as virtual machines, 
 qemu-update-test: debian ## have a node update itself: good releases, bad ones, refused ones, and the power cut on the way
 	$(GO) test -count=1 -timeout 2h -v ./tests/update -qemu -long
 
-test: debian unit leaks fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, virtual machines
+qemu-short: debian
+	$(GO) test -count=1 -p 2 -timeout 20m -v ./tests/update ./tests/node ./tests/gateway ./tests/boot -qemu
+
+test: debian unit leaks fuzz-short story story-nodes qemu-short ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, nodes that boot
 
 unit: ## go vet and go test over all packages but that of leaks
 	$(GO) vet ./...

@@ -27,13 +27,13 @@ func withHoles(t testing.TB, form string, size int) []byte {
 	default:
 		list = []string{"GNU.sparse.size=" + number, "GNU.sparse.numblocks=1", "GNU.sparse.offset=" + number, "GNU.sparse.numbytes=0"}
 	}
-	pax := ""
+	var pax strings.Builder
 	for _, r := range list {
 		n := len(r) + 3 // With a space, the end of the line and its own digits.
 		for len(strconv.Itoa(n))+len(r)+2 != n {
 			n++
 		}
-		pax += fmt.Sprintf("%d %s\n", n, r)
+		pax.WriteString(fmt.Sprintf("%d %s\n", n, r))
 	}
 	var out bytes.Buffer
 	block := func(name string, kind byte, data []byte) {
@@ -52,7 +52,7 @@ func withHoles(t testing.TB, form string, size int) []byte {
 		out.Write(data)
 		out.Write(make([]byte, (512-len(data)%512)%512))
 	}
-	block("PaxHeaders/x", 'x', []byte(pax))
+	block("PaxHeaders/x", 'x', []byte(pax.String()))
 	block("vendor/metadata/1.root.json", '0', data)
 	out.Write(make([]byte, 1024))
 	return out.Bytes()
