@@ -33,7 +33,7 @@ qemu-update-test: debian ## have a node update itself: good releases, bad ones, 
 	$(GO) test -count=1 -timeout 2h -v ./tests/update -qemu -long
 
 qemu-short: debian
-	$(GO) test -count=1 -p 2 -timeout 20m -v ./tests/update ./tests/node ./tests/gateway ./tests/boot -qemu
+	$(GO) test -count=1 -p 1 -timeout 25m -v ./tests/update ./tests/node ./tests/gateway ./tests/boot -qemu
 
 test: debian unit leaks fuzz-short story story-nodes qemu-short ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, nodes that boot
 
