@@ -14,6 +14,10 @@ const chunkLen = 1 << 20
 // MaxBlob is the limit of the body of a blob, bytes.
 const MaxBlob = 40 << 20
 
+// prefixLen is the length of what chunks take of the head's nonce. The rest
+// of it is zero: no byte of a blob can be changed without being noticed.
+const prefixLen = nonceLen - 5
+
 // SealBlob seals a blob of at most MaxBlob bytes. ad.Database is the blob's
 // namespace, ad.ID its BlobID.
 func SealBlob(k EpochKey, ad AD, body []byte, rand io.Reader) ([]byte, error) {
@@ -27,6 +31,7 @@ func SealBlob(k EpochKey, ad AD, body []byte, rand io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	clear(out[headLen-nonceLen+prefixLen:])
 	plain := make([]byte, size)
 	binary.BigEndian.PutUint64(plain, uint64(len(body)))
 	copy(plain[8:], body)
@@ -41,7 +46,7 @@ func SealBlob(k EpochKey, ad AD, body []byte, rand io.Reader) ([]byte, error) {
 // error is ErrFormat, ErrEpoch or ErrForged.
 func OpenBlob(data []byte, keys func(epoch uint32) (key LD1Key, ok bool), ad AD) ([]byte, error) {
 	fail := func(err error) ([]byte, error) { return nil, fmt.Errorf("opening blob %s: %w", ad.ID, err) }
-	if len(data) < headLen+minPadded+tagLen {
+	if len(data) < headLen+minPadded+tagLen || !allZero(data[headLen-nonceLen+prefixLen:headLen]) {
 		return fail(ErrFormat)
 	}
 	s, err := openSeal(data, keys, ad.ID, ad.fields("blob"))
@@ -68,8 +73,8 @@ func OpenBlob(data []byte, keys func(epoch uint32) (key LD1Key, ok bool), ad AD)
 func (s *seal) chunks(head, b []byte, n int, f func(a cipher.AEAD, nonce, chunk []byte) error) error {
 	for i := 0; len(b) > 0; i++ {
 		var nonce [nonceLen]byte
-		copy(nonce[:19], head[headLen-nonceLen:])
-		binary.BigEndian.PutUint32(nonce[19:], uint32(i))
+		copy(nonce[:prefixLen], head[headLen-nonceLen:])
+		binary.BigEndian.PutUint32(nonce[prefixLen:], uint32(i))
 		if len(b) <= n {
 			nonce[23] = 1
 		}

@@ -212,6 +212,8 @@ func TestBlobs(t *testing.T) {
 		copy(swapped[head+chunk:], sealed[head:head+chunk])
 		flipped := bytes.Clone(sealed)
 		flipped[head+2*chunk+5] ^= 1
+		nonce := bytes.Clone(sealed)
+		nonce[head-1] = 1
 		other := ad
 		other.ID = "ffffffffffffffffffffffffffffffff"
 		namespace := ad
@@ -227,6 +229,7 @@ func TestBlobs(t *testing.T) {
 			"first chunk gone":  {append(bytes.Clone(sealed[:head]), sealed[head+chunk:]...), ad, envelope.ErrForged},
 			"cut":               {sealed[:len(sealed)-1], ad, envelope.ErrForged},
 			"flipped":           {flipped, ad, envelope.ErrForged},
+			"rest of a nonce":   {nonce, ad, envelope.ErrFormat},
 			"another id":        {sealed, other, envelope.ErrForged},
 			"another namespace": {sealed, namespace, envelope.ErrForged},
 			"empty":             {nil, ad, envelope.ErrFormat},
@@ -427,6 +430,11 @@ func FuzzOpenBlob(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add([]byte("LD1\x00"))
+	for i := range b { // A change anywhere is noticed.
+		c := bytes.Clone(b)
+		c[i] ^= 1
+		f.Add(c)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if body, err := envelope.OpenBlob(data, keys(1), ad); err == nil && !bytes.Equal(data, b) {
 			t.Errorf("opened something else: %q", body)
