@@ -46,23 +46,11 @@ func (u *Updater) repositories(d node.Updates) (repositories, error) {
 			return repositories{}, err
 		}
 	}
-	var open []*tufclient.HTTP
-	sources := func(urls []string) (all []tufclient.Source, err error) {
-		for _, s := range urls {
-			h, err := tufclient.NewHTTP(s, u.cfg.Transport)
-			if err != nil {
-				return nil, err
-			}
-			open = append(open, h)
-			all = append(all, h)
-		}
-		return all, nil
-	}
-	from, err := sources(d.Vendor.Sources)
+	from, closeFrom, err := tufclient.OpenHTTP(d.Vendor.Sources, u.cfg.Transport)
 	if err != nil {
 		return repositories{}, err
 	}
-	leave, err := sources(d.Director.Sources)
+	leave, closeLeave, err := tufclient.OpenHTTP(d.Director.Sources, u.cfg.Transport)
 	if err != nil {
 		return repositories{}, err
 	}
@@ -74,11 +62,7 @@ func (u *Updater) repositories(d node.Updates) (repositories, error) {
 		Dir: u.cfg.Dir, Built: u.cfg.Built, Room: u.cfg.Room, Progress: u.progress,
 		Damaged: u.damaged,
 	})
-	return repositories{c, func() {
-		for _, h := range open {
-			h.Close()
-		}
-	}}, err
+	return repositories{c, func() { closeFrom(); closeLeave() }}, err
 }
 
 // damaged notes that what was trusted last of a repository cannot be read. It is begun
