@@ -265,12 +265,13 @@ func (k *Keeper) begin(name string, root []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, old := range []string{filepath.Join(k.stateDir(), name+".trusted"), filepath.Join(k.cfg.Dir, name)} {
-		if err := os.RemoveAll(old); err != nil {
-			return err
-		}
+	if err := tufclient.Forget(k.stateDir(), name); err != nil {
+		return err
 	}
-	if err := errors.Join(durable.SyncDir(k.stateDir()), durable.SyncDir(k.cfg.Dir)); err != nil {
+	if err := os.RemoveAll(filepath.Join(k.cfg.Dir, name)); err != nil {
+		return err
+	}
+	if err := durable.SyncDir(k.cfg.Dir); err != nil {
 		return err
 	}
 	return durable.WriteFile(path, []byte(digest), 0o600)

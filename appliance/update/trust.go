@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"leap.example/appliance/durable"
 	"leap.example/appliance/node"
 	"leap.example/updater/tufclient"
 )
@@ -95,11 +94,7 @@ func (u *Updater) from(name, origin string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err = os.Remove(filepath.Join(u.cfg.Dir, name+".trusted"))
-	if err == nil {
-		err = durable.SyncDir(u.cfg.Dir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := tufclient.Forget(u.cfg.Dir, name); err != nil {
 		return err
 	}
 	return u.disk(path, []byte(origin))
