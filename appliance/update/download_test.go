@@ -61,8 +61,7 @@ func TestDrops(t *testing.T) {
 			t.Error("the copy of the release that runs stays")
 		}
 		m.start()
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 	})
 }
 
@@ -72,8 +71,7 @@ func TestCutCopy(t *testing.T) {
 		m := w.machine("n1", "1.0.0")
 		must(t, os.MkdirAll(filepath.Join(m.dir, "update"), 0o700))
 		must(t, os.WriteFile(filepath.Join(m.dir, "update/leap_running"), content("1.0.0"), 0o600))
-		m.live()
-		m.is("1.0.0", node.UpdateNothing)
+		m.lives("1.0.0", node.UpdateNothing)
 		if _, left := m.files()["leap_running"]; left {
 			t.Error("the copy stays")
 		}

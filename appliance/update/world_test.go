@@ -347,8 +347,9 @@ func (m *machine) look() (off bool, pause time.Duration) {
 
 // live looks until there is nothing to do soon, restarts when that is wanted, and
 // has releases judged.
-func (m *machine) live() (states []string) {
+func (m *machine) live() {
 	m.w.t.Helper()
+	var states []string
 	for range 50 {
 		off, pause := m.look()
 		if off {
@@ -367,12 +368,11 @@ func (m *machine) live() (states []string) {
 		state := m.u.Status().State
 		states = append(states, state)
 		if pause > time.Minute || state == node.UpdateTurn || state == node.UpdateStopped {
-			return states
+			return
 		}
 		time.Sleep(pause)
 	}
 	m.w.t.Fatalf("%s never ends: %v", m.name, states)
-	return nil
 }
 
 func (m *machine) proves() bool {
@@ -389,6 +389,13 @@ func (m *machine) is(version, state string) node.Update {
 		m.w.t.Errorf("%s runs %s, which is %s, not %s; updates: %s, not %s: %s", m.name, m.version, m.state, version, s.State, state, s.Reason)
 	}
 	return s
+}
+
+// lives is live, and then is.
+func (m *machine) lives(version, state string) node.Update {
+	m.w.t.Helper()
+	m.live()
+	return m.is(version, state)
 }
 
 // turn fails unless a turn is that one's.
