@@ -61,8 +61,8 @@ func ReadVendor(i *provider.Instance) (v Vendor, err error) {
 	return v, nil
 }
 
-// stateDir is where an operator's machine keeps what it trusts.
-func stateDir(i *provider.Instance) string { return filepath.Join(i.Dir, ".leap", "updates") }
+// WorkDir is where an operator's machine keeps copies, and what it trusts.
+func WorkDir(i *provider.Instance) string { return filepath.Join(i.Dir, ".leap", "updates") }
 
 // sources are those at its URLs, or, if from is not empty, that directory. The caller
 // calls done in the end.
@@ -86,7 +86,7 @@ func (v Vendor) Releases(ctx context.Context, i *provider.Instance, from string,
 		return nil, err
 	}
 	c, err := tufclient.Open(tufclient.Config{
-		Repositories: []tufclient.Repository{{Name: "vendor", Root: v.Root, Sources: sources}}, Dir: stateDir(i), Clock: now,
+		Repositories: []tufclient.Repository{{Name: "vendor", Root: v.Root, Sources: sources}}, Dir: WorkDir(i), Clock: now,
 	})
 	if err != nil {
 		return nil, err
