@@ -129,16 +129,15 @@ func TestSides(t *testing.T) {
 		state string
 		says  string
 	}{
-		"vendor alone":   {func(t *testing.T, w *world) { release(t, w.vendor, "1.1.0") }, node.UpdateDisallowed, "vendor lists node/amd64/1.1.0/leap.efi"},
-		"provider alone": {func(t *testing.T, w *world) { release(t, w.director, "1.1.0") }, node.UpdateUnvouched, "the vendor does not vouch for"},
+		"vendor alone":   {func(t *testing.T, w *world) { w.vendor.AddNode("1.1.0", content("1.1.0")) }, node.UpdateDisallowed, "vendor lists node/amd64/1.1.0/leap.efi"},
+		"provider alone": {func(t *testing.T, w *world) { w.director.AddNode("1.1.0", content("1.1.0")) }, node.UpdateUnvouched, "the vendor does not vouch for"},
 		"different": {func(t *testing.T, w *world) {
-			release(t, w.vendor, "1.1.0")
-			d := describe("1.1.0")
-			w.director.Add("release", d.Path(), content("1.2.0"), nil)
+			w.vendor.AddNode("1.1.0", content("1.1.0"))
+			w.director.AddNode("1.1.0", content("1.2.0"))
 		}, node.UpdateDisallowed, "is one file for vendor and another for director"},
 		"other machines": {func(t *testing.T, w *world) {
 			for _, r := range []*tuftest.Repo{w.vendor, w.director} {
-				d := describe("1.1.0")
+				d := tuftest.Node("1.1.0")
 				d.LeastRAM = 4096
 				custom, err := d.Encode()
 				must(t, err)

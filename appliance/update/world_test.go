@@ -95,25 +95,10 @@ func (d drops) Read(b []byte) (int, error) {
 // content is a release, the same whenever it is made.
 func content(version string) []byte { return efitest.UKI(version, "kernel", "files of "+version) }
 
-func describe(version string) target.Description {
-	return target.Description{
-		Schema: target.Schema, Release: version, Variant: target.Node, Version: version, Arch: "amd64",
-		State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 256,
-	}
-}
-
-// release has a repository list a release.
-func release(t *testing.T, r *tuftest.Repo, version string) {
-	d := describe(version)
-	custom, err := d.Encode()
-	must(t, err)
-	r.Add("release", d.Path(), content(version), custom)
-}
-
 // released has both list it.
 func (w *world) released(version string) {
-	release(w.t, w.vendor, version)
-	release(w.t, w.director, version)
+	w.vendor.AddNode(version, content(version))
+	w.director.AddNode(version, content(version))
 	w.publish()
 }
 
