@@ -15,7 +15,6 @@ import (
 	"leap.example/appliance/efi/efitest"
 	"leap.example/appliance/node"
 	"leap.example/appliance/update"
-	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tufrepo"
 	"leap.example/updater/tuftest"
@@ -76,15 +75,8 @@ func TestIsolated(t *testing.T) {
 	w.start()
 	d, _ := w.isolated(w.document(2, map[string]part{"mx": {}}), vendor, director)
 	w.good(d, nil)
-	about := target.Description{
-		Schema: target.Schema, Release: "1.3.0", Variant: target.Node, Version: "1.3.0", Arch: "amd64",
-		State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 256,
-	}
-	custom, err := about.Encode()
-	check(t, err)
-	image := efitest.UKI("1.3.0", "kernel", "initrd")
 	publish := func(r *tuftest.Repo) {
-		r.Add("release", about.Path(), image, custom)
+		r.AddNode("1.3.0", efitest.UKI("1.3.0", "kernel", "initrd"))
 		r.Next("release")
 		r.Publish()
 	}

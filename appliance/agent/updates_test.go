@@ -13,7 +13,6 @@ import (
 	"leap.example/appliance/efi/efitest"
 	"leap.example/appliance/node"
 	"leap.example/appliance/update"
-	"leap.example/updater/target"
 	"leap.example/updater/tuftest"
 )
 
@@ -42,16 +41,10 @@ func (w *world) updating(generation uint64) (d node.Document, publish func(versi
 		Poll:     node.Duration(time.Second),
 	}
 	return d, func(version string) {
-		about := target.Description{
-			Schema: target.Schema, Release: version, Variant: target.Node, Version: version, Arch: "amd64",
-			State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 256,
-		}
-		custom, err := about.Encode()
-		check(w.t, err)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for path, r := range map[string]*tuftest.Repo{"/vendor/": vendor, "/director/": director} {
-			r.Add("release", about.Path(), efitest.UKI(version, "kernel", "initrd"), custom)
+			r.AddNode(version, efitest.UKI(version, "kernel", "initrd"))
 			r.Next("release")
 			r.Publish()
 			mirrors[path] = r.Mirror()

@@ -149,7 +149,7 @@ func (k *Keeper) copy(ctx context.Context, m node.Mirror) error {
 		name string
 		urls []string
 	}{{director, m.Director}, {vendor, m.Vendor}} {
-		sources, done, err := k.sources(one.urls)
+		sources, done, err := tufclient.OpenHTTP(one.urls, k.cfg.Transport)
 		if err == nil && len(sources) == 0 { // What was brought is looked at again: it may have expired.
 			tree := filepath.Join(k.cfg.Dir, one.name)
 			if _, err := os.Stat(tree); err != nil {
@@ -167,24 +167,6 @@ func (k *Keeper) copy(ctx context.Context, m node.Mirror) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// sources are those at URLs. The caller calls done.
-func (k *Keeper) sources(urls []string) (list []tufclient.Source, done func(), err error) {
-	var open []*tufclient.HTTP
-	done = func() {
-		for _, h := range open {
-			h.Close()
-		}
-	}
-	for _, u := range urls {
-		h, err := tufclient.NewHTTP(u, k.cfg.Transport)
-		if err != nil {
-			return nil, done, err
-		}
-		open, list = append(open, h), append(list, h)
-	}
-	return list, done, nil
 }
 
 // errNoRoot is that nobody is trusted for a repository.
@@ -283,12 +265,13 @@ func (k *Keeper) begin(name string, root []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, old := range []string{filepath.Join(k.stateDir(), name+".trusted"), filepath.Join(k.cfg.Dir, name)} {
-		if err := os.RemoveAll(old); err != nil {
-			return err
-		}
+	if err := tufclient.Forget(k.stateDir(), name); err != nil {
+		return err
 	}
-	if err := errors.Join(durable.SyncDir(k.stateDir()), durable.SyncDir(k.cfg.Dir)); err != nil {
+	if err := os.RemoveAll(filepath.Join(k.cfg.Dir, name)); err != nil {
+		return err
+	}
+	if err := durable.SyncDir(k.cfg.Dir); err != nil {
 		return err
 	}
 	return durable.WriteFile(path, []byte(digest), 0o600)

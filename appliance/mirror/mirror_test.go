@@ -23,7 +23,6 @@ import (
 	"leap.example/appliance/mirror"
 	"leap.example/appliance/node"
 	"leap.example/services/protocol/problem"
-	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tufrepo"
 	"leap.example/updater/tuftest"
@@ -79,19 +78,12 @@ func check(t *testing.T, err error) {
 
 func image(version string) []byte { return bytes.Repeat([]byte(version+"\n"), 30_000) }
 
-func path(version string) string { return "node/amd64/" + version + "/leap.efi" }
-
 // release has both list releases.
 func (w *world) release(versions ...string) {
 	w.t.Helper()
 	for name, r := range w.repos {
 		for _, v := range versions {
-			text, err := target.Description{
-				Schema: target.Schema, Release: v, Variant: target.Node, Version: v, Arch: "amd64",
-				State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 64,
-			}.Encode()
-			check(w.t, err)
-			r.Add("release", path(v), image(v), text)
+			r.AddNode(v, image(v))
 		}
 		r.Next("release")
 		r.Publish()
@@ -142,7 +134,7 @@ func (w *world) take(url, version string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := v.Lookup(w.t.Context(), path(version))
+	t, err := v.Lookup(w.t.Context(), tuftest.Node(version).Path())
 	if err != nil {
 		return nil, err
 	}

@@ -9,55 +9,27 @@ import (
 	"leap.example/appliance/node"
 )
 
-// openTurns are turns during one look. Without an agreement the node is alone, and
-// has every turn.
-type openTurns struct {
-	turns
-
-	alone bool
-}
-
-// turns opens where nodes agree, if the document says where.
-func (u *Updater) turns(d node.Document) (*openTurns, *wait) {
+// turns opens where nodes agree, if the document says where, for one look.
+func (u *Updater) turns(d node.Document) (ts turns, w *wait) {
 	slot := d.Updates.Slot
 	if slot == nil {
-		return &openTurns{alone: true}, nil
+		return ts, nil
 	}
 	password, err := u.host.Secret(d.Secrets[slot.Secret])
 	if err != nil {
-		return nil, failed(fmt.Errorf("the password of the nodes' account on the database: %w", err))
+		return ts, failed(fmt.Errorf("the password of the nodes' account on the database: %w", err))
 	}
 	a, err := u.cfg.Agree(*slot, password)
 	if err != nil {
-		return nil, failed(fmt.Errorf("the place where nodes agree on restarts: %w", err))
+		return ts, failed(fmt.Errorf("the place where nodes agree on restarts: %w", err))
 	}
-	return &openTurns{turns: turns{Agreement: a, node: u.cfg.Node, watch: &u.watch}}, nil
-}
-
-func (o *openTurns) end() {
-	if !o.alone {
-		_ = o.Close() // What was agreed is agreed.
-	}
-}
-
-func (o *openTurns) back(ctx context.Context, release, reason string) error {
-	if o.alone {
-		return nil
-	}
-	return o.turns.back(ctx, release, reason)
-}
-
-func (o *openTurns) give(ctx context.Context) error {
-	if o.alone {
-		return nil
-	}
-	return o.turns.give(ctx)
+	return turns{Agreement: a, node: u.cfg.Node, watch: &u.watch}, nil
 }
 
 // turn has this node restart and no other one, from now until it is good again. It
 // returns a wait if that cannot be.
-func (u *Updater) turn(ctx context.Context, ts *openTurns, s *state, release string, d node.Document) *wait {
-	if ts.alone {
+func (u *Updater) turn(ctx context.Context, ts turns, s *state, release string, d node.Document) *wait {
+	if ts.alone() {
 		return nil
 	}
 	s.Turn = true // Before it is: otherwise a crash would leave it taken.
@@ -83,7 +55,7 @@ func (u *Updater) turn(ctx context.Context, ts *openTurns, s *state, release str
 const startsFor = 10 * time.Minute
 
 // up reports whether the database can do without this node.
-func (u *Updater) up(ctx context.Context, ts *openTurns) error {
+func (u *Updater) up(ctx context.Context, ts turns) error {
 	ctx, cancel := context.WithTimeout(ctx, asksFor)
 	defer cancel()
 	if err := ts.Up(ctx); err != nil {
@@ -93,7 +65,7 @@ func (u *Updater) up(ctx context.Context, ts *openTurns) error {
 }
 
 // Again is an operator's word that he has looked: the turn is free again, and the
-// release that was found bad last may be tried once more.
+// newest release that was found bad may be tried once more.
 func (u *Updater) Again(ctx context.Context) error {
 	select {
 	case u.looking <- struct{}{}:
@@ -112,10 +84,8 @@ func (u *Updater) Again(ctx context.Context) error {
 		return w.err
 	}
 	defer ts.end()
-	if !ts.alone {
-		if err := ts.clear(ctx); err != nil {
-			return err
-		}
+	if err := ts.clear(ctx); err != nil {
+		return err
 	}
 	s, err := u.load()
 	if err != nil {

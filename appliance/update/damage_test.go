@@ -25,8 +25,7 @@ func TestDamage(t *testing.T) {
 				w.vendor.NextRoot(func() {})
 				w.publish()
 				m := w.machine("n1", "1.0.0")
-				m.live()
-				m.is("1.0.0", node.UpdateNothing)
+				m.lives("1.0.0", node.UpdateNothing)
 				if said := m.u.Damage(); said != "" {
 					t.Errorf("before anything is damaged it says %s", said)
 				}
@@ -42,8 +41,7 @@ func TestDamage(t *testing.T) {
 					t.Errorf("without the repositories it says %+v", s)
 				}
 				w.away = false
-				m.live()
-				m.is("1.0.0", node.UpdateNothing)
+				m.lives("1.0.0", node.UpdateNothing)
 				if said := m.u.Damage(); !strings.Contains(said, "repository vendor could not be read") || !strings.Contains(said, "leap update again") {
 					t.Errorf("it says %q", said)
 				}
@@ -53,8 +51,7 @@ func TestDamage(t *testing.T) {
 					t.Errorf("after an operator has looked it says %s", said)
 				}
 				w.released("1.1.0")
-				m.live()
-				m.is("1.1.0", node.UpdateNothing)
+				m.lives("1.1.0", node.UpdateNothing)
 			})
 		})
 	}
@@ -67,8 +64,7 @@ func TestDamagedOld(t *testing.T) {
 		old := w.mirrors["vendor"]
 		w.released("1.1.0")
 		m := w.machine("n1", "1.1.0")
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 		path := filepath.Join(m.dir, "update/vendor.trusted")
 		data, err := os.ReadFile(path)
 		must(t, err)

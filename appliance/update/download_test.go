@@ -13,6 +13,7 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/updater/delta"
 	"leap.example/updater/target"
+	"leap.example/updater/tuftest"
 )
 
 // smaller has the vendor publish a delta from 1.0.0 to 1.1.0, and 1.1.0 packed, beside
@@ -22,8 +23,7 @@ func (w *world) smaller() {
 	must(w.t, delta.Build(w.t.Context(), &patch, content("1.0.0"), content("1.1.0"), nil))
 	must(w.t, delta.Pack(&packed, bytes.NewReader(content("1.1.0"))))
 	w.vendor.Add("release", target.DeltaPath(sha256.Sum256(content("1.0.0")), sha256.Sum256(content("1.1.0"))), patch.Bytes(), nil)
-	d := describe("1.1.0")
-	w.vendor.Add("release", target.PackedPath(d.Path()), packed.Bytes(), nil)
+	w.vendor.Add("release", target.PackedPath(tuftest.Node("1.1.0").Path()), packed.Bytes(), nil)
 	w.released("1.1.0")
 }
 
@@ -61,8 +61,7 @@ func TestDrops(t *testing.T) {
 			t.Error("the copy of the release that runs stays")
 		}
 		m.start()
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 	})
 }
 
@@ -72,8 +71,7 @@ func TestCutCopy(t *testing.T) {
 		m := w.machine("n1", "1.0.0")
 		must(t, os.MkdirAll(filepath.Join(m.dir, "update"), 0o700))
 		must(t, os.WriteFile(filepath.Join(m.dir, "update/leap_running"), content("1.0.0"), 0o600))
-		m.live()
-		m.is("1.0.0", node.UpdateNothing)
+		m.lives("1.0.0", node.UpdateNothing)
 		if _, left := m.files()["leap_running"]; left {
 			t.Error("the copy stays")
 		}

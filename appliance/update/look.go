@@ -31,7 +31,7 @@ func (u *Updater) look(ctx context.Context, d node.Document, settled bool) *wait
 		return w
 	}
 	defer ts.end()
-	if s, w = u.resume(ctx, ts, s, d); w != nil {
+	if w = u.resume(ctx, ts, &s, d); w != nil {
 		return w
 	}
 	if !settled {
@@ -91,7 +91,7 @@ func (u *Updater) check(ctx context.Context, r repositories) (*tufclient.View, e
 }
 
 // next looks for a release, and goes as far with it as is possible now.
-func (u *Updater) next(ctx context.Context, ts *openTurns, s *state, d node.Document) *wait {
+func (u *Updater) next(ctx context.Context, ts turns, s *state, d node.Document) *wait {
 	if u.host.Image().Loader == "" {
 		return &wait{why: node.UpdateFailed, err: errors.New("this machine was started without the boot loader of its disk: a release there would never be started")}
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"leap.example/appliance/durable"
 	"leap.example/appliance/node"
 	"leap.example/updater/tufclient"
 )
@@ -46,23 +45,11 @@ func (u *Updater) repositories(d node.Updates) (repositories, error) {
 			return repositories{}, err
 		}
 	}
-	var open []*tufclient.HTTP
-	sources := func(urls []string) (all []tufclient.Source, err error) {
-		for _, s := range urls {
-			h, err := tufclient.NewHTTP(s, u.cfg.Transport)
-			if err != nil {
-				return nil, err
-			}
-			open = append(open, h)
-			all = append(all, h)
-		}
-		return all, nil
-	}
-	from, err := sources(d.Vendor.Sources)
+	from, closeFrom, err := tufclient.OpenHTTP(d.Vendor.Sources, u.cfg.Transport)
 	if err != nil {
 		return repositories{}, err
 	}
-	leave, err := sources(d.Director.Sources)
+	leave, closeLeave, err := tufclient.OpenHTTP(d.Director.Sources, u.cfg.Transport)
 	if err != nil {
 		return repositories{}, err
 	}
@@ -74,11 +61,7 @@ func (u *Updater) repositories(d node.Updates) (repositories, error) {
 		Dir: u.cfg.Dir, Built: u.cfg.Built, Room: u.cfg.Room, Progress: u.progress,
 		Damaged: u.damaged,
 	})
-	return repositories{c, func() {
-		for _, h := range open {
-			h.Close()
-		}
-	}}, err
+	return repositories{c, func() { closeFrom(); closeLeave() }}, err
 }
 
 // damaged notes that what was trusted last of a repository cannot be read. It is begun
@@ -111,11 +94,7 @@ func (u *Updater) from(name, origin string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err = os.Remove(filepath.Join(u.cfg.Dir, name+".trusted"))
-	if err == nil {
-		err = durable.SyncDir(u.cfg.Dir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := tufclient.Forget(u.cfg.Dir, name); err != nil {
 		return err
 	}
 	return u.disk(path, []byte(origin))

@@ -56,11 +56,20 @@ var errTurn = errors.New("another node has the turn to restart")
 // errStop is that nobody follows until an operator has looked, wrapped.
 var errStop = errors.New("an operator has to look: then \"leap update again\"")
 
-// turns is the turn as this node sees it.
+// turns is the turn as this node sees it. Without an agreement the node is alone, and
+// has every turn.
 type turns struct {
 	Agreement
 	node  string
 	watch *watch
+}
+
+func (t turns) alone() bool { return t.Agreement == nil }
+
+func (t turns) end() {
+	if !t.alone() {
+		_ = t.Close() // What was agreed is agreed.
+	}
 }
 
 // A watch is since when a revision of the turn is the same, by this node's own watch.
@@ -158,6 +167,9 @@ func (t turns) restart(ctx context.Context, release string, within time.Duration
 
 // back says that this node went back.
 func (t turns) back(ctx context.Context, release, reason string) error {
+	if t.alone() {
+		return nil
+	}
 	err := t.mine(ctx, turn{Phase: phaseBack, Holder: t.node, Release: release, Reason: reason})
 	if errors.Is(err, errTurn) {
 		return nil // An operator has decided already.
@@ -167,6 +179,9 @@ func (t turns) back(ctx context.Context, release, reason string) error {
 
 // give gives the turn back, if this node has it.
 func (t turns) give(ctx context.Context) error {
+	if t.alone() {
+		return nil
+	}
 	now, rev, err := t.read(ctx)
 	if err != nil || now.Holder != t.node || now.Phase == phaseBack {
 		return err
@@ -180,6 +195,9 @@ func (t turns) give(ctx context.Context) error {
 
 // clear takes the turn from whoever has it: an operator has looked.
 func (t turns) clear(ctx context.Context) error {
+	if t.alone() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, asksFor)
 	defer cancel()
 	_, rev, err := t.Read(ctx, turnName) // Whether it can be understood or not.

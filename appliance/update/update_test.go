@@ -30,11 +30,9 @@ func bubble(t *testing.T, f func(t *testing.T, w *world)) {
 func TestGood(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.machine("n1", "1.0.0")
-		m.live()
-		m.is("1.0.0", node.UpdateNothing)
+		m.lives("1.0.0", node.UpdateNothing)
 		w.released("1.1.0")
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 		w.turn("", "")
 		if !slices.Equal(m.starts, []string{"1.0.0", "1.1.0"}) {
 			t.Errorf("it started %v", m.starts)
@@ -66,8 +64,7 @@ func TestDelta(t *testing.T) {
 						}
 					}
 				}
-				m.live()
-				m.is("1.1.0", node.UpdateNothing)
+				m.lives("1.1.0", node.UpdateNothing)
 				asked, _ := w.mirrors["vendor"].Asked()
 				has := func(suffix string) bool {
 					return slices.ContainsFunc(asked, func(name string) bool { return strings.HasSuffix(name, suffix) })
@@ -87,28 +84,22 @@ func TestBad(t *testing.T) {
 		a, b := w.machine("n1", "1.0.0"), w.machine("n2", "1.0.0")
 		a.ill["1.1.0"] = true
 		w.released("1.1.0")
-		a.live()
-		if s := a.is("1.0.0", node.UpdateBad); !strings.Contains(s.Reason, "it is ill") || !strings.Contains(s.Reason, "leap update again") {
+		if s := a.lives("1.0.0", node.UpdateBad); !strings.Contains(s.Reason, "it is ill") || !strings.Contains(s.Reason, "leap update again") {
 			t.Errorf("it says %s", s.Reason)
 		}
 		w.turn("back", "n1")
-		b.live()
-		if s := b.is("1.0.0", node.UpdateStopped); !strings.Contains(s.Reason, "n1 went back from release 1.1.0: it is ill") {
+		if s := b.lives("1.0.0", node.UpdateStopped); !strings.Contains(s.Reason, "n1 went back from release 1.1.0: it is ill") {
 			t.Errorf("it says %s", s.Reason)
 		}
 		time.Sleep(24 * time.Hour)
-		b.live()
-		b.is("1.0.0", node.UpdateStopped)
-		a.live()
-		a.is("1.0.0", node.UpdateBad)
+		b.lives("1.0.0", node.UpdateStopped)
+		a.lives("1.0.0", node.UpdateBad)
 		if len(a.starts) != 3 || len(b.starts) != 1 {
 			t.Errorf("they started %v and %v", a.starts, b.starts)
 		}
 		w.released("1.2.0")
-		b.live()
-		b.is("1.2.0", node.UpdateNothing)
-		a.live()
-		a.is("1.2.0", node.UpdateNothing)
+		b.lives("1.2.0", node.UpdateNothing)
+		a.lives("1.2.0", node.UpdateNothing)
 		w.turn("", "")
 	})
 }
@@ -119,16 +110,14 @@ func TestAgain(t *testing.T) {
 		m := w.machine("n1", "1.0.0")
 		m.ill["1.1.0"] = true
 		w.released("1.1.0")
-		m.live()
-		m.is("1.0.0", node.UpdateBad)
+		m.lives("1.0.0", node.UpdateBad)
 		must(t, m.u.Again(t.Context()))
 		w.turn("", "")
 		m.live() // It is ill still.
 		m.is("1.0.0", node.UpdateBad)
 		m.ill = nil
 		must(t, m.u.Again(t.Context()))
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 		w.turn("", "")
 	})
 }
@@ -140,16 +129,15 @@ func TestSides(t *testing.T) {
 		state string
 		says  string
 	}{
-		"vendor alone":   {func(t *testing.T, w *world) { release(t, w.vendor, "1.1.0") }, node.UpdateDisallowed, "vendor lists node/amd64/1.1.0/leap.efi"},
-		"provider alone": {func(t *testing.T, w *world) { release(t, w.director, "1.1.0") }, node.UpdateUnvouched, "the vendor does not vouch for"},
+		"vendor alone":   {func(t *testing.T, w *world) { w.vendor.AddNode("1.1.0", content("1.1.0")) }, node.UpdateDisallowed, "vendor lists node/amd64/1.1.0/leap.efi"},
+		"provider alone": {func(t *testing.T, w *world) { w.director.AddNode("1.1.0", content("1.1.0")) }, node.UpdateUnvouched, "the vendor does not vouch for"},
 		"different": {func(t *testing.T, w *world) {
-			release(t, w.vendor, "1.1.0")
-			d := describe("1.1.0")
-			w.director.Add("release", d.Path(), content("1.2.0"), nil)
+			w.vendor.AddNode("1.1.0", content("1.1.0"))
+			w.director.AddNode("1.1.0", content("1.2.0"))
 		}, node.UpdateDisallowed, "is one file for vendor and another for director"},
 		"other machines": {func(t *testing.T, w *world) {
 			for _, r := range []*tuftest.Repo{w.vendor, w.director} {
-				d := describe("1.1.0")
+				d := tuftest.Node("1.1.0")
 				d.LeastRAM = 4096
 				custom, err := d.Encode()
 				must(t, err)
@@ -162,8 +150,7 @@ func TestSides(t *testing.T) {
 				m := w.machine("n1", "1.0.0")
 				test.list(t, w)
 				w.publish()
-				m.live()
-				if s := m.is("1.0.0", test.state); !strings.Contains(s.Reason, test.says) {
+				if s := m.lives("1.0.0", test.state); !strings.Contains(s.Reason, test.says) {
 					t.Errorf("it says %s", s.Reason)
 				}
 				if len(m.starts) != 1 {
@@ -180,8 +167,7 @@ func TestExpired(t *testing.T) {
 		m := w.machine("n1", "1.0.0")
 		w.released("1.1.0")
 		time.Sleep(40 * 24 * time.Hour)
-		m.live()
-		m.is("1.0.0", node.UpdateExpired)
+		m.lives("1.0.0", node.UpdateExpired)
 		if len(m.starts) != 1 {
 			t.Errorf("it started %v", m.starts)
 		}
@@ -202,19 +188,15 @@ func TestPlan(t *testing.T) {
 		if !s.Until.Equal(begin.Add(30*time.Hour)) || pause > 9*time.Hour+time.Minute {
 			t.Errorf("it waits until %v, and looks in %v", s.Until, pause)
 		}
-		canary.live()
-		canary.is("1.1.0", node.UpdateNothing)
+		canary.lives("1.1.0", node.UpdateNothing)
 		r.Halt = true
 		w.plan(r)
-		m.live()
-		m.is("1.0.0", node.UpdateHeld)
+		m.lives("1.0.0", node.UpdateHeld)
 		time.Sleep(48 * time.Hour)
-		m.live()
-		m.is("1.0.0", node.UpdateHeld)
+		m.lives("1.0.0", node.UpdateHeld)
 		r.Halt = false
 		w.plan(r)
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 	})
 }
 
@@ -227,8 +209,7 @@ func TestHaltLate(t *testing.T) {
 		w.released("1.1.0")
 		r := target.Rollout{Release: "1.1.0", Begins: time.Now(), Waves: []target.Wave{{Percent: 100}}}
 		w.plan(r)
-		m.live()
-		m.is("1.0.0", node.UpdateWindow)
+		m.lives("1.0.0", node.UpdateWindow)
 		if m.files()["leap_1.1.0.efi"] == "" {
 			t.Error("it is not downloaded")
 		}
@@ -236,12 +217,10 @@ func TestHaltLate(t *testing.T) {
 		r.Halt = true
 		w.plan(r)
 		time.Sleep(3*time.Hour + time.Minute)
-		m.live()
-		m.is("1.0.0", node.UpdateHeld)
+		m.lives("1.0.0", node.UpdateHeld)
 		r.Halt = false
 		w.plan(r)
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 	})
 }
 
@@ -273,14 +252,12 @@ func TestTurn(t *testing.T) {
 		a, b := w.machine("n1", "1.0.0"), w.machine("n2", "1.0.0")
 		w.released("1.1.0")
 		w.shared.lame = errors.New("db3 does not answer")
-		a.live()
-		if s := a.is("1.0.0", node.UpdateTurn); !strings.Contains(s.Reason, "while a database node is down: db3") {
+		if s := a.lives("1.0.0", node.UpdateTurn); !strings.Contains(s.Reason, "while a database node is down: db3") {
 			t.Errorf("it says %s", s.Reason)
 		}
 		w.turn("", "")
 		w.shared.lame, w.shared.down = nil, errors.New("no quorum")
-		a.live()
-		if s := a.is("1.0.0", node.UpdateTurn); !strings.Contains(s.Reason, "no quorum") {
+		if s := a.lives("1.0.0", node.UpdateTurn); !strings.Contains(s.Reason, "no quorum") {
 			t.Errorf("it says %s", s.Reason)
 		}
 		w.shared.down = nil
@@ -288,20 +265,16 @@ func TestTurn(t *testing.T) {
 			t.Fatal("it does not restart")
 		}
 		w.turn("restarting", "n1")
-		b.live()
-		if s := b.is("1.0.0", node.UpdateTurn); !strings.Contains(s.Reason, "n1 restarts for release 1.1.0") {
+		if s := b.lives("1.0.0", node.UpdateTurn); !strings.Contains(s.Reason, "n1 restarts for release 1.1.0") {
 			t.Errorf("it says %s", s.Reason)
 		}
 		time.Sleep(time.Hour)
-		b.live()
-		if s := b.is("1.0.0", node.UpdateStopped); !strings.Contains(s.Reason, "n1 has restarted for release 1.1.0 and is not good again") {
+		if s := b.lives("1.0.0", node.UpdateStopped); !strings.Contains(s.Reason, "n1 has restarted for release 1.1.0 and is not good again") {
 			t.Errorf("it says %s", s.Reason)
 		}
 		a.start() // After all.
-		a.live()
-		a.is("1.1.0", node.UpdateNothing)
-		b.live()
-		b.is("1.1.0", node.UpdateNothing)
+		a.lives("1.1.0", node.UpdateNothing)
+		b.lives("1.1.0", node.UpdateNothing)
 		w.turn("", "")
 	})
 }
@@ -356,11 +329,9 @@ func TestTurnTaken(t *testing.T) {
 		}
 		a.look()
 		w.turn("taken", "n1")
-		b.live()
-		b.is("1.0.0", node.UpdateTurn)
+		b.lives("1.0.0", node.UpdateTurn)
 		time.Sleep(11 * time.Minute)
-		b.live()
-		b.is("1.1.0", node.UpdateNothing)
+		b.lives("1.1.0", node.UpdateNothing)
 		w.turn("", "")
 	})
 }
@@ -411,8 +382,7 @@ func live(t *testing.T, ill bool, n int) (did int) {
 func TestTrust(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.machine("n1", "1.0.0")
-		m.live()
-		m.is("1.0.0", node.UpdateNothing)
+		m.lives("1.0.0", node.UpdateNothing)
 		secret := m.files()["secret"]
 		w.director = tuftest.New(t, time.Now())
 		w.publish()
@@ -422,8 +392,7 @@ func TestTrust(t *testing.T) {
 		}
 		m.doc.Updates.Director.Root = string(w.director.RootFile(1))
 		w.released("1.1.0")
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 		m.doc.Updates.Vendor.Root = ""
 		m.live()
 		if s := m.u.Status(); s.State != node.UpdateFailed || !strings.Contains(s.Reason, "nobody is trusted") {
@@ -466,8 +435,7 @@ func TestBroken(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(m.dir, "update/state.json"), []byte("{"), 0o600))
 		must(t, os.WriteFile(filepath.Join(m.dir, "update/secret"), nil, 0o600))
 		must(t, os.WriteFile(filepath.Join(m.dir, "update/leap_0.9.0.efi.part"), nil, 0o600))
-		m.live()
-		m.is("1.1.0", node.UpdateNothing)
+		m.lives("1.1.0", node.UpdateNothing)
 		w.turn("", "")
 	})
 }

@@ -95,25 +95,10 @@ func (d drops) Read(b []byte) (int, error) {
 // content is a release, the same whenever it is made.
 func content(version string) []byte { return efitest.UKI(version, "kernel", "files of "+version) }
 
-func describe(version string) target.Description {
-	return target.Description{
-		Schema: target.Schema, Release: version, Variant: target.Node, Version: version, Arch: "amd64",
-		State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 256,
-	}
-}
-
-// release has a repository list a release.
-func release(t *testing.T, r *tuftest.Repo, version string) {
-	d := describe(version)
-	custom, err := d.Encode()
-	must(t, err)
-	r.Add("release", d.Path(), content(version), custom)
-}
-
 // released has both list it.
 func (w *world) released(version string) {
-	release(w.t, w.vendor, version)
-	release(w.t, w.director, version)
+	w.vendor.AddNode(version, content(version))
+	w.director.AddNode(version, content(version))
 	w.publish()
 }
 
@@ -347,8 +332,9 @@ func (m *machine) look() (off bool, pause time.Duration) {
 
 // live looks until there is nothing to do soon, restarts when that is wanted, and
 // has releases judged.
-func (m *machine) live() (states []string) {
+func (m *machine) live() {
 	m.w.t.Helper()
+	var states []string
 	for range 50 {
 		off, pause := m.look()
 		if off {
@@ -367,12 +353,11 @@ func (m *machine) live() (states []string) {
 		state := m.u.Status().State
 		states = append(states, state)
 		if pause > time.Minute || state == node.UpdateTurn || state == node.UpdateStopped {
-			return states
+			return
 		}
 		time.Sleep(pause)
 	}
 	m.w.t.Fatalf("%s never ends: %v", m.name, states)
-	return nil
 }
 
 func (m *machine) proves() bool {
@@ -389,6 +374,13 @@ func (m *machine) is(version, state string) node.Update {
 		m.w.t.Errorf("%s runs %s, which is %s, not %s; updates: %s, not %s: %s", m.name, m.version, m.state, version, s.State, state, s.Reason)
 	}
 	return s
+}
+
+// lives is live, and then is.
+func (m *machine) lives(version, state string) node.Update {
+	m.w.t.Helper()
+	m.live()
+	return m.is(version, state)
 }
 
 // turn fails unless a turn is that one's.

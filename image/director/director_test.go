@@ -146,13 +146,7 @@ func TestKeyLost(t *testing.T) {
 func TestAllowHold(t *testing.T) {
 	w := newWorld(t, "alice")
 	vendor := tuftest.New(t, time.Now())
-	d := target.Description{
-		Schema: target.Schema, Release: "1.2.0", Variant: target.Node, Version: "1.2.0", Arch: "amd64",
-		State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 64,
-	}
-	text, err := d.Encode()
-	must(t, err)
-	vendor.Add("release", d.Path(), []byte("a release"), text)
+	vendor.AddNode("1.2.0", []byte("a release"))
 	vendor.Next("release")
 	vendor.Publish()
 	c, err := tufclient.Open(tufclient.Config{
@@ -187,7 +181,7 @@ func TestErrors(t *testing.T) {
 	w.operators["bob"] = bob
 	req, err := bob.Request()
 	must(t, err)
-	_, err = i.AddUser(v, req, "deploy", w.now())
+	_, err = i.AddUser(v, req, "deploy", time.Now())
 	must(t, err)
 	i, v = w.instance("alice")
 	must(t, v.Rekey())

@@ -30,10 +30,8 @@ var ErrNoVendor = errors.New("the provider does not say whose releases it takes:
 
 // SetVendor keeps who signs releases.
 func SetVendor(i *provider.Instance, v Vendor) error {
-	for _, s := range v.Sources {
-		if _, err := tufclient.NewHTTP(s, nil); err != nil {
-			return err
-		}
+	if _, _, err := tufclient.OpenHTTP(v.Sources, nil); err != nil {
+		return err
 	}
 	probe := tufclient.Config{Dir: filepath.Join(i.Dir, "none"), Repositories: []tufclient.Repository{{Name: "vendor", Root: v.Root, Sources: []tufclient.Source{tufclient.Dir("none")}}}}
 	if _, err := tufclient.Open(probe); err != nil { // It writes nothing.
@@ -63,8 +61,8 @@ func ReadVendor(i *provider.Instance) (v Vendor, err error) {
 	return v, nil
 }
 
-// stateDir is where an operator's machine keeps what it trusts.
-func stateDir(i *provider.Instance) string { return filepath.Join(i.Dir, ".leap", "updates") }
+// WorkDir is where an operator's machine keeps copies, and what it trusts.
+func WorkDir(i *provider.Instance) string { return filepath.Join(i.Dir, ".leap", "updates") }
 
 // sources are those at its URLs, or, if from is not empty, that directory. The caller
 // calls done in the end.
@@ -72,23 +70,11 @@ func (v Vendor) sources(from string) (list []tufclient.Source, done func(), err 
 	if from != "" {
 		return []tufclient.Source{tufclient.Dir(from)}, func() {}, nil
 	}
-	var open []*tufclient.HTTP
-	done = func() {
-		for _, h := range open {
-			h.Close()
-		}
+	list, done, err = tufclient.OpenHTTP(v.Sources, nil)
+	if err == nil && len(list) == 0 {
+		err = errors.New("updates/vendor.json has no source: name a directory or a bundle with --source")
 	}
-	for _, s := range v.Sources {
-		h, err := tufclient.NewHTTP(s, nil)
-		if err != nil {
-			return nil, done, err
-		}
-		open, list = append(open, h), append(list, h)
-	}
-	if len(list) == 0 {
-		return nil, done, fmt.Errorf("updates/vendor.json has no source: name a directory or a bundle with --source")
-	}
-	return list, done, nil
+	return list, done, err
 }
 
 // Releases are the releases of nodes that the vendor lists now, the newest last. It
@@ -100,7 +86,7 @@ func (v Vendor) Releases(ctx context.Context, i *provider.Instance, from string,
 		return nil, err
 	}
 	c, err := tufclient.Open(tufclient.Config{
-		Repositories: []tufclient.Repository{{Name: "vendor", Root: v.Root, Sources: sources}}, Dir: stateDir(i), Clock: now,
+		Repositories: []tufclient.Repository{{Name: "vendor", Root: v.Root, Sources: sources}}, Dir: WorkDir(i), Clock: now,
 	})
 	if err != nil {
 		return nil, err

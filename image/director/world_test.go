@@ -24,14 +24,13 @@ type world struct {
 	t         *testing.T
 	dir       string
 	operators map[string]*provider.Operator
-	days      int // That have gone by.
 }
 
 func newWorld(t *testing.T, admins ...string) *world {
 	t.Helper()
 	w := &world{t: t, dir: filepath.Join(t.TempDir(), "demo"), operators: map[string]*provider.Operator{}}
 	keys := filepath.Join(t.TempDir(), "alice.json")
-	must(t, provider.New(w.dir, provider.Answers{Domain: "demo.example", Name: "Demo", Contact: "alice@demo.example", Enrollment: "open", Operator: "alice"}, keys, w.now()))
+	must(t, provider.New(w.dir, provider.Answers{Domain: "demo.example", Name: "Demo", Contact: "alice@demo.example", Enrollment: "open", Operator: "alice"}, keys, time.Now()))
 	alice, err := provider.ReadOperator(keys)
 	must(t, err)
 	w.operators["alice"] = alice
@@ -43,7 +42,7 @@ func newWorld(t *testing.T, admins ...string) *world {
 			w.operators[name] = op
 			req, err := op.Request()
 			must(t, err)
-			_, err = i.AddUser(v, req, "deploy", w.now())
+			_, err = i.AddUser(v, req, "deploy", time.Now())
 			must(t, err)
 		}
 		_, err := director.NewKey(i, w.operators[name])
@@ -51,7 +50,7 @@ func newWorld(t *testing.T, admins ...string) *world {
 	}
 	i, v = w.instance("alice")
 	must(t, v.Rekey())
-	_, err = director.Init(i, v, alice, admins, len(admins), w.now)
+	_, err = director.Init(i, v, alice, admins, len(admins), time.Now)
 	must(t, err)
 	for _, name := range admins {
 		_, err := w.as(name).Sign(t.Context(), "init")
@@ -59,8 +58,6 @@ func newWorld(t *testing.T, admins ...string) *world {
 	}
 	return w
 }
-
-func (w *world) now() time.Time { return time.Now().AddDate(0, 0, w.days) }
 
 func (w *world) instance(name string) (*provider.Instance, *provider.Vault) {
 	w.t.Helper()
@@ -75,7 +72,7 @@ func (w *world) instance(name string) (*provider.Instance, *provider.Vault) {
 func (w *world) as(name string) *director.Director {
 	w.t.Helper()
 	i, v := w.instance(name)
-	d, err := director.Open(i, v, w.operators[name], w.now)
+	d, err := director.Open(i, v, w.operators[name], time.Now)
 	must(w.t, err)
 	return d
 }
@@ -98,7 +95,7 @@ func (w *world) nodes() {
 	must(w.t, err)
 	c, err := tufclient.Open(tufclient.Config{
 		Repositories: []tufclient.Repository{{Name: "director", Root: root, Sources: []tufclient.Source{tufclient.Dir(d.Public())}}},
-		Dir:          filepath.Join(w.t.TempDir(), "state"), Clock: w.now,
+		Dir:          filepath.Join(w.t.TempDir(), "state"), Clock: time.Now,
 	})
 	must(w.t, err)
 	if _, err := c.Check(w.t.Context()); err != nil {

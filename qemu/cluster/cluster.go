@@ -187,7 +187,8 @@ func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, 
 	return c.lab.DialContext(ctx, network, address)
 }
 
-// doorNet is where nodes are on this machine's loopback.
+// doorNet is where nodes are on this machine's loopback, unless another cluster's
+// are there.
 var doorNet = netip.MustParseAddr("127.77.0.0")
 
 // Doors returns what brings ports of nodes to this machine; no door is open before

@@ -21,6 +21,10 @@ type Config struct {
 	// it. Required.
 	Release []byte
 	Image   string
+	// Firmware has nodes start from their disks as real machines do, by firmware and
+	// boot loader, so that they can come to other releases. A node that has started so
+	// once goes on to.
+	Firmware bool
 	// DiskSize is the size of a new node's disk in bytes. 0: that of the image.
 	DiskSize int64
 

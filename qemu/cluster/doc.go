@@ -3,7 +3,8 @@
 //
 // Every node is a machine (package vm) with the kernel and the file system of
 // one release, a disk that was flashed from its image, and a disk with its
-// identity; it gets its document as any other node does, from whoever has the
+// identity; or, as real machines are, one whose firmware starts what is on its disk.
+// Either gets its document as any other node does, from whoever has the
 // operator's keys. All are plugged into one switch (package vnet). This process
 // is on it, too, as what stands around a provider: the gateway, a DHCP server, a
 // name server in the place of the root, and a clock. [Cluster.Dial] is how

@@ -15,6 +15,9 @@ import (
 	"leap.example/qemu/vnet"
 )
 
+// VarsExt is what the name of a file with the variables of a node's firmware ends with.
+const VarsExt = ".vars"
+
 const (
 	dialPatience = 2 * time.Second        // For one connection to an agent.
 	dialEvery    = 200 * time.Millisecond // How often an agent is looked for.
@@ -64,6 +67,10 @@ func (c *Cluster) add(ctx context.Context, k int, n NodeConfig, config Config) (
 	m.Drives = []vm.Drive{{Path: one.Disk(), Volatile: true}}
 	if err := flash(ctx, one.Disk(), config.Image, config.DiskSize); err != nil {
 		return nil, err
+	}
+	vars := c.path(n.Name + VarsExt)
+	if _, err := os.Stat(vars); err == nil || config.Firmware {
+		m.Kernel, m.Initrd, m.Append, m.UEFI = "", "", "", &vm.UEFI{Vars: vars}
 	}
 	if len(n.Identity) > 0 {
 		path := c.path(n.Name + ".identity")

@@ -3,6 +3,7 @@ package vnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -11,10 +12,16 @@ import (
 	"github.com/miekg/dns"
 )
 
+const (
+	doorNetworks = 32   // How many networks of loopback are tried.
+	doorNames    = 5377 // UDP port of the name server. Who listens there has the network.
+)
+
 // Doors bring TCP ports of members of the LAN to loopback, for programs of this
 // machine, which have no foot on the LAN: each member has an address of its own
 // there, with its own ports, and a name server says these addresses. They are
-// open until the host is closed.
+// open until the host is closed. The network of loopback that these addresses are
+// in is no other Doors' of this machine.
 type Doors struct {
 	host     *Host
 	network  netip.Addr
@@ -26,10 +33,11 @@ type Doors struct {
 }
 
 // Doors begins, without any door. network is one of loopback, like 127.77.0.0,
-// of whose addresses the last two bytes are those of members; at is where the LAN's
-// name server is.
+// of whose addresses the last two bytes are those of members; if others have it,
+// that is so of the next one that is free, 127.78.0.0. at is where the LAN's name
+// server is.
 func (h *Host) Doors(network netip.Addr, at netip.AddrPort) (*Doors, error) {
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	network, packets, err := claim(network)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +46,19 @@ func (h *Host) Doors(network netip.Addr, at netip.AddrPort) (*Doors, error) {
 	s := &dns.Server{PacketConn: packets, Handler: d, NotifyStartedFunc: func() { close(ready) }}
 	return d, h.serve(func() { _ = s.ActivateAndServe() }, // Ends with an error that says that it was closed.
 		func() error { <-ready; return s.Shutdown() })
+}
+
+// claim listens where the name server of the first network is that nobody else has,
+// from this one on.
+func claim(network netip.Addr) (_ netip.Addr, packets net.PacketConn, err error) {
+	for b, k := network.As4(), 0; k < doorNetworks; b[1], k = b[1]+1, k+1 {
+		network = netip.AddrFrom4(b)
+		packets, err = net.ListenPacket("udp", netip.AddrPortFrom(network.Next(), doorNames).String())
+		if err == nil {
+			return network, packets, nil
+		}
+	}
+	return network, nil, fmt.Errorf("of %d networks of loopback none is free: %w", doorNetworks, err)
 }
 
 // Resolver is where the name server is, host:port, for datagrams.

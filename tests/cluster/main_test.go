@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"errors"
 	"flag"
 	"net"
 	"os"
@@ -31,8 +32,11 @@ func TestMain(m *testing.M) {
 }
 
 func below1024() bool {
-	l, err := net.Listen("tcp", mxDoor)
-	return err == nil && l.Close() == nil
+	l, err := net.Listen("tcp", "127.0.0.1:25")
+	if err == nil {
+		err = l.Close()
+	}
+	return !errors.Is(err, os.ErrPermission) // Somebody else may listen there.
 }
 
 func check(t testing.TB, err error) {

@@ -19,7 +19,6 @@ import (
 
 const (
 	invite  = "abcd-efgh"
-	mxDoor  = "127.77.0.14:25" // Of the node mail.
 	slow    = 8                // Times the deadlines of a story on a machine that runs its provider itself.
 	askWait = 20 * time.Second // For one answer of the database.
 )
@@ -27,7 +26,7 @@ const (
 // newStory puts two people on the stage, which the nodes are.
 func newStory(t *testing.T, l *lab.Lab, db play.Database) *play.Story {
 	t.Helper()
-	resolver := l.Doors()
+	doors := l.Doors()
 	i, _ := l.Op.Open()
 	about, err := compile.Bootstrap(i, "")
 	check(t, err)
@@ -37,9 +36,9 @@ func newStory(t *testing.T, l *lab.Lab, db play.Database) *play.Story {
 	s := &play.Story{
 		Ctx: ctx, Dir: filepath.Join(l.Dir, "people"), Leapc: l.Leapc(), Slow: slow,
 		At: play.Stage{
-			Domain: domain, Bootstrap: domain, Fingerprint: about.CACertFingerprint, Resolver: resolver, Invite: invite,
+			Domain: domain, Bootstrap: domain, Fingerprint: about.CACertFingerprint, Resolver: doors.Resolver(), Invite: invite,
 			Web: "https://" + domain, Nickserver: "https://nicknym." + domain + ":6425", WKD: "https://openpgpkey." + domain,
-			HTTP: &http.Client{Transport: tr, Timeout: time.Minute}, MX: mxDoor, Database: db,
+			HTTP: &http.Client{Transport: tr, Timeout: time.Minute}, MX: netip.AddrPortFrom(doors.At(l.Node("mail").Addr()), 25).String(), Database: db,
 			Files: func(*play.Finder) error { return nil }, // Disks are looked at once nobody writes to them.
 		},
 	}

@@ -41,8 +41,8 @@ func compiled(t *testing.T, name, source string) string {
 	return path
 }
 
-// Forget removes the programs that were compiled.
-func Forget() error {
+// forget removes the programs that were compiled.
+func forget() error {
 	programs.Lock()
 	defer programs.Unlock()
 	return os.RemoveAll(programs.dir)

@@ -30,20 +30,22 @@ type Rig struct {
 	Self     *vnet.Host // This process.
 	Machine  *lab.Machine
 
-	dir       string
-	artefacts string
-	lan       *vnet.LAN
-	seen      int64 // Of the console.
+	dir  string
+	lan  *vnet.LAN
+	seen int64 // Of the console.
 }
 
 // patience is for one step on a machine that is busy and has no KVM.
 const patience = 5 * time.Minute
 
-// New makes the LAN, and a machine without a disk. What a test that fails needs is
-// left below the directory artefacts.
-func New(t *testing.T, artefacts string) *Rig {
+// New makes the LAN, and a machine without a disk. It skips the test unless machines
+// are to be booted.
+func New(t *testing.T) *Rig {
 	t.Helper()
-	l := &Rig{dir: t.TempDir(), artefacts: artefacts, Operator: newOperator(t)}
+	if !*qemu {
+		t.Skip("machines are booted with -qemu only")
+	}
+	l := &Rig{dir: t.TempDir(), Operator: newOperator(t)}
 	h, err := vm.Open(t.Context(), vm.Options{})
 	check(t, err)
 	l.lan, err = vnet.New(vnet.Config{})
@@ -106,7 +108,7 @@ func (l *Rig) Says(t *testing.T, texts ...string) {
 func (l *Rig) end(t *testing.T) {
 	var errs []error
 	if t.Failed() {
-		dir := filepath.Join(l.artefacts, t.Name())
+		dir := filepath.Join(*artefacts, t.Name())
 		errs = append(errs, os.RemoveAll(dir), os.MkdirAll(dir, 0o700))
 		if l.Machine.Machine != nil {
 			errs = append(errs, l.Machine.Save(dir))
@@ -148,6 +150,20 @@ func (l *Rig) ran() time.Duration {
 	}
 	const tick = time.Second / 100
 	return time.Duration(user+system) * tick
+}
+
+// Runs is wrong, for [Rig.Status], unless a release is good, and the service healthy
+// if the node has been given one.
+func Runs(version string) func(node.Status) error {
+	return func(s node.Status) error {
+		switch {
+		case s.Release != version || s.Image.State != node.StateGood || len(s.Image.Kept) == 0:
+			return fmt.Errorf("it runs %s: %+v, %+v", s.Release, s.Image, s.Update)
+		case s.Current.Number > 0 && !s.Services["dns"].Healthy:
+			return fmt.Errorf("its service: %+v, %+v", s.Current, s.Services["dns"])
+		}
+		return nil
+	}
 }
 
 // Status waits until the node's status is as it should be; wrong says what is not.

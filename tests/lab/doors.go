@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 
 	"leap.example/qemu/cluster"
+	"leap.example/qemu/vnet"
 )
 
 // Doors brings the public ports of all nodes to this machine, until the test ends,
-// with a name server that says so, whose address it returns. We have to be allowed
-// to listen below port 1024.
-func (l *Lab) Doors() (resolver string) {
+// with a name server that says so. We have to be allowed to listen below port 1024.
+func (l *Lab) Doors() *vnet.Doors {
 	l.t.Helper()
 	var names []string
 	for _, n := range l.Nodes() {
@@ -26,7 +26,7 @@ func (l *Lab) Doors() (resolver string) {
 			l.Op.check(doors.Open(netip.AddrPortFrom(l.Node(target.Document.Node).Addr(), port)))
 		}
 	}
-	return doors.Resolver()
+	return doors
 }
 
 // Leapc builds the client into the lab's directory.

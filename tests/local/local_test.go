@@ -182,6 +182,31 @@ func TestFirstHour(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(o.dir, ".leap", "local", "web1.disk")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the disk is still there: %v", err)
 	}
+	o.firmware(t)
+}
+
+// firmware has a machine start from its disk, also once it was reset.
+func (o *operator) firmware(t *testing.T) {
+	t.Helper()
+	loader := func() string {
+		var all []struct {
+			Status struct{ Image struct{ Loader string } }
+		}
+		o.read(t, &all, "status")
+		return all[0].Status.Image.Loader
+	}
+	o.must(t, "local", "start", "--firmware")
+	if l := loader(); !strings.HasPrefix(l, "systemd-boot") {
+		t.Errorf("it was started by %q", l)
+	}
+	if _, status := o.run(t, "local", "start", "--firmware"); status != 1 {
+		t.Error("a machine that runs is started from its disk")
+	}
+	o.must(t, "local", "reset", "--yes")
+	if l := loader(); !strings.HasPrefix(l, "systemd-boot") {
+		t.Errorf("it was started by %q once it was reset", l)
+	}
+	o.must(t, "local", "rm", "--yes")
 }
 
 // visited has a browser of this machine look at the front page, by the name that

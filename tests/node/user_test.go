@@ -71,10 +71,7 @@ func (u *user) daemon(t *testing.T, l *lab.Lab) {
 // live signs up, logs in and has a mail go to oneself by way of the node.
 func live(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	resolver := l.Doors()
-	if resolver == "" {
-		return
-	}
+	resolver := l.Doors().Resolver()
 	u := &user{dir: filepath.Join(l.Dir, "user"), program: l.Leapc()}
 	check(t, os.Mkdir(u.dir, 0o700))
 	u.daemon(t, l)

@@ -4,32 +4,15 @@
 package uefi
 
 import (
-	"flag"
-	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"leap.example/image/deploy"
 	"leap.example/image/uki"
 	"leap.example/tests/firmware"
 )
 
-var (
-	qemu      = flag.Bool("qemu", false, "boot machines")
-	artefacts = flag.String("artefacts", filepath.Join(os.TempDir(), "leap-qemu"), "where a test that fails leaves consoles and logs")
-)
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
-		if err := firmware.Forget(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-		os.Exit(status)
-	}))
-}
+func TestMain(m *testing.M) { firmware.Main(m) }
 
 func check(t *testing.T, err error) {
 	t.Helper()
@@ -43,10 +26,7 @@ type rig struct{ *firmware.Rig }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	if !*qemu {
-		t.Skip("machines are booted with -qemu only")
-	}
-	return &rig{firmware.New(t, *artefacts)}
+	return &rig{firmware.New(t)}
 }
 
 // file writes a release to a file.

@@ -35,7 +35,7 @@ func TestTrial(t *testing.T) {
 	var born node.Status
 	l.Step(t, "firmware and boot loader start it", func() {
 		l.On(t)
-		born = l.Status(t, runs("1.0.0"))
+		born = l.Status(t, firmware.Runs("1.0.0"))
 		l.Operator.Deploy(t, long, time.Second, nil)
 	})
 	if !strings.HasPrefix(born.Image.Loader, "systemd-boot") {
@@ -50,13 +50,13 @@ func TestTrial(t *testing.T) {
 	})
 	l.Step(t, "an update that works is blessed", func() {
 		check(t, l.update(t, firmware.Build(t, "1.1.0", firmware.Leapd(t), nil)))
-		l.Status(t, runs("1.1.0"))
+		l.Status(t, firmware.Runs("1.1.0"))
 		l.kept(t, "1.1.0 good", "1.0.0 good")
 	})
 	l.Step(t, "one that panics is started three times, then the one before", func() {
 		l.bad(t, panicky, "started 3 times")
 		l.Says(t, "Kernel panic", "Kernel panic", "Kernel panic", "starting, release 1.1.0")
-		l.Status(t, runs("1.1.0"))
+		l.Status(t, firmware.Runs("1.1.0"))
 		l.kept(t, "1.1.0 good", "1.0.0 good")
 	})
 	l.Step(t, "the same again is refused", func() {
@@ -66,13 +66,13 @@ func TestTrial(t *testing.T) {
 	})
 	l.Step(t, "an operator goes back", func() {
 		check(t, l.Operator.Client().Back(t.Context(), telling(t)))
-		l.Status(t, runs("1.0.0"))
+		l.Status(t, firmware.Runs("1.0.0"))
 		l.kept(t, "1.0.0 good")
 	})
 	l.Step(t, "after a power cut all is as it was", func() {
 		l.Machine.Cut(t)
 		l.On(t)
-		s := l.Status(t, runs("1.0.0"))
+		s := l.Status(t, firmware.Runs("1.0.0"))
 		if len(s.Image.Bad) != 2 || s.Image.Bad[1].Reason != "an operator gave it up" {
 			t.Errorf("it knows %+v", s.Image.Bad)
 		}
@@ -93,10 +93,10 @@ func TestSecureBoot(t *testing.T) {
 	l.Step(t, "a signed release is made, and flashed", func() { l.Flash(t, firmware.Build(t, "1.0.0", firmware.Leapd(t), signed)) })
 	l.Step(t, "the firmware starts it", func() {
 		l.On(t)
-		l.Status(t, runs("1.0.0"))
+		l.Status(t, firmware.Runs("1.0.0"))
 		l.Operator.Deploy(t, long, time.Second, nil)
 	})
-	born := l.Status(t, runs("1.0.0"))
+	born := l.Status(t, firmware.Runs("1.0.0"))
 	unsigned := firmware.Build(t, "1.1.0", firmware.Panics(t), func(o *uki.Options) { o.Certificate = s.Cert })
 	l.Step(t, "an update that is not signed is refused", func() {
 		if err := l.update(t, unsigned); err == nil || !strings.Contains(err.Error(), "the firmware would refuse it") {
@@ -116,7 +116,7 @@ func TestSecureBoot(t *testing.T) {
 		l.Says(t, "starting, release 1.3.0", "starting, release 1.0.0")
 		l.kept(t, "1.0.0 good")
 	})
-	now := l.Status(t, runs("1.0.0"))
+	now := l.Status(t, firmware.Runs("1.0.0"))
 	if now.MeshKey != born.MeshKey || now.Current.Number != 3 || len(now.Trouble) > 0 {
 		t.Errorf("it was %+v, and is %+v", born, now)
 	}
@@ -126,19 +126,6 @@ func TestSecureBoot(t *testing.T) {
 		l.On(t)
 		l.Says(t, `Error loading \EFI\Linux\leap_1.1.0.efi: Access Denied`)
 	})
-}
-
-// runs is wrong unless a release is good and the service healthy.
-func runs(version string) func(node.Status) error {
-	return func(s node.Status) error {
-		if s.Release != version || s.Image.State != node.StateGood || len(s.Image.Kept) == 0 {
-			return fmt.Errorf("it runs %s: %+v", s.Release, s.Image)
-		}
-		if one, ok := s.Services["dns"]; s.Current.Number > 0 && (!ok || !one.Healthy) {
-			return fmt.Errorf("its service: %+v, %+v", s.Current, one)
-		}
-		return nil
-	}
 }
 
 // update gives the node a release and waits for its verdict.

@@ -63,7 +63,7 @@ func TestUpdates(t *testing.T) {
 func newLong(t *testing.T) *world {
 	t.Helper()
 	if !*long {
-		t.Skip("all cases take an hour: with -long only")
+		t.Skip("all cases take some 40 minutes: with -long only")
 	}
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {

@@ -156,10 +156,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if !*qemu {
-		t.Skip("machines are booted with -qemu only")
-	}
-	w := &world{Rig: firmware.New(t, *artefacts), repositories: newRepositories(t), watch: time.Second}
+	w := &world{Rig: firmware.New(t), repositories: newRepositories(t), watch: time.Second}
 	w.serve(w.Self)
 	return w
 }
@@ -181,15 +178,7 @@ func (w *world) deploy(ready time.Duration, windows ...node.Window) {
 func (w *world) good(version string) {
 	w.t.Helper()
 	w.runs = version
-	w.Status(w.t, func(s node.Status) error {
-		switch {
-		case s.Release != version || s.Image.State != node.StateGood || len(s.Image.Kept) == 0:
-			return fmt.Errorf("it runs %s: %+v, %+v", s.Release, s.Image, s.Update)
-		case s.Current.Number > 0 && !s.Services["dns"].Healthy:
-			return fmt.Errorf("its service: %+v", s.Services["dns"])
-		}
-		return nil
-	})
+	w.Status(w.t, firmware.Runs(version))
 }
 
 // says waits until the node says that of updates, of a release, and why, and runs what

@@ -51,6 +51,25 @@ func NewHTTP(base string, transport http.RoundTripper) (*HTTP, error) {
 	return h, nil
 }
 
+// OpenHTTP returns the sources behind URLs, as [NewHTTP] does. done closes their
+// connections that wait for another request; it is never nil.
+func OpenHTTP(urls []string, transport http.RoundTripper) (list []Source, done func(), err error) {
+	var open []*HTTP
+	done = func() {
+		for _, h := range open {
+			h.Close()
+		}
+	}
+	for _, u := range urls {
+		h, err := NewHTTP(u, transport)
+		if err != nil {
+			return nil, done, err
+		}
+		open, list = append(open, h), append(list, h)
+	}
+	return list, done, nil
+}
+
 // redirect takes redirects on the same host only.
 func (h *HTTP) redirect(req *http.Request, via []*http.Request) error {
 	if req.URL.Scheme != h.base.Scheme || req.URL.Host != h.base.Host || len(via) > maxRedirects {

@@ -109,7 +109,7 @@ func (r *repository) load(dir string) (state, error) {
 		return state{}, fmt.Errorf("the root that the program was built with: %w", err)
 	}
 	begin := state{files: map[string][]byte{metadata.ROOT: r.Root}}
-	s, kept, err := stored(r.file(dir))
+	s, kept, err := stored(stateFile(dir, r.Name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return begin, nil
 	}
@@ -198,7 +198,21 @@ func signers(root *metadata.Metadata[metadata.RootType], role string) []string {
 	return slices.Compact(all)
 }
 
-func (r *repository) file(dir string) string { return filepath.Join(dir, r.Name+".trusted") }
+// stateFile is the file of what is trusted of a repository.
+func stateFile(dir, name string) string { return filepath.Join(dir, name+".trusted") }
+
+// Forget forgets what is trusted of a repository: clients with this directory begin
+// with its root again. There may be nothing.
+func Forget(dir, name string) error {
+	err := os.Remove(stateFile(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return osDisk{}.SyncDir(dir)
+}
 
 // keep makes a state durable, if it is another one than before.
 func (r *repository) keep(d disk, dir string, s state) error {
@@ -209,7 +223,7 @@ func (r *repository) keep(d disk, dir string, s state) error {
 	if len(data) > maxState {
 		return fmt.Errorf("%w: what is trusted of %s has %d bytes", ErrLength, r.Name, len(data))
 	}
-	path := r.file(dir)
+	path := stateFile(dir, r.Name)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // clients are the platforms for which a client is released.
-const clients = "linux-amd64,linux-arm64"
+var clients = []string{"linux-amd64", "linux-arm64"}
 
 func (a *app) imageTree() *cobra.Command {
 	var b building
@@ -57,7 +57,7 @@ clients update nothing, and nobody should sign it.`,
 	}
 	f := cmd.Flags()
 	b.flags(f)
-	f.StringSliceVar(&platforms, "client", strings.Split(clients, ","), "`platforms` of clients, OS-ARCH")
+	f.StringSliceVar(&platforms, "client", clients, "`platforms` of clients, OS-ARCH")
 	f.StringArrayVar(&sources, "vendor-source", nil, "`URL` of the repository of releases, or of a mirror; may be repeated")
 	f.BoolVar(&developer, "developer", false, "a trial: without a vendor's root, or of a source with changes")
 	f.StringArrayVar(&programs, "client-program", nil, "`OS-ARCH=FILE`: a client that is built already; may be repeated")

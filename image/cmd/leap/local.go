@@ -16,6 +16,7 @@ import (
 
 	"leap.example/image/compile"
 	"leap.example/image/provider"
+	"leap.example/qemu/cluster"
 	"leap.example/qemu/local"
 )
 
@@ -201,8 +202,15 @@ func (a *app) localRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = a.wipe(cmd.Context(), i, nodes)
-			return err
+			if _, err := a.wipe(cmd.Context(), i, nodes); err != nil {
+				return err
+			}
+			for _, n := range nodes { // A machine that is made anew may start without firmware.
+				if err := os.Remove(filepath.Join(localDir(i), n.Name+cluster.VarsExt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 }

@@ -36,6 +36,8 @@ const (
 type starting struct {
 	version string // Of the release. Empty: the newest built here.
 	bare    bool   // They are neither met nor deployed.
+	// firmware starts what is on their disks.
+	firmware bool
 }
 
 func (a *app) localStart() *cobra.Command {
@@ -45,10 +47,15 @@ func (a *app) localStart() *cobra.Command {
 		Long: `Switch machines on, meet them and deploy them; with --bare they are only switched
 on. The first time their disks are made, from the newest release that was built here,
 or one that is built now. The machines go on when the command has ended: "leap local
-stop" ends them.`,
+stop" ends them.
+
+They run that release and no other, and start fast. With --firmware they start what is
+on their disks, by firmware and boot loader, as real machines do, now and later, and
+can be updated. It needs OVMF (Debian: ovmf), and all machines to be off.`,
 		RunE: func(cmd *cobra.Command, words []string) error { return a.startLocal(cmd.Context(), words, s) },
 	}
 	cmd.Flags().StringVar(&s.version, "release", "", "`version` of the release (default the newest built here)")
+	cmd.Flags().BoolVar(&s.firmware, "firmware", false, "have them start from their disks, as real machines do")
 	cmd.Flags().BoolVar(&s.bare, "bare", false, "do not meet and deploy them")
 	return cmd
 }
@@ -63,9 +70,11 @@ func (a *app) startLocal(ctx context.Context, words []string, s starting) error 
 		return err
 	}
 	if c == nil {
-		if c, lab, err = a.beginLab(ctx, i, nodes[0].Environment, s.version); err != nil {
+		if c, lab, err = a.beginLab(ctx, i, nodes[0].Environment, s); err != nil {
 			return err
 		}
+	} else if s.firmware {
+		return errors.New("machines are running: leap local stop, then start with --firmware")
 	}
 	for _, n := range nodes {
 		if !slices.ContainsFunc(lab.Nodes, func(m local.Machine) bool { return m.Name == n.Name }) {
@@ -147,8 +156,8 @@ func (a *app) furnish(ctx context.Context, words []string) error {
 }
 
 // beginLab starts the process that runs the machines of an environment.
-func (a *app) beginLab(ctx context.Context, i *provider.Instance, env, version string) (*local.Client, local.Lab, error) {
-	r, err := release.Open(a.releases(""), version)
+func (a *app) beginLab(ctx context.Context, i *provider.Instance, env string, s starting) (*local.Client, local.Lab, error) {
+	r, err := release.Open(a.releases(""), s.version)
 	if errors.Is(err, release.ErrNone) {
 		r, err = a.build(ctx, building{})
 	}
@@ -168,6 +177,9 @@ func (a *app) beginLab(ctx context.Context, i *provider.Instance, env, version s
 	}
 	defer log.Close() // The process has its own.
 	args := []string{"-C", i.Dir, "--env", env, "local", "run", "--release", r.Version}
+	if s.firmware {
+		args = append(args, "--firmware")
+	}
 	if a.key != "" {
 		args = append(args, "--key", a.key)
 	}
@@ -211,6 +223,7 @@ func (a *app) logEnd(path string) string {
 // localRun is the process that beginLab starts.
 func (a *app) localRun() *cobra.Command {
 	var version string
+	var firmware bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the machines until they are ended (started by \"leap local start\")", Args: args(cobra.NoArgs), Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -227,6 +240,7 @@ func (a *app) localRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			config.Firmware = firmware
 			c, err := cluster.Open(cmd.Context(), config)
 			if err != nil {
 				return err
@@ -236,6 +250,7 @@ func (a *app) localRun() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&version, "release", "", "`version` of the release")
+	cmd.Flags().BoolVar(&firmware, "firmware", false, "start from disks")
 	return cmd
 }
 

@@ -16,7 +16,6 @@ import (
 
 	"leap.example/appliance/efi/efitest"
 	"leap.example/appliance/node"
-	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tufrepo"
 	"leap.example/updater/tuftest"
@@ -34,14 +33,8 @@ type vendor struct {
 // signs has the vendor sign releases of nodes, and keeps them as files.
 func (v *vendor) signs(ts *testscript.TestScript, versions []string) {
 	for _, version := range versions {
-		d := target.Description{
-			Schema: target.Schema, Release: version, Variant: target.Node, Version: version, Arch: "amd64",
-			State: target.Range{Oldest: 1, Newest: 1}, Documents: target.Range{Oldest: 1, Newest: 1}, LeastRAM: 64,
-		}
-		text, err := d.Encode()
-		ts.Check(err)
 		content := efitest.UKI(version, "kernel", "initrd")
-		v.repo.Add("release", d.Path(), content, text)
+		v.repo.AddNode(version, content)
 		ts.Check(os.WriteFile(filepath.Join(v.dir, "leap_"+version+".efi"), content, 0o600))
 	}
 	v.repo.Next("release")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func (a *app) bundleExport() *cobra.Command {
 			}
 			want := func(d target.Description) bool { return d.Version == version }
 			c.nodes = !clients
-			all, err := a.copies(cmd.Context(), i, filepath.Join(workDir(i), "bundle"), workDir(i), c, want)
+			all, err := a.copies(cmd.Context(), i, filepath.Join(director.WorkDir(i), "bundle"), director.WorkDir(i), c, want)
 			if err != nil {
 				return err
 			}
@@ -88,13 +89,7 @@ func (a *app) bundled(words []string) (string, error) {
 
 // expires is when the first of the copies ends.
 func expires(all []aCopy) time.Time {
-	first := all[0].Copied.Expires
-	for _, one := range all {
-		if one.Copied.Expires.Before(first) {
-			first = one.Copied.Expires
-		}
-	}
-	return first
+	return slices.MinFunc(all, func(a, b aCopy) int { return a.Copied.Expires.Compare(b.Copied.Expires) }).Copied.Expires
 }
 
 // writeBundle writes the file as a whole.

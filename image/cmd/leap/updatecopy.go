@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,7 +82,8 @@ func (a *app) directorBundle(ctx context.Context, i *provider.Instance, d *direc
 	if err != nil {
 		return nil, err
 	}
-	m := director.Mirror(root, d.Public(), workDir(i), workDir(i), a.now)
+	dir := director.WorkDir(i)
+	m := director.Mirror(root, d.Public(), dir, dir, a.now)
 	c, err := m.Sync(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("what the director says is not what nodes would take: %w", err)
@@ -92,9 +92,6 @@ func (a *app) directorBundle(ctx context.Context, i *provider.Instance, d *direc
 	err = tufrepo.WriteBundle(ctx, &bundle, []tufrepo.BundleTree{{Name: "director", Dir: m.Dir, Files: c.Files}}, nil)
 	return bundle.Bytes(), err
 }
-
-// workDir is where this machine keeps copies, and what it trusts.
-func workDir(i *provider.Instance) string { return filepath.Join(i.Dir, ".leap", "updates") }
 
 // copying is how a copy is made.
 type copying struct {
@@ -238,7 +235,7 @@ func unbundle(ctx context.Context, file string) (dir string, done func(), err er
 		return "", done, err
 	}
 	done = func() { _ = os.RemoveAll(dir) } // In the directory for such files.
-	_, err = tufrepo.ReadBundle(ctx, io.Reader(f), dir, tufrepo.DefaultBundle)
+	_, err = tufrepo.ReadBundle(ctx, f, dir, tufrepo.DefaultBundle)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", file, err)
 	}

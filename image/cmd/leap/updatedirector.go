@@ -106,7 +106,7 @@ vendor by a way that you trust, and compare its SHA-256 with what he says by voi
 	f.IntVar(&threshold, "threshold", 1, "`number` of them who have to sign each change")
 	f.StringSliceVar(&vendor, "vendor", nil, "`URLs` of the vendor's repository")
 	f.StringVar(&root, "vendor-root", "", "`file` with the vendor's root, root.json")
-	if err := errors.Join(cmd.MarkFlagRequired("vendor-root")); err != nil {
+	if err := cmd.MarkFlagRequired("vendor-root"); err != nil {
 		panic(err) // There is such a flag.
 	}
 	return cmd
@@ -231,9 +231,9 @@ func (a *app) directorTimestamp() *cobra.Command {
 	var push bool
 	cmd := &cobra.Command{
 		Use: "timestamp", Short: "Say that what is public is still the newest: every day", Args: args(cobra.NoArgs),
-		Long: `Say that what is public is still the newest, and give that to the nodes that keep
-copies. A job for every day (cron, a systemd timer) of an operator with the role deploy:
-what was said is good for a week, so that a job that fails is seen before nodes stop
+		Long: `Say that what is public is still the newest, and, with --push, give that to the nodes
+that keep copies. A job for every day (cron, a systemd timer) of an operator with the
+role deploy: what was said is good for a week, so that a job that fails is seen before nodes stop
 updating themselves. Nothing else stops then. The exit status is 2 if admins have to
 renew something, or a node was not reached.`,
 		Example: "  0 6 * * *  cd /srv/demo && leap update director timestamp --push",

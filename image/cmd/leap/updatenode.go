@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ Any node will do. If NODE itself has found a release bad, it tries that one agai
 	}
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
 		if again && len(words) == 0 {
-			return mistake(cmd, fmt.Errorf("name a node"))
+			return mistake(cmd, errors.New("name a node"))
 		}
 		_, nodes, clients, err := a.reachNodes(cmd.Context(), words, at)
 		if err != nil {
