@@ -69,15 +69,15 @@ var (
 
 // What a plan may have.
 const (
-	maxPlan     = 64 << 10 // Bytes of JSON.
+	MaxPlan     = 256 << 10 // Bytes of JSON: more than Encode makes of any.
 	maxRollouts = 64
 	maxWaves    = 32
 )
 
 // ParsePlan reads a plan, and checks it.
 func ParsePlan(data []byte) (p Plan, err error) {
-	if len(data) > maxPlan {
-		return p, fmt.Errorf("%w: it has %d bytes, more than %d", ErrPlan, len(data), maxPlan)
+	if len(data) > MaxPlan {
+		return p, fmt.Errorf("%w: it has %d bytes, more than %d", ErrPlan, len(data), MaxPlan)
 	}
 	if err := json.Unmarshal(data, &p); err != nil {
 		return Plan{}, fmt.Errorf("%w: %w", ErrPlan, err)

@@ -17,9 +17,6 @@ import (
 	"leap.example/updater/target"
 )
 
-// maxPlan is more than a valid plan of releases has, bytes.
-const maxPlan = 128 << 10
-
 // A planned is what an event does to the plan of releases: clients read it, so
 // signers are shown what is in it, and no plan that clients cannot read is signed.
 type planned struct {
@@ -102,10 +99,10 @@ func loadPlan(file string, t *metadata.TargetFiles) (*target.Plan, error) {
 }
 
 func readPlanFile(file string, t *metadata.TargetFiles) ([]byte, error) {
-	if t.Length > maxPlan {
+	if t.Length > target.MaxPlan {
 		return nil, fmt.Errorf("%s: %w: it has %d bytes", target.PlanPath, target.ErrPlan, t.Length)
 	}
-	text, err := read(file, maxPlan)
+	text, err := read(file, target.MaxPlan)
 	if err != nil {
 		return nil, err
 	}
