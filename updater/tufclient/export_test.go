@@ -58,7 +58,7 @@ func Judge(data []byte) bool {
 	if err3 == nil {
 		for path, f := range targets.Signed.Targets {
 			_, _ = describe(path, f.Custom)
-			_, _ = newHashes(f.Hashes)
+			_, _ = newSums(f.Hashes)
 		}
 		if d := targets.Signed.Delegations; d != nil {
 			for _, path := range []string{"", "client/linux-amd64/1.0.0/leapc"} {
