@@ -1,9 +1,9 @@
 package tufrepo
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -106,7 +106,7 @@ func readPlanFile(file string, t *metadata.TargetFiles) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(text); int64(len(text)) != t.Length || hex.EncodeToString(sum[:]) != hex.EncodeToString(t.Hashes["sha256"]) {
+	if sum := sha256.Sum256(text); int64(len(text)) != t.Length || !bytes.Equal(sum[:], t.Hashes["sha256"]) {
 		return nil, fmt.Errorf("%s is not the file that the metadata vouch for: %w", file, ErrAltered)
 	}
 	return text, nil
@@ -114,7 +114,7 @@ func readPlanFile(file string, t *metadata.TargetFiles) ([]byte, error) {
 
 // publicPlan is where the plan of a role is in a public tree.
 func publicPlan(public string, t *metadata.TargetFiles) string {
-	return filepath.Join(public, filepath.FromSlash(publicFile(target.PlanPath, hex.EncodeToString(t.Hashes["sha256"]))))
+	return filepath.Join(public, filepath.FromSlash(publicFile(target.PlanPath, fileOf(target.PlanPath, t).SHA256)))
 }
 
 // planText reads the plan that a state lists, whatever is in it. What cannot be
