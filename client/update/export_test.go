@@ -2,21 +2,21 @@ package update
 
 import (
 	"encoding/json"
+	"io/fs"
 	"time"
+
+	"leap.example/updater/tuftest"
 )
 
-// A Disk and a File are what tests put in the place of the machine's.
-type (
-	Disk = disk
-	File = file
-)
+// A faulty is a disk of package tuftest in the place of the machine's.
+type faulty struct{ *tuftest.Disk }
 
-// OS is the machine's disk.
-var OS Disk = osDisk{}
+// Open implements disk.
+func (f faulty) Open(path string, mode fs.FileMode) (file, error) { return f.OpenFile(path, mode) }
 
 // On returns the configuration with another disk.
-func (c Config) On(d Disk) Config {
-	c.disk = d
+func (c Config) On(d *tuftest.Disk) Config {
+	c.disk = faulty{d}
 	return c
 }
 

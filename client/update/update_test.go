@@ -16,6 +16,7 @@ import (
 	"leap.example/client/update"
 	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
+	"leap.example/updater/tuftest"
 )
 
 // TestApply installs one release after the other, of which two stay.
@@ -174,19 +175,19 @@ func TestUndecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(release("1.1.0"), content("1.1.0"))
-		b := newBroken(t, string(w.cfg.Prefix), 0, nil)
+		b := tuftest.NewDisk(t, string(w.cfg.Prefix), 0, nil)
 		good := w.cfg
 		w.cfg = w.cfg.On(b)
 		if _, err := w.apply(); err != nil {
 			t.Fatal(err)
 		}
 		w.cfg = good
-		for _, left := range b.left { // A power cut in the middle.
+		for _, left := range b.Left { // A power cut in the middle.
 			if !strings.Contains(left["update/state.json"], `"trial"`) || !strings.HasSuffix(left["current"], "1.1.0") {
 				continue
 			}
 			w.in(filepath.Join(t.TempDir(), "leap"))
-			left.write(t, string(w.cfg.Prefix))
+			left.Write(t, string(w.cfg.Prefix))
 			if _, err := w.apply(); !errors.Is(err, update.ErrUndecided) {
 				t.Fatalf("%v", err)
 			}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -233,48 +232,9 @@ func (w *world) state() update.State {
 	return s
 }
 
-// A tree is what files there are, by their names below a directory. Links say
-// where they lead.
-type tree map[string]string
-
-const leadsTo = "-> "
-
-func read(t testing.TB, dir string) tree {
-	t.Helper()
-	all := tree{}
-	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		var text []byte
-		if d.Type()&fs.ModeSymlink != 0 {
-			to, err := os.Readlink(path)
-			all[strings.TrimPrefix(path, dir+"/")] = leadsTo + to
-			return err
-		}
-		text, err = os.ReadFile(path)
-		all[strings.TrimPrefix(path, dir+"/")] = string(text)
-		return err
-	}))
-	return all
-}
-
-func (all tree) write(t testing.TB, dir string) {
-	t.Helper()
-	for name, text := range all {
-		path := filepath.Join(dir, name)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		if to, ok := strings.CutPrefix(text, leadsTo); ok {
-			must(t, os.Symlink(to, path))
-			continue
-		}
-		must(t, os.WriteFile(path, []byte(text), 0o755))
-	}
-}
-
 // installed is what of a prefix decides what runs.
-func (w *world) installed() tree {
-	all := read(w.t, string(w.cfg.Prefix))
+func (w *world) installed() tuftest.Tree {
+	all := tuftest.ReadTree(w.t, string(w.cfg.Prefix))
 	for name := range all {
 		if strings.HasPrefix(name, "update/") {
 			delete(all, name)

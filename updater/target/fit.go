@@ -30,10 +30,20 @@ var (
 	ErrMemory = errors.New("the release needs more memory than there is")
 )
 
+// Updates reports whether the release is for machines like this one, and newer than
+// what runs there. Whether it can take it, [Description.Fits] says.
+func (d Description) Updates(m Machine) bool {
+	return d.isFor(m) && Compare(d.Version, m.Version) > 0
+}
+
+func (d Description) isFor(m Machine) bool {
+	return d.Variant == m.Variant && d.OS == m.OS && d.Arch == m.Arch
+}
+
 // Fits reports why the machine cannot take the release.
 func (d Description) Fits(m Machine) error {
 	switch {
-	case d.Variant != m.Variant || d.OS != m.OS || d.Arch != m.Arch:
+	case !d.isFor(m):
 		return fmt.Errorf("%w: for %s %s, this is %s %s", ErrOther, d.Variant, d.platform(), m.Variant,
 			Description{Variant: m.Variant, OS: m.OS, Arch: m.Arch}.platform())
 	case Compare(d.Version, m.Version) <= 0:

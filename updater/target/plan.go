@@ -69,15 +69,15 @@ var (
 
 // What a plan may have.
 const (
-	maxPlan     = 64 << 10 // Bytes of JSON.
+	MaxPlan     = 256 << 10 // Bytes of JSON: more than Encode makes of any.
 	maxRollouts = 64
 	maxWaves    = 32
 )
 
 // ParsePlan reads a plan, and checks it.
 func ParsePlan(data []byte) (p Plan, err error) {
-	if len(data) > maxPlan {
-		return p, fmt.Errorf("%w: it has %d bytes, more than %d", ErrPlan, len(data), maxPlan)
+	if len(data) > MaxPlan {
+		return p, fmt.Errorf("%w: it has %d bytes, more than %d", ErrPlan, len(data), MaxPlan)
 	}
 	if err := json.Unmarshal(data, &p); err != nil {
 		return Plan{}, fmt.Errorf("%w: %w", ErrPlan, err)
@@ -163,22 +163,19 @@ func Position(secret []byte, release string) int {
 // Due returns when a machine, at a position in its waves, takes a release. It is
 // ErrHeld if the plan does not have it do so at all.
 func (p Plan) Due(d Description, m Machine, position int) (time.Time, error) {
-	for _, r := range p.Rollouts {
-		if r.Release != d.Release {
-			continue
-		}
-		switch {
-		case r.Halt:
-			return time.Time{}, fmt.Errorf("%w: the rollout of %s is halted: wait for a newer one", ErrHeld, d.Release)
-		case r.Oldest != "" && Compare(m.Version, r.Oldest) < 0, r.Newest != "" && Compare(m.Version, r.Newest) > 0:
-			return time.Time{}, fmt.Errorf("%w: %s is not for machines that run %s", ErrHeld, d.Release, m.Version)
-		}
-		for _, w := range r.Waves {
-			if position*100 < w.Percent*places {
-				return r.Begins.Add(time.Duration(w.After)), nil
-			}
-		}
-		return time.Time{}, fmt.Errorf("%w: %s goes to %d %% of all machines, and this is none of them", ErrHeld, d.Release, r.Waves[len(r.Waves)-1].Percent)
+	r, begun := p.Of(d.Release)
+	switch {
+	case !begun:
+		return time.Time{}, fmt.Errorf("%w: the rollout of %s has not begun", ErrHeld, d.Release)
+	case r.Halt:
+		return time.Time{}, fmt.Errorf("%w: the rollout of %s is halted: wait for a newer one", ErrHeld, d.Release)
+	case r.Oldest != "" && Compare(m.Version, r.Oldest) < 0, r.Newest != "" && Compare(m.Version, r.Newest) > 0:
+		return time.Time{}, fmt.Errorf("%w: %s is not for machines that run %s", ErrHeld, d.Release, m.Version)
 	}
-	return time.Time{}, fmt.Errorf("%w: the rollout of %s has not begun", ErrHeld, d.Release)
+	for _, w := range r.Waves {
+		if position*100 < w.Percent*places {
+			return r.Begins.Add(time.Duration(w.After)), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%w: %s goes to %d %% of all machines, and this is none of them", ErrHeld, d.Release, r.Waves[len(r.Waves)-1].Percent)
 }

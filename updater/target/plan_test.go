@@ -107,10 +107,30 @@ func TestBadPlans(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for _, text := range []string{"", "[]", `{"schema":2}`, `{"schema":1,"rollouts":[{"waves":[{"after":"soon"}]}]}`, strings.Repeat(" ", 70<<10)} {
+	for _, text := range []string{"", "[]", `{"schema":2}`, `{"schema":1,"rollouts":[{"waves":[{"after":"soon"}]}]}`, `{"schema":1}` + strings.Repeat(" ", target.MaxPlan)} {
 		if _, err := target.ParsePlan([]byte(text)); !errors.Is(err, target.ErrPlan) {
 			t.Errorf("%.40q: %v", text, err)
 		}
+	}
+}
+
+// TestLongestPlan: whatever can be written is read again.
+func TestLongestPlan(t *testing.T) {
+	p := target.Plan{Schema: target.Schema}
+	var waves []target.Wave
+	for n := range 32 {
+		waves = append(waves, target.Wave{After: target.Duration(8000*time.Hour + time.Duration(n+1)*(59*time.Minute+999_999_999)), Percent: n + 69})
+	}
+	for n := range 64 {
+		v := fmt.Sprintf("%d.999999999.999999999.999999999~0123456789abcdef", 999_999_900+n)
+		p.Rollouts = append(p.Rollouts, target.Rollout{Release: v, Begins: begins.Add(999_999_999).In(time.FixedZone("", 3600)), Waves: waves, Halt: true, Oldest: v, Newest: v})
+	}
+	text, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.ParsePlan(append(text, '\n')); err != nil {
+		t.Errorf("%d bytes: %v", len(text), err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -81,16 +82,9 @@ func (r Rollout) String() string {
 		s.WriteString(w.String())
 	}
 	if r.Oldest != "" || r.Newest != "" {
-		fmt.Fprintf(&s, "; only for machines that run %s to %s", bound(r.Oldest), bound(r.Newest))
+		fmt.Fprintf(&s, "; only for machines that run %s to %s", cmp.Or(r.Oldest, "any"), cmp.Or(r.Newest, "any"))
 	}
 	return s.String()
-}
-
-func bound(version string) string {
-	if version == "" {
-		return "any"
-	}
-	return version
 }
 
 // String is like "5 % after 4h".

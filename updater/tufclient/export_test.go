@@ -1,19 +1,22 @@
 package tufclient
 
-import "github.com/theupdateframework/go-tuf/v2/metadata"
+import (
+	"io/fs"
 
-// A Disk and a File are what tests put in the place of the machine's.
-type (
-	Disk = disk
-	File = file
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/tuftest"
 )
 
-// OS is the machine's disk.
-var OS Disk = osDisk{}
+// A faulty is a disk of package tuftest in the place of the machine's.
+type faulty struct{ *tuftest.Disk }
+
+// Open implements disk.
+func (f faulty) Open(path string, mode fs.FileMode) (file, error) { return f.OpenFile(path, mode) }
 
 // On returns the configuration with another disk.
-func (c Config) On(d Disk) Config {
-	c.disk = d
+func (c Config) On(d *tuftest.Disk) Config {
+	c.disk = faulty{d}
 	return c
 }
 
@@ -55,7 +58,7 @@ func Judge(data []byte) bool {
 	if err3 == nil {
 		for path, f := range targets.Signed.Targets {
 			_, _ = describe(path, f.Custom)
-			_, _ = newHashes(f.Hashes)
+			_, _ = newSums(f.Hashes)
 		}
 		if d := targets.Signed.Delegations; d != nil {
 			for _, path := range []string{"", "client/linux-amd64/1.0.0/leapc"} {

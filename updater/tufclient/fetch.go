@@ -2,10 +2,8 @@ package tufclient
 
 import (
 	"context"
-	"crypto/hmac"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -77,14 +75,14 @@ type download struct {
 	synced int64 // How much of it is durable.
 	total  int64 // How much was fetched, with what was thrown away.
 	own    bool  // All that is in the slot is from the source that is read.
-	hashes map[string]hash.Hash
+	sums   sums
 	buf    []byte
 }
 
 // begin hashes what is in the slot, and reports whether it is the whole target:
 // then it is durable. If it has all bytes and is another, the slot is emptied.
 func (d *download) begin() (whole bool, err error) {
-	if d.hashes, err = newHashes(d.target.hashes); err != nil {
+	if d.sums, err = newSums(d.target.hashes); err != nil {
 		return false, err
 	}
 	d.buf = make([]byte, chunk)
@@ -107,34 +105,20 @@ func (d *download) begin() (whole bool, err error) {
 	if d.have < d.target.Length {
 		return false, nil
 	}
-	if d.right() {
+	if d.sums.right() {
 		return true, full(d.slot.Sync()) // An earlier try may have ended before that.
 	}
 	return false, full(d.restart())
 }
 
 func (d *download) add(b []byte) {
-	for _, h := range d.hashes {
-		_, _ = h.Write(b) // Never an error.
-	}
+	_, _ = d.sums.Write(b) // Never an error.
 	d.have += int64(len(b))
-}
-
-// right reports whether what is in the slot has every hash that is listed.
-func (d *download) right() bool {
-	for name, h := range d.hashes {
-		if !hmac.Equal(h.Sum(nil), d.target.hashes[name]) {
-			return false
-		}
-	}
-	return true
 }
 
 // restart empties the slot.
 func (d *download) restart() error {
-	for _, h := range d.hashes {
-		h.Reset()
-	}
+	d.sums.reset()
 	d.have, d.synced = 0, 0
 	_, err := d.slot.Seek(0, io.SeekStart)
 	if err = errors.Join(err, d.slot.Truncate(0)); err != nil {
@@ -216,7 +200,7 @@ func (d *download) end() error {
 	switch {
 	case d.have < d.target.Length:
 		return fmt.Errorf("%w: %d bytes of %d: %w", ErrLength, d.have, d.target.Length, io.ErrUnexpectedEOF)
-	case !d.right():
+	case !d.sums.right():
 		return fmt.Errorf("%w: %s", ErrHash, d.target.Path)
 	}
 	return d.sync()
@@ -277,21 +261,10 @@ func intact(t *Target, path string) bool {
 		return false
 	}
 	defer f.Close()
-	hashes, err := newHashes(t.hashes)
+	got, err := newSums(t.hashes)
 	if err != nil {
 		return false
 	}
-	d := download{target: t, hashes: hashes}
-	all := io.MultiWriter(writers(hashes)...)
-	if d.have, err = io.Copy(all, io.LimitReader(f, t.Length+1)); err != nil {
-		return false
-	}
-	return d.have == t.Length && d.right()
-}
-
-func writers(hashes map[string]hash.Hash) (all []io.Writer) {
-	for _, h := range hashes {
-		all = append(all, h)
-	}
-	return all
+	n, err := io.Copy(got, io.LimitReader(f, t.Length+1))
+	return err == nil && n == t.Length && got.right()
 }

@@ -63,8 +63,7 @@ func (v *View) releases(ctx context.Context, m target.Machine, take func(*Target
 	var all []target.Description
 	err := v.trusted[0].walk(ctx, "", func(r reached) bool {
 		for path := range r.meta.Signed.Targets {
-			d, err := target.ParsePath(path)
-			if err == nil && d.Variant == m.Variant && d.OS == m.OS && d.Arch == m.Arch && target.Compare(d.Version, m.Version) > 0 {
+			if d, err := target.ParsePath(path); err == nil && d.Updates(m) {
 				all = append(all, d)
 			}
 		}

@@ -12,9 +12,6 @@ import (
 	"leap.example/updater/target"
 )
 
-// maxPlan is more than a valid plan has, in bytes.
-const maxPlan = 128 << 10
-
 // plan reads the plan; nil: there is none.
 func (v *View) plan(ctx context.Context) (*target.Plan, error) {
 	t, err := v.Vouched(ctx, target.PlanPath)
@@ -37,8 +34,8 @@ func (v *View) plan(ctx context.Context) (*target.Plan, error) {
 // without news does not fetch it. What is kept is verified each time that it is read,
 // as anything that a source sends.
 func (c *Client) remember(ctx context.Context, t *Target) ([]byte, error) {
-	if t.Length > maxPlan {
-		return nil, fmt.Errorf("%w: %s has %d bytes, more than %d", ErrLength, t.Path, t.Length, maxPlan)
+	if t.Length > target.MaxPlan {
+		return nil, fmt.Errorf("%w: %s has %d bytes, more than %d", ErrLength, t.Path, t.Length, target.MaxPlan)
 	}
 	path := filepath.Join(c.cfg.Dir, t.repo.Name+".plan")
 	before := keptFile(path, t.Length)

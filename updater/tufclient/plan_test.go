@@ -111,7 +111,7 @@ func TestPlanCut(t *testing.T) {
 		w.plan(true)
 		must(t, w.check()) // Its metadata are kept.
 		dir := w.cfg.Dir
-		before := read(t, dir)
+		before := tuftest.ReadTree(t, dir)
 		halted := func() {
 			t.Helper()
 			must(t, w.check())
@@ -119,21 +119,21 @@ func TestPlanCut(t *testing.T) {
 				t.Errorf("halted: %+v, %v", o, err)
 			}
 		}
-		whole := newBroken(t, dir, 0, nil)
+		whole := tuftest.NewDisk(t, dir, 0, nil)
 		clean := w.cfg
 		w.cfg = clean.On(whole)
 		halted()
 		w.cfg = clean
-		for _, left := range whole.left {
+		for _, left := range whole.Left {
 			must(t, os.RemoveAll(dir))
-			left.write(t, dir)
+			left.Write(t, dir)
 			halted()
 		}
-		for _, err := range []error{syscall.ENOSPC, errKilled} {
-			for at := 1; at <= whole.step; at++ {
+		for _, err := range []error{syscall.ENOSPC, tuftest.ErrKilled} {
+			for at := 1; at <= whole.Steps; at++ {
 				must(t, os.RemoveAll(dir))
-				before.write(t, dir)
-				w.cfg = clean.On(newBroken(t, dir, at, err))
+				before.Write(t, dir)
+				w.cfg = clean.On(tuftest.NewDisk(t, dir, at, err))
 				must(t, w.check())
 				_, got := w.offer()
 				if full := errors.Is(got, target.ErrHeld) && errors.Is(err, syscall.ENOSPC); !full && !errors.Is(got, err) { // It keeps nobody from renaming.

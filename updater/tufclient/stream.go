@@ -2,10 +2,8 @@ package tufclient
 
 import (
 	"context"
-	"crypto/hmac"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 )
 
@@ -18,7 +16,7 @@ type stream struct {
 	src    Source
 
 	from   io.ReadCloser // Nil: not open.
-	hashes map[string]hash.Hash
+	sums   sums
 	have   int64 // How much was read.
 	total  int64 // The same, and what was too much.
 	broken int   // How often it broke off.
@@ -27,7 +25,7 @@ type stream struct {
 
 // begin asks the source for the beginning.
 func (s *stream) begin() (err error) {
-	if s.hashes, err = newHashes(s.target.hashes); err == nil {
+	if s.sums, err = newSums(s.target.hashes); err == nil {
 		err = s.open()
 	}
 	return err
@@ -67,17 +65,17 @@ func (s *stream) read(b []byte) (int, error) {
 	if int64(n) > s.target.Length-s.have {
 		return 0, fmt.Errorf("%w: it has more than %d bytes", ErrLength, s.target.Length)
 	}
-	for _, h := range s.hashes {
-		_, _ = h.Write(b[:n]) // Never an error.
-	}
+	_, _ = s.sums.Write(b[:n]) // Never an error.
 	s.have += int64(n)
 	switch {
 	case !errors.Is(err, io.EOF):
 		return n, err
 	case s.have < s.target.Length:
 		return n, fmt.Errorf("%w: %d bytes of %d: %w", ErrLength, s.have, s.target.Length, io.ErrUnexpectedEOF)
+	case !s.sums.right():
+		return n, fmt.Errorf("%w: %s", ErrHash, s.target.Path)
 	}
-	return n, s.right()
+	return n, io.EOF
 }
 
 // again reports whether the source is asked once more after an error.
@@ -85,16 +83,6 @@ func (s *stream) again(err error) bool {
 	s.close()
 	s.broken++
 	return s.have > 0 && s.broken < rounds && s.ctx.Err() == nil && !errors.Is(err, ErrSlow) && !errors.Is(err, ErrRange) && !wrong(err)
-}
-
-// right is io.EOF, if what was read is the target.
-func (s *stream) right() error {
-	for name, h := range s.hashes {
-		if !hmac.Equal(h.Sum(nil), s.target.hashes[name]) {
-			return fmt.Errorf("%w: %s", ErrHash, s.target.Path)
-		}
-	}
-	return io.EOF
 }
 
 // end reads what is left: nothing, or it is an error.

@@ -20,7 +20,7 @@ func (v *View) Unvouched(ctx context.Context, m target.Machine) ([]string, error
 				switch {
 				case k == 0:
 					delete(alone, path)
-				case err == nil && d.Variant == m.Variant && d.OS == m.OS && d.Arch == m.Arch && target.Compare(d.Version, m.Version) > 0:
+				case err == nil && d.Updates(m):
 					alone[path] = true
 				}
 			}

@@ -3,12 +3,10 @@ package tufclient
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -172,20 +170,4 @@ func describe(path string, custom *json.RawMessage) (*target.Description, error)
 		err = d.Matches(path)
 	}
 	return &d, err
-}
-
-// newHashes returns a hash for each one that is listed.
-func newHashes(listed metadata.Hashes) (map[string]hash.Hash, error) {
-	all := map[string]hash.Hash{}
-	for name := range listed {
-		switch name {
-		case "sha256":
-			all[name] = sha256.New()
-		case "sha512":
-			all[name] = sha512.New()
-		default:
-			return nil, fmt.Errorf("%w: it has a hash of the unknown kind %.20q", ErrHash, name)
-		}
-	}
-	return all, nil
 }

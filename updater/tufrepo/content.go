@@ -11,7 +11,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
+
+// fileOf is what metadata say of the content of a target.
+func fileOf(path string, t *metadata.TargetFiles) File {
+	return File{path, t.Length, hex.EncodeToString(t.Hashes["sha256"])}
+}
 
 // A meter hashes and counts what is read through it.
 type meter struct {

@@ -240,7 +240,7 @@ func (e *Event) checkFiles() error {
 				continue
 			}
 			if t := s.targets.Signed.Targets[f.Path]; t != nil {
-				found = t.Length == f.Length && fmt.Sprintf("%x", []byte(t.Hashes["sha256"])) == f.SHA256
+				found = f == fileOf(f.Path, t)
 			}
 		}
 		if !found {

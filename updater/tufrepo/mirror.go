@@ -3,10 +3,12 @@ package tufrepo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -166,29 +168,25 @@ func (m Mirror) choose(all []*tufclient.Target) (chosen []*tufclient.Target) {
 			byProgram[program] = append(byProgram[program], d.Version)
 		}
 	}
-	dirs, sums := map[string]bool{}, map[string]bool{}
+	dirs, sums := map[string]bool{}, map[[sha256.Size]byte]bool{}
 	for _, t := range all {
 		d, err := target.ParsePath(t.Path)
 		if err == nil && (m.Want == nil || m.Want(d)) && (m.newest(byProgram[programOf(d)], d.Version) || slices.Contains(m.Pin, t.Path)) {
-			dirs[dirOf(t.Path)] = true
-			sums[fmt.Sprintf("%x", t.SHA256)] = true
+			dirs[path.Dir(t.Path)], sums[t.SHA256] = true, true
 		}
 	}
 	for _, t := range all {
-		switch kind, _, _ := strings.Cut(t.Path, "/"); kind {
-		case string(target.Node), string(target.Client):
-			if dirs[dirOf(t.Path)] {
-				chosen = append(chosen, t)
-			}
-		case "deltas":
-			_, to, _ := strings.Cut(t.Path, "-")
-			if to, _, _ = strings.Cut(to, "."); sums[to] {
-				chosen = append(chosen, t)
-			}
-		default:
-			if t.Length <= maxSmall {
-				chosen = append(chosen, t)
-			}
+		kind, _, _ := strings.Cut(t.Path, "/")
+		_, to, err := target.ParseDeltaPath(t.Path)
+		wanted := t.Length <= maxSmall
+		switch {
+		case err == nil:
+			wanted = sums[to]
+		case kind == string(target.Node), kind == string(target.Client):
+			wanted = dirs[path.Dir(t.Path)]
+		}
+		if wanted {
+			chosen = append(chosen, t)
 		}
 	}
 	return chosen
@@ -206,6 +204,4 @@ func (m Mirror) newest(versions []string, version string) bool {
 }
 
 // programOf names the program of a release, for one kind of machine.
-func programOf(d target.Description) string { return dirOf(dirOf(d.Path())) }
-
-func dirOf(p string) string { return p[:max(0, strings.LastIndexByte(p, '/'))] }
+func programOf(d target.Description) string { return path.Dir(path.Dir(d.Path())) }

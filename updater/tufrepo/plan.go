@@ -1,9 +1,9 @@
 package tufrepo
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,9 +16,6 @@ import (
 
 	"leap.example/updater/target"
 )
-
-// maxPlan is more than a valid plan of releases has, bytes.
-const maxPlan = 128 << 10
 
 // A planned is what an event does to the plan of releases: clients read it, so
 // signers are shown what is in it, and no plan that clients cannot read is signed.
@@ -102,14 +99,14 @@ func loadPlan(file string, t *metadata.TargetFiles) (*target.Plan, error) {
 }
 
 func readPlanFile(file string, t *metadata.TargetFiles) ([]byte, error) {
-	if t.Length > maxPlan {
+	if t.Length > target.MaxPlan {
 		return nil, fmt.Errorf("%s: %w: it has %d bytes", target.PlanPath, target.ErrPlan, t.Length)
 	}
-	text, err := read(file, maxPlan)
+	text, err := read(file, target.MaxPlan)
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(text); int64(len(text)) != t.Length || hex.EncodeToString(sum[:]) != hex.EncodeToString(t.Hashes["sha256"]) {
+	if sum := sha256.Sum256(text); int64(len(text)) != t.Length || !bytes.Equal(sum[:], t.Hashes["sha256"]) {
 		return nil, fmt.Errorf("%s is not the file that the metadata vouch for: %w", file, ErrAltered)
 	}
 	return text, nil
@@ -117,7 +114,7 @@ func readPlanFile(file string, t *metadata.TargetFiles) ([]byte, error) {
 
 // publicPlan is where the plan of a role is in a public tree.
 func publicPlan(public string, t *metadata.TargetFiles) string {
-	return filepath.Join(public, filepath.FromSlash(publicFile(target.PlanPath, hex.EncodeToString(t.Hashes["sha256"]))))
+	return filepath.Join(public, filepath.FromSlash(publicFile(target.PlanPath, fileOf(target.PlanPath, t).SHA256)))
 }
 
 // planText reads the plan that a state lists, whatever is in it. What cannot be

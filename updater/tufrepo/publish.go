@@ -131,10 +131,10 @@ func (r *Repo) publishFiles(ctx context.Context, e *Event, progress Progress) er
 	}
 	for _, s := range e.next {
 		for _, p := range targetsOf(s) {
-			t := s.targets.Signed.Targets[p]
-			name := publicFile(p, fmt.Sprintf("%x", []byte(t.Hashes["sha256"])))
+			f := fileOf(p, s.targets.Signed.Targets[p])
+			name := publicFile(f.Path, f.SHA256)
 			info, err := os.Stat(filepath.Join(r.Public(), filepath.FromSlash(name)))
-			if err != nil || info.Size() != t.Length {
+			if err != nil || info.Size() != f.Length {
 				return &DamageError{name, "it is missing or has another length; \"leap-sign verify\" tells what else is wrong"}
 			}
 		}

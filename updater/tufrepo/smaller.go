@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"leap.example/updater/delta"
 	"leap.example/updater/target"
@@ -131,9 +132,8 @@ func before(st *state, to target.Description, most int) (all []File) {
 			if err != nil || d.Variant != to.Variant || d.OS != to.OS || d.Arch != to.Arch || target.Compare(d.Version, to.Version) >= 0 || to.From != "" && target.Compare(d.Version, to.From) < 0 {
 				continue
 			}
-			t := s.targets.Signed.Targets[p]
 			version[p] = d.Version
-			all = append(all, File{p, t.Length, hex.EncodeToString(t.Hashes["sha256"])})
+			all = append(all, fileOf(p, s.targets.Signed.Targets[p]))
 		}
 	}
 	slices.SortFunc(all, func(a, b File) int { return target.Compare(version[b.Path], version[a.Path]) })
@@ -149,11 +149,10 @@ func (r *Repo) Targets() ([]File, error) {
 	var all []File
 	for _, s := range st.roles {
 		for _, p := range targetsOf(s) {
-			t := s.targets.Signed.Targets[p]
-			all = append(all, File{p, t.Length, hex.EncodeToString(t.Hashes["sha256"])})
+			all = append(all, fileOf(p, s.targets.Signed.Targets[p]))
 		}
 	}
-	slices.SortFunc(all, func(a, b File) int { return bytes.Compare([]byte(a.Path), []byte(b.Path)) })
+	slices.SortFunc(all, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return all, nil
 }
 

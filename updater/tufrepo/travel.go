@@ -27,8 +27,7 @@ func (e *Event) Travels() []Travel {
 				if _, err := target.ParsePath(p); err != nil {
 					continue
 				}
-				t := roles[role].targets.Signed.Targets[p]
-				f := File{p, t.Length, hex.EncodeToString(t.Hashes["sha256"])}
+				f := fileOf(p, roles[role].targets.Signed.Targets[p])
 				releases[f.SHA256], releases[p] = f, f
 			}
 		}

@@ -3,7 +3,6 @@ package tufrepo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -58,7 +57,7 @@ func Verify(ctx context.Context, public string, root []byte, partial bool, now t
 	for _, role := range order(slices.Collect(maps.Keys(st.roles))) {
 		for _, p := range targetsOf(st.roles[role]) {
 			t := st.roles[role].targets.Signed.Targets[p]
-			f := File{p, t.Length, fmt.Sprintf("%x", []byte(t.Hashes["sha256"]))}
+			f := fileOf(p, t)
 			err := intact(ctx, public, f, progress)
 			if partial && errors.Is(err, fs.ErrNotExist) {
 				report.Absent = append(report.Absent, p)

@@ -12,74 +12,45 @@ import (
 // programs are mains that use nothing but what a client of updates needs anyway,
 // that and go-tuf's metadata, and that and the whole client.
 var programs = map[string]string{
-	"bare": `package main
-
-import (
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"os"
-)
-
-func main() {
-	r, err := http.Get(os.Args[1])
-	var v map[string]any
-	fmt.Println(err, json.NewDecoder(r.Body).Decode(&v), sha256.Sum256(nil), ed25519.Verify(nil, nil, nil))
-}
-`,
-	"tuf": `package main
-
-import (
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"os"
-
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-)
-
-func main() {
-	r, err := http.Get(os.Args[1])
-	var v map[string]any
-	fmt.Println(err, json.NewDecoder(r.Body).Decode(&v), sha256.Sum256(nil), ed25519.Verify(nil, nil, nil))
+	"bare": program("", ""),
+	"tuf": program(`
+	"github.com/theupdateframework/go-tuf/v2/metadata"`, `
 	root, err := new(metadata.Metadata[metadata.RootType]).FromBytes([]byte(os.Args[1]))
 	timestamp, _ := new(metadata.Metadata[metadata.TimestampType]).FromBytes([]byte(os.Args[1]))
 	snapshot, _ := new(metadata.Metadata[metadata.SnapshotType]).FromBytes([]byte(os.Args[1]))
 	targets, _ := new(metadata.Metadata[metadata.TargetsType]).FromBytes([]byte(os.Args[1]))
-	fmt.Println(err, root.VerifyDelegate("timestamp", timestamp), root.VerifyDelegate("snapshot", snapshot), root.VerifyDelegate("targets", targets))
-}
-`,
-	"client": `package main
-
-import (
+	fmt.Println(err, root.VerifyDelegate("timestamp", timestamp), root.VerifyDelegate("snapshot", snapshot), root.VerifyDelegate("targets", targets))`),
+	"client": program(`
 	"context"
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"os"
-
 	"leap.example/updater/target"
-	"leap.example/updater/tufclient"
-)
-
-func main() {
-	r, err := http.Get(os.Args[1])
-	var v map[string]any
-	fmt.Println(err, json.NewDecoder(r.Body).Decode(&v), sha256.Sum256(nil), ed25519.Verify(nil, nil, nil))
+	"leap.example/updater/tufclient"`, `
 	source, err := tufclient.NewHTTP(os.Args[1], nil)
 	c, err := tufclient.Open(tufclient.Config{Repositories: []tufclient.Repository{{Sources: []tufclient.Source{source}}}})
 	view, err := c.Check(context.Background())
 	o, err := view.Offer(context.Background(), target.Machine{}, func(string) int { return 0 })
 	t, err := c.SaveFrom(context.Background(), view, o.Target, &tufclient.Old{}, os.Args[1], 0o600)
-	fmt.Println(t, err)
+	fmt.Println(t, err)`),
 }
-`,
+
+// program is the main that all are, with more imports and lines.
+func program(imports, lines string) string {
+	return `package main
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"` + imports + `
+)
+
+func main() {
+	r, err := http.Get(os.Args[1])
+	var v map[string]any
+	fmt.Println(err, json.NewDecoder(r.Body).Decode(&v), sha256.Sum256(nil), ed25519.Verify(nil, nil, nil))` + lines + `
+}
+`
 }
 
 // size measures what go-tuf and the client add to a program.

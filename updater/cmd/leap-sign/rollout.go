@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,7 +143,7 @@ func (b beginning) change(r *tufrepo.Repo, p target.Plan, rollout target.Rollout
 		return p, err
 	}
 	if !slices.Contains(public, rollout.Release) && !b.early {
-		return p, fmt.Errorf("no release %s is public, but %s: publish it first, it goes to nobody before its rollout begins (or --early)", rollout.Release, or(strings.Join(public, ", "), "none"))
+		return p, fmt.Errorf("no release %s is public, but %s: publish it first, it goes to nobody before its rollout begins (or --early)", rollout.Release, cmp.Or(strings.Join(public, ", "), "none"))
 	}
 	p.Rollouts = slices.DeleteFunc(p.Rollouts, func(o target.Rollout) bool { return !slices.Contains(public, o.Release) })
 	was, begun := p.Of(rollout.Release)
@@ -153,13 +154,6 @@ func (b beginning) change(r *tufrepo.Repo, p target.Plan, rollout target.Rollout
 		return p, fmt.Errorf("the rollout of %s has begun already: %s; other waves are given with --again", rollout.Release, was)
 	}
 	return p.With(rollout), nil
-}
-
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func (a *app) rolloutHalt() *cobra.Command {
