@@ -49,7 +49,7 @@ func (u *Updater) link(version string) error {
 func (u *Updater) judge(ctx context.Context, s *State, parts []Part) error {
 	ctx = context.WithoutCancel(ctx)
 	t := s.Trial
-	if why := u.bring(ctx, parts, t.To); why != nil {
+	if why := Bring(ctx, parts, t.To); why != nil {
 		t.Failed = short(why.Error())
 		if err := u.save(s); err != nil {
 			u.cfg.Log.Warn("the end of a trial was not noted", "err", err) // It goes back all the same.
@@ -75,7 +75,7 @@ func (u *Updater) back(ctx context.Context, s *State, parts []Part, why error) e
 	if err := u.link(t.From); err != nil {
 		return errors.Join(why, err)
 	}
-	failed := &BackError{Version: t.To, From: t.From, Why: why, Back: u.bring(ctx, parts, t.From)}
+	failed := &BackError{Version: t.To, From: t.From, Why: why, Back: Bring(ctx, parts, t.From)}
 	u.giveUp(s, t.To, t.Failed)
 	u.note(s, EventBack, t.From, t.To+": "+t.Failed)
 	s.Trial = nil

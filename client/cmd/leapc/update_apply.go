@@ -164,16 +164,14 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 		return err
 	}
 	d := a.daemonPart(p)
-	switch was, err := d.Version(ctx); {
+	switch _, err := d.Version(ctx); {
 	case errors.Is(err, update.ErrStopped):
 	case err != nil:
 		return afterwards(p, r.Version, fmt.Errorf("the daemon does not answer: %w", err))
-	case was != r.Version:
-		if err := restartDaemon(ctx, d, r.Version); err != nil {
+	default:
+		if err := update.Bring(ctx, []update.Part{d}, r.Version); err != nil {
 			return afterwards(p, r.Version, err)
 		}
-		r.Daemon = r.Version
-	default:
 		r.Daemon = r.Version
 	}
 	return a.print(r, func() {
