@@ -193,9 +193,14 @@ func afterwards(p update.Prefix, version string, err error) error {
 	if !p.Mine() {
 		back = "sudo " + back
 	}
-	return fmt.Errorf("%w\n%s is installed, and does not go back by itself any more\nnext: start the daemon anew; if it does not work as %s, return to the version before with: %s",
-		err, version, version, back)
+	return errAfterwards{fmt.Errorf("%w\n%s is installed, and does not go back by itself any more\nnext: start the daemon anew; if it does not work as %s, return to the version before with: %s",
+		err, version, version, back)}
 }
+
+// errAfterwards is what afterwards returns: something is wrong, whatever is behind it.
+type errAfterwards struct{ error }
+
+func (e errAfterwards) Unwrap() error { return e.error }
 
 // bar shows how far a download is: a bar on a terminal, a line for each tenth
 // elsewhere, nothing with --json. end is called when it is over.
