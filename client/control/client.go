@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"leap.example/client/caller"
 	"leap.example/services/protocol/problem"
 )
 
@@ -52,7 +53,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	if !ok {
 		return nil, errors.Join(ErrForeign, c.Close())
 	}
-	if uid, err := peer(u); err != nil || uid != os.Geteuid() {
+	if uid, err := caller.Of(u); err != nil || uid != uint32(os.Geteuid()) {
 		return nil, errors.Join(ErrForeign, err, c.Close())
 	}
 	return c, nil

@@ -12,8 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"leap.example/client/caller"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/problem"
 )
@@ -71,30 +70,11 @@ func (l ownOnly) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if uid, err := peer(c); err == nil && uid == os.Getuid() {
+		if uid, err := caller.Of(c); err == nil && uid == uint32(os.Geteuid()) {
 			return c, nil
 		}
 		c.Close()
 	}
-}
-
-// peer returns the uid of the process at the other end.
-func peer(c *net.UnixConn) (int, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if failed != nil {
-		return 0, failed
-	}
-	return int(cred.Uid), nil
 }
 
 func (s *Server) routes() http.Handler {

@@ -9,14 +9,24 @@ import (
 	"leap.example/services/protocol/problem"
 )
 
+// homes are what units with ProtectHome do not see.
+var homes = []string{"/home", "/root", "/run/user"}
+
 // Owned refuses a program that root would run and another user could replace,
-// and a path that systemd would read as more than one word.
+// a path that systemd would read as more than one word, and one in a home, where
+// our units see nothing.
 func Owned(program string) error {
 	if !filepath.IsAbs(program) || strings.ContainsAny(program, " \t\n\"'\\%$") {
 		return problem.Invalid.Errorf("the program's path must be absolute and without blanks, quotes and percent signs")
 	}
+	if err := outside(program); err != nil {
+		return err
+	}
 	real, err := filepath.EvalSymlinks(program)
 	if err != nil {
+		return err
+	}
+	if err := outside(real); err != nil {
 		return err
 	}
 	for _, path := range []string{program, real} {
@@ -32,6 +42,16 @@ func Owned(program string) error {
 			if path == filepath.Dir(path) {
 				break
 			}
+		}
+	}
+	return nil
+}
+
+// outside refuses what is in a home, or is one.
+func outside(path string) error {
+	for _, home := range homes {
+		if strings.HasPrefix(filepath.Clean(path)+"/", home+"/") {
+			return problem.Invalid.Errorf("units of the system do not see %s: put leapc where only root can write, as below /usr/local or /opt, and install from there", home)
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (u *Updater) link(version string) error {
 func (u *Updater) judge(ctx context.Context, s *State, parts []Part) error {
 	ctx = context.WithoutCancel(ctx)
 	t := s.Trial
-	if why := u.bring(ctx, parts, t.To); why != nil {
+	if why := Bring(ctx, parts, t.To); why != nil {
 		t.Failed = short(why.Error())
 		if err := u.save(s); err != nil {
 			u.cfg.Log.Warn("the end of a trial was not noted", "err", err) // It goes back all the same.
@@ -75,7 +75,7 @@ func (u *Updater) back(ctx context.Context, s *State, parts []Part, why error) e
 	if err := u.link(t.From); err != nil {
 		return errors.Join(why, err)
 	}
-	failed := &BackError{Version: t.To, From: t.From, Why: why, Back: u.bring(ctx, parts, t.From)}
+	failed := &BackError{Version: t.To, From: t.From, Why: why, Back: Bring(ctx, parts, t.From)}
 	u.giveUp(s, t.To, t.Failed)
 	u.note(s, EventBack, t.From, t.To+": "+t.Failed)
 	s.Trial = nil
@@ -92,15 +92,11 @@ func (u *Updater) Back(ctx context.Context) error {
 	if !u.cfg.Prefix.Mine() {
 		return ErrNotMine
 	}
-	unlock, err := u.lock(ctx)
+	s, unlock, err := u.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s, err := ReadState(u.cfg.Dir)
-	if err != nil {
-		return err
-	}
 	current, err := u.cfg.Prefix.Current()
 	if err != nil {
 		return err
@@ -120,10 +116,10 @@ func (u *Updater) Back(ctx context.Context) error {
 	for _, p := range u.cfg.Parts {
 		s.Trial.Parts = append(s.Trial.Parts, p.String())
 	}
-	if err := u.save(&s); err != nil {
+	if err := u.save(s); err != nil {
 		return err
 	}
-	return u.back(ctx, &s, u.onTrial(ctx, s.Trial), errors.New(s.Trial.Failed))
+	return u.back(ctx, s, u.onTrial(ctx, s.Trial), errors.New(s.Trial.Failed))
 }
 
 // Settle ends a trial that another process has begun and did not end. It is for
@@ -133,16 +129,12 @@ func (u *Updater) Settle(ctx context.Context) error {
 	if !u.cfg.Prefix.Mine() {
 		return nil
 	}
-	unlock, err := u.lock(ctx)
+	s, unlock, err := u.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s, err := ReadState(u.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	return u.settle(ctx, &s)
+	return u.settle(ctx, s)
 }
 
 // settle is Settle with the lock held.

@@ -21,9 +21,9 @@
 // A release is fetched beside its place, verified, started once as a trial, and
 // renamed. Then a [Trial] is noted, the link is replaced (a new one, rename, fsync
 // of the directory), and the parts of the client that ran are told to start again
-// and asked which version they are. Each has 30 seconds; a part that says nothing
-// or something else is why all go back: link, parts, and a note that the version
-// is bad, which is not tried again.
+// and asked which version they are. They have 30 seconds for that, all together; a
+// part that says nothing or something else is why all go back: link, parts, and a
+// note that the version is bad, which is not tried again.
 //
 // Whatever ends in between, by kill -9 or the power, current is one of the two
 // versions, whole and verified. Who comes next finds the Trial and ends it

@@ -36,5 +36,18 @@ func (u *Updater) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
+// begin waits until no other process works on the directory, and reads what is known.
+func (u *Updater) begin(ctx context.Context) (s *State, unlock func(), err error) {
+	if unlock, err = u.lock(ctx); err != nil {
+		return nil, nil, err
+	}
+	known, err := ReadState(u.cfg.Dir)
+	if err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return &known, unlock, nil
+}
+
 // ErrBusy is that another process updates the same prefix.
 var ErrBusy = errors.New("another leapc is at it: wait until it is done")

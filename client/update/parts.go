@@ -30,8 +30,9 @@ func ask(ctx context.Context, p Part) (string, error) {
 	return p.Version(ctx)
 }
 
-// bring has parts run a version, and waits until each of them says that it does.
-func (u *Updater) bring(ctx context.Context, parts []Part, version string) error {
+// Bring has parts run a version, and waits until each of them says that it does: half
+// a minute for all of them. One that does already is left alone.
+func Bring(ctx context.Context, parts []Part, version string) error {
 	ctx, cancel := context.WithTimeout(ctx, partsTimeout)
 	defer cancel()
 	for _, p := range parts {

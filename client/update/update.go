@@ -127,16 +127,12 @@ func (u *Updater) progress(path string, done, length int64) {
 // Check asks the vendor's repository for what is new, and notes it. It installs
 // nothing.
 func (u *Updater) Check(ctx context.Context) (Looked, error) {
-	unlock, err := u.lock(ctx)
+	s, unlock, err := u.begin(ctx)
 	if err != nil {
 		return Looked{}, err
 	}
 	defer unlock()
-	s, err := ReadState(u.cfg.Dir)
-	if err != nil {
-		return Looked{}, err
-	}
-	if _, _, err := u.look(ctx, &s); err != nil && !errors.Is(err, tufclient.ErrNothing) {
+	if _, _, err := u.look(ctx, s); err != nil && !errors.Is(err, tufclient.ErrNothing) {
 		return Looked{}, err
 	}
 	return s.Looked, nil
@@ -194,23 +190,19 @@ func (u *Updater) Apply(ctx context.Context, how How) (string, error) {
 	if !u.cfg.Prefix.Mine() {
 		return "", ErrNotMine
 	}
-	unlock, err := u.lock(ctx)
+	s, unlock, err := u.begin(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	s, err := ReadState(u.cfg.Dir)
-	if err != nil {
-		return "", err
-	}
-	if err := u.settle(ctx, &s); err != nil {
+	if err := u.settle(ctx, s); err != nil {
 		return "", err
 	}
 	from, err := u.cfg.Prefix.Current()
 	if err != nil {
 		return "", err
 	}
-	o, view, err := u.look(ctx, &s)
+	o, view, err := u.look(ctx, s)
 	if err != nil {
 		return "", err
 	}
@@ -227,13 +219,13 @@ func (u *Updater) Apply(ctx context.Context, how How) (string, error) {
 	came, err := u.fetch(ctx, view, o.Target, from)
 	if err != nil {
 		if errors.Is(err, ErrOther) || errors.Is(err, ErrTry) {
-			u.giveUp(&s, version, err.Error())
-			u.note(&s, EventRefused, version, err.Error())
-			err = errors.Join(err, u.save(&s))
+			u.giveUp(s, version, err.Error())
+			u.note(s, EventRefused, version, err.Error())
+			err = errors.Join(err, u.save(s))
 		}
 		return "", err
 	}
-	return version, u.change(ctx, &s, from, version, came)
+	return version, u.change(ctx, s, from, version, came)
 }
 
 // noted is a source that says that it was the one which answered.

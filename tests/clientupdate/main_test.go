@@ -46,11 +46,7 @@ var built = func() func(t *testing.T, version string) string {
 		if _, err := os.Stat(path); err == nil {
 			return path
 		}
-		cmd := exec.Command("go", "build", "-ldflags=-X main.version="+version, "-o", path, "leap.example/client/cmd/leapc")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("building leapc %s: %v\n%s", version, err, out)
-		}
+		must(t, vendor.Build(t.Context(), version, path))
 		return path
 	}
 }()

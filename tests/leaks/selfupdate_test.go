@@ -1,6 +1,7 @@
 package leaks_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,9 +26,7 @@ const nextVersion = "1.1.0"
 // nextProgram is leapc as a newer version, built once.
 var nextProgram = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(programs, "leapc-"+nextVersion)
-	cmd := exec.Command("go", "build", "-ldflags=-X main.version="+nextVersion, "-o", path, "leap.example/client/cmd/leapc")
-	cmd.Stderr = os.Stderr
-	return path, cmd.Run()
+	return path, vendor.Build(context.Background(), nextVersion, path)
 })
 
 // An updatable is a prefix of root's on the client, whose vendor is a server in

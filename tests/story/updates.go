@@ -29,9 +29,7 @@ func (s *scene) findVendor() error {
 // release builds a newer client, and has the vendor's signers publish it.
 func (s *scene) release() (string, error) {
 	program := filepath.Join(s.Dir, "bin", "leapc-"+nextVersion)
-	env := append(os.Environ(), "CGO_ENABLED=0")
-	_, err := s.Tool("", env, "go", "build", "-ldflags=-X main.version="+nextVersion, "-o", program, "leap.example/client/cmd/leapc")
-	if err != nil {
+	if err := vendor.Build(s.Ctx, nextVersion, program); err != nil {
 		return "", err
 	}
 	return nextVersion, s.vendor.Release(s.Ctx, nextVersion, program)

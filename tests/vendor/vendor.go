@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -108,6 +109,16 @@ func (v *Vendor) publish(ctx context.Context, e *tufrepo.Event) error {
 		}
 	}
 	return v.repo.Publish(ctx, e.Name, v.online, time.Now().UTC(), nil)
+}
+
+// Build builds the client as a version, a program at path.
+func Build(ctx context.Context, version, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-X main.version="+version, "-o", path, "leap.example/client/cmd/leapc")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building leapc %s: %w\n%s", version, err, out)
+	}
+	return nil
 }
 
 // Release signs a program as a version for this machine and publishes it, for all

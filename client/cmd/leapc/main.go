@@ -116,9 +116,8 @@ func (e usageError) Unwrap() error { return e.error }
 
 func statusOf(err error) int {
 	var usage usageError
-	var back *update.BackError
 	switch {
-	case errors.As(err, &back):
+	case errors.As(err, new(*update.BackError)), errors.As(err, new(errAfterwards)):
 		return exitFailed
 	case notInstalled(err):
 		return exitDegraded

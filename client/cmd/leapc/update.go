@@ -65,17 +65,22 @@ func (a *app) knownIn(p update.Prefix) string {
 	return filepath.Join(a.home, "update")
 }
 
+// vendorAt is who vouches for updates of a prefix.
+func vendorAt(p update.Prefix) (update.Vendor, error) {
+	own, err := update.ParseVendor(vendorJSON)
+	if err != nil {
+		return update.Vendor{}, err
+	}
+	return p.Vendor(own)
+}
+
 // A proxy says by which one a request goes out; nil: by none.
 type proxy func(*http.Request) (*url.URL, error)
 
 // updates is the configuration of an updater of a prefix for this process. Which
 // proxy it uses is asked for each request; nil: never one.
 func (a *app) updates(p update.Prefix, by proxy, log *slog.Logger) (update.Config, error) {
-	own, err := update.ParseVendor(vendorJSON)
-	if err != nil {
-		return update.Config{}, err
-	}
-	v, err := p.Vendor(own)
+	v, err := vendorAt(p)
 	if err != nil {
 		return update.Config{}, err
 	}

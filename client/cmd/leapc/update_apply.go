@@ -164,16 +164,14 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 		return err
 	}
 	d := a.daemonPart(p)
-	switch was, err := d.Version(ctx); {
+	switch _, err := d.Version(ctx); {
 	case errors.Is(err, update.ErrStopped):
 	case err != nil:
 		return afterwards(p, r.Version, fmt.Errorf("the daemon does not answer: %w", err))
-	case was != r.Version:
-		if err := restartDaemon(ctx, d, r.Version); err != nil {
+	default:
+		if err := update.Bring(ctx, []update.Part{d}, r.Version); err != nil {
 			return afterwards(p, r.Version, err)
 		}
-		r.Daemon = r.Version
-	default:
 		r.Daemon = r.Version
 	}
 	return a.print(r, func() {
@@ -195,9 +193,14 @@ func afterwards(p update.Prefix, version string, err error) error {
 	if !p.Mine() {
 		back = "sudo " + back
 	}
-	return fmt.Errorf("%w\n%s is installed, and does not go back by itself any more\nnext: start the daemon anew; if it does not work as %s, return to the version before with: %s",
-		err, version, version, back)
+	return errAfterwards{fmt.Errorf("%w\n%s is installed, and does not go back by itself any more\nnext: start the daemon anew; if it does not work as %s, return to the version before with: %s",
+		err, version, version, back)}
 }
+
+// errAfterwards is what afterwards returns: something is wrong, whatever is behind it.
+type errAfterwards struct{ error }
+
+func (e errAfterwards) Unwrap() error { return e.error }
 
 // bar shows how far a download is: a bar on a terminal, a line for each tenth
 // elsewhere, nothing with --json. end is called when it is over.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"leap.example/client/control"
@@ -20,9 +20,7 @@ type updates struct {
 	stop    func()          // Ends the daemon; nil: it cannot start again.
 	self    string          // Its program.
 	prefix  update.Prefix   // Nothing: it is in none.
-
-	mu    sync.Mutex
-	again bool // It is to start again.
+	again   atomic.Bool     // It is to start again.
 }
 
 var _ control.Updates = (*updates)(nil)
@@ -64,9 +62,7 @@ func (u *updates) UpdateRestart(context.Context) error {
 	if u.stop == nil || u.self == "" {
 		return problem.Unavailable.Errorf("this daemon cannot start again by itself")
 	}
-	u.mu.Lock()
-	u.again = true
-	u.mu.Unlock()
+	u.again.Store(true)
 	u.stop()
 	return nil
 }
@@ -74,9 +70,7 @@ func (u *updates) UpdateRestart(context.Context) error {
 // next is the program that is to be started in the place of this one; nothing:
 // none is.
 func (u *updates) next() string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !u.again {
+	if !u.again.Load() {
 		return ""
 	}
 	return update.Start(u.self)

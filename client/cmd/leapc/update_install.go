@@ -32,7 +32,7 @@ side, and a link to the one that is started,
 Start it from there, or make a link to that in your PATH. The directory belongs to
 who runs this command, and "leapc update apply" updates it when he says so. With
 --system, which is for root, a unit of systemd does so by itself, and the directory
-must lie where only root can write.
+must lie where only root can write, and in no home.
 
 --root and --source name a vendor in the place of the one that this program was
 built with: the root of its repository, a file that you have from somebody whom you

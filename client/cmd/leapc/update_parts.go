@@ -192,26 +192,3 @@ func (d *daemonPart) start() error {
 	}
 	return cmd.Process.Release()
 }
-
-// restartTime is how long a daemon may take to start again.
-const restartTime = 30 * time.Second
-
-// restartDaemon has a daemon run a version, outside of an update.
-func restartDaemon(ctx context.Context, d *daemonPart, version string) error {
-	ctx, cancel := context.WithTimeout(ctx, restartTime)
-	defer cancel()
-	if err := d.Restart(ctx); err != nil {
-		return fmt.Errorf("the daemon does not start again: %w", err)
-	}
-	for {
-		got, err := d.Version(ctx)
-		if err == nil && got == version {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return problem.Unavailable.Errorf("the daemon does not answer as %s: see its log (%v)", version, err)
-		case <-time.After(poll):
-		}
-	}
-}

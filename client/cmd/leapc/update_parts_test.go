@@ -94,10 +94,10 @@ func TestForeignDaemon(t *testing.T) {
 }
 
 // TestAfterwards: who is told that the daemon does not work with what is installed is
-// told how to go back: in root's prefix, that root does it.
+// told how to go back: in root's prefix, that root does it. The exit status says that
+// something is wrong, whatever it is that the daemon does.
 func TestAfterwards(t *testing.T) {
 	mine := update.Prefix(t.TempDir())
-	why := errors.New("it hangs")
 	for _, test := range []struct {
 		p    update.Prefix
 		want string
@@ -105,8 +105,10 @@ func TestAfterwards(t *testing.T) {
 		{mine, ": " + mine.Start() + " update back"},
 		{"/nobody's", ": sudo /nobody's/current/leapc update back"},
 	} {
-		if err := afterwards(test.p, "1.1.0", why); !errors.Is(err, why) || statusOf(err) != exitFailed || !strings.HasSuffix(err.Error(), test.want) {
-			t.Errorf("%v", err)
+		for _, why := range []error{errors.New("it hangs"), control.ErrNotRunning, problem.Unavailable} {
+			if err := afterwards(test.p, "1.1.0", why); !errors.Is(err, why) || statusOf(err) != exitFailed || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("status %d: %v", statusOf(err), err)
+			}
 		}
 	}
 }
@@ -133,8 +135,8 @@ func TestApplied(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- hs.Serve(ln) }()
 	defer func() { _ = hs.Close(); <-ended }()
-	if err := a.applied(t.Context(), p, "1.1.0", nil); err == nil || !strings.Contains(err.Error(), "update back") {
-		t.Errorf("with one that is broken: %v", err)
+	if err := a.applied(t.Context(), p, "1.1.0", nil); err == nil || statusOf(err) != exitFailed || !strings.Contains(err.Error(), "update back") {
+		t.Errorf("with one that is broken: status %d, %v", statusOf(err), err)
 	}
 }
 

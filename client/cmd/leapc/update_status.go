@@ -32,11 +32,7 @@ func (a *app) updateState(p update.Prefix) (updateAnswer, error) {
 	if err != nil {
 		return updateAnswer{}, err
 	}
-	own, err := update.ParseVendor(vendorJSON)
-	if err != nil {
-		return updateAnswer{}, err
-	}
-	v, err := p.Vendor(own)
+	v, err := vendorAt(p)
 	if err != nil {
 		return updateAnswer{}, err
 	}

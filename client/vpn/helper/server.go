@@ -10,12 +10,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"leap.example/client/caller"
 	"leap.example/client/vpn/policy"
 	"leap.example/services/daemon"
 	"leap.example/services/protocol/problem"
@@ -29,6 +31,9 @@ type Config struct {
 	// Program is told to who asks.
 	Program Program
 }
+
+// allows reports whether a user is answered.
+func (c Config) allows(uid uint32) bool { return uid == 0 || slices.Contains(c.UIDs, uid) }
 
 // BootFile is the name, in the State directory, of the file whose existence
 // blocks all at the start of the machine.
@@ -108,7 +113,7 @@ func (s *Server) listen() (*net.UnixListener, error) {
 
 // serve answers one question.
 func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
-	uid, err := caller(c)
+	uid, err := caller.Of(c)
 	if err != nil || !s.cfg.allows(uid) {
 		s.refused(uid, err)
 		return

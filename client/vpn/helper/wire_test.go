@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"leap.example/client/caller"
 	"leap.example/services/protocol/problem"
 )
 
 func TestAllows(t *testing.T) {
 	cfg := Config{UIDs: []uint32{1000}}
-	for uid, want := range map[uint32]bool{0: true, 1000: true, 1001: false, nobody: false} {
+	for uid, want := range map[uint32]bool{0: true, 1000: true, 1001: false, caller.Nobody: false} {
 		if got := cfg.allows(uid); got != want {
 			t.Errorf("user %d: %v, want %v", uid, got, want)
 		}
