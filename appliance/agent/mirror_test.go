@@ -6,9 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +98,34 @@ func TestIsolated(t *testing.T) {
 	w.boots("1.3.0", "leap_1.3.0+3.efi", "leap_1.3.0+2-1.efi")
 	w.eventually("it is good", func(s node.Status) bool { return s.Image.State == node.StateGood })
 	w.files("leap_1.2.0.efi", "leap_1.3.0.efi")
+}
+
+// TestMirrorLooks has a node look for what there is to copy when an operator says so.
+func TestMirrorLooks(t *testing.T) {
+	t.Parallel()
+	w := newBooted(t, "leap_1.2.0.efi")
+	repo := tuftest.New(t, time.Now())
+	var mirror atomic.Pointer[tuftest.Mirror]
+	mirror.Store(repo.Mirror())
+	source := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { mirror.Load().ServeHTTP(rw, r) }))
+	t.Cleanup(source.Close)
+	w.update = &update.Config{Node: "mail1", Version: w.release, Dir: filepath.Join(w.dir, "update")}
+	w.start()
+	d, _ := w.isolated(w.document(2, map[string]part{"mx": {}}), repo, repo)
+	d.Updates.Poll = node.Duration(time.Hour)
+	d.Updates.Mirror.Vendor, d.Updates.Mirror.Director = []string{source.URL + "/repo/"}, []string{source.URL + "/repo/"}
+	w.good(d, nil)
+	w.eventually("it has copies", func(s node.Status) bool { return len(s.Mirror) == 2 })
+	repo.AddNode("1.3.0", efitest.UKI("1.3.0", "kernel", "initrd"))
+	repo.Next("release")
+	repo.Publish()
+	mirror.Store(repo.Mirror())
+	resp, err := w.ask(w.deployer(), http.MethodPost, node.PathUpdate, nil)
+	check(t, err)
+	resp.Body.Close()
+	w.eventually("the new release is copied", func(s node.Status) bool {
+		return slices.ContainsFunc(s.Mirror, func(c node.Copy) bool { return c.Name == "vendor" && slices.Contains(c.Releases, "1.3.0") })
+	})
 }
 
 // TestMirror brings a bundle to a node without network, through the API.

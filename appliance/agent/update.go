@@ -89,7 +89,8 @@ func (a *Agent) tellUpdate(d node.Document, s *node.Status) {
 	}
 }
 
-// serveUpdate has the node look for updates now; with again=1, after an operator has
+// serveUpdate has the node look for updates now, and its mirror for what there is to
+// copy; with again=1, after an operator has
 // looked at what went wrong.
 func (a *Agent) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 	if d, _ := a.now(); d.Updates == nil || a.updates == nil {
@@ -105,6 +106,9 @@ func (a *Agent) serveUpdate(w http.ResponseWriter, r *http.Request) error {
 		}
 	} else {
 		a.updates.Wake()
+	}
+	if a.mirror != nil { // Others may have nothing but its copies.
+		a.mirror.Wake()
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil

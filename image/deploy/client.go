@@ -29,7 +29,7 @@ const (
 	maxAnswer = 4 << 20 // Of a status.
 	maxLine   = 1 << 20 // Of an event or a line of a log.
 	maxError  = 64 << 10
-	maxEager  = 1 << 20 // Of what is sent without asking.
+	maxEager  = 128 << 10 // Of what is sent without asking. A server that refuses reads 256 KiB before it closes.
 )
 
 // Access is how an operator gets at agents.

@@ -30,7 +30,7 @@ func BenchmarkNodes(b *testing.B) {
 		}
 	})
 	b.Run("five", func(b *testing.B) {
-		l, _ := newFive(b, "")
+		l, _ := newFive(b, nil)
 		born(b, l)
 		b.ReportMetric(took(func() { deployed(b, l, deploy.Unchanged, all...) }), "unchanged-s")
 		again(b, l, all...)

@@ -45,7 +45,8 @@ var (
 
 // newFive makes a provider of five nodes, of which none is on. Each of them asks
 // for its address, as nodes do of which no more is said.
-func newFive(t testing.TB, capture string) (*lab.Lab, *ecdh.PrivateKey) {
+// change changes what is asked of the lab. Nil: nothing.
+func newFive(t testing.TB, change func(*lab.Options)) (*lab.Lab, *ecdh.PrivateKey) {
 	t.Helper()
 	if !*qemu {
 		t.Skip("machines are booted with -qemu only")
@@ -58,10 +59,14 @@ func newFive(t testing.TB, capture string) (*lab.Lab, *ecdh.PrivateKey) {
 		op.AddNode(name, services[name], "ip_address:"+addresses[name])
 	}
 	key := op.Join(member, netip.MustParseAddr(memberIP))
-	return lab.New(t, dir, op, lab.Options{
-		Memory: map[string]int{"": memory}, CaptureFile: capture, Artefacts: *artefacts, Without: []string{member},
+	o := lab.Options{
+		Memory: map[string]int{"": memory}, Artefacts: *artefacts, Without: []string{member},
 		Names: map[string][]netip.Addr{"outside.example": nil, "_dmarc.outside.example": nil}, // Where strangers are.
-	}), key
+	}
+	if change != nil {
+		change(&o)
+	}
+	return lab.New(t, dir, op, o), key
 }
 
 // born boots the nodes and gives them their first documents.
@@ -125,7 +130,7 @@ func TestLife(t *testing.T) {
 			wired(t, pcap, allowed)
 		}
 	})
-	l, key := newFive(t, pcap)
+	l, key := newFive(t, func(o *lab.Options) { o.CaptureFile = pcap })
 	born(t, l)
 	allowed = publicPorts(l)
 	db := newDatabase(t, l, l.Connect(member, key))

@@ -18,6 +18,7 @@ import (
 
 var (
 	qemu      = flag.Bool("qemu", false, "boot machines")
+	long      = flag.Bool("long", false, "also have the database nodes update themselves: half an hour more")
 	artefacts = flag.String("artefacts", filepath.Join(os.TempDir(), "leap-qemu"), "where a test that fails leaves consoles, logs and captures")
 )
 

@@ -18,8 +18,9 @@ import (
 // A Lab is the cluster of an operator. Whatever goes wrong fails the test.
 type Lab struct {
 	*cluster.Cluster
-	Op  *Operator
-	Dir string
+	Op      *Operator
+	Dir     string
+	Release []byte // What the disks have, an EFI program.
 
 	t testing.TB
 }
@@ -27,6 +28,7 @@ type Lab struct {
 // Options say what is not in the instance.
 type Options struct {
 	Memory       map[string]int // Of nodes, in MiB. "": of the others.
+	Firmware     bool           // See [cluster.Config].
 	CaptureBytes int
 	CaptureFile  string
 	Artefacts    string // Where a test that fails leaves consoles, logs and a capture.
@@ -54,12 +56,13 @@ func New(t testing.TB, dir string, op *Operator, o Options) *Lab {
 		}
 	}
 	config.Dir, config.Image = filepath.Join(dir, "lab"), filepath.Join(dir, "image")
+	config.Firmware = o.Firmware
 	config.CaptureBytes, config.CaptureFile = o.CaptureBytes, o.CaptureFile
 	l.Step("release and disk image are made", func() {
 		build, err := Release(t.Context())
 		op.check(err)
 		op.check(disk.Write(t.Context(), config.Image, disk.Options{UKI: build.UKI, BootLoader: build.BootLoader}, nil))
-		config.Release = build.UKI
+		config.Release, l.Release = build.UKI, build.UKI
 	})
 	l.Cluster, err = cluster.Open(t.Context(), config)
 	op.check(err)

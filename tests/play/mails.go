@@ -184,3 +184,20 @@ func (s *Story) aliceStillReads() error {
 	_, err = tablet.receive("Sent", s.isAlices)
 	return err
 }
+
+// Talk has alice write to bob what she has not written before, and bob read it.
+func (s *Story) Talk() error {
+	word := Word("TALK")
+	msg := compose(s.alice.mail.Address, s.bob.mail.Address, "in between", word, word)
+	if err := s.post(func() error { return s.program().send(s.alice, s.bob.mail.Address, msg) }); err != nil {
+		return err
+	}
+	_, err := s.bob.receive("INBOX", func(m message) error {
+		p, err := m.open()
+		if err == nil && strings.TrimSpace(p.text) != word {
+			err = errOther
+		}
+		return err
+	})
+	return err
+}

@@ -27,7 +27,7 @@ func TestUpdates(t *testing.T) {
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {
 		first := firmware.Build(t, "1.0.0", firmware.Leapd(t), nil)
-		w.last = first.UKI
+		w.Last = first.UKI
 		w.Flash(t, first)
 		w.On(t)
 		w.good("1.0.0")
@@ -36,23 +36,23 @@ func TestUpdates(t *testing.T) {
 	})
 	w.Step(t, "good: 1.0.0 to 1.1.0 by a delta", func() {
 		b := firmware.Build(t, "1.1.0", firmware.Leapd(t), nil)
-		w.leads(w.last, b.UKI)
-		w.list(b, "1.1.0", w.vendor, w.director)
+		w.Leads(w.Last, b.UKI)
+		w.List(b, "1.1.0", w.Vendor, w.Director)
 		w.good("1.1.0")
 		w.says(node.UpdateNothing, "", "")
-		if whole, deltas := w.fetched(); whole || !deltas {
+		if whole, deltas := w.Fetched(); whole || !deltas {
 			t.Errorf("it has fetched the whole: %v, a delta: %v", whole, deltas)
 		}
 	})
 	w.Step(t, "never healthy: 1.2.0 is back at 1.1.0, and not tried again", func() {
 		w.deploy(soon)
-		w.release("1.2.0", func(o *uki.Options) { firmware.Without(o, "dns") })
+		w.Release("1.2.0", func(o *uki.Options) { firmware.Without(o, "dns") })
 		w.says(node.UpdateBad, "1.2.0", "not healthy within 15s: dns: does not run")
 		w.Says(t, "starting, release 1.2.0", "starting, release 1.1.0")
 	})
 	w.Step(t, "by the full file, and the power cut while arming: at 1.3.0 in the end", func() {
 		w.deploy(ready)
-		w.release("1.3.0", nil)
+		w.Release("1.3.0", nil)
 		w.cutAt(func(s node.Status) bool { return s.Update != nil && s.Update.State == node.UpdateArming })
 		w.good("1.3.0")
 		w.says(node.UpdateNothing, "", "")
@@ -80,32 +80,32 @@ func newLong(t *testing.T) *world {
 func TestRefused(t *testing.T) {
 	w := newLong(t)
 	w.Step(t, "provider only: 1.4.0 is refused", func() {
-		w.list(firmware.Build(t, "1.4.0", firmware.Leapd(t), nil), "1.4.0", w.director)
+		w.List(firmware.Build(t, "1.4.0", firmware.Leapd(t), nil), "1.4.0", w.Director)
 		w.says(node.UpdateUnvouched, "", "the vendor does not vouch for")
 	})
 	w.Step(t, "vendor only: 1.5.0 is refused", func() {
-		w.list(firmware.Build(t, "1.5.0", firmware.Leapd(t), nil), "1.5.0", w.vendor)
+		w.List(firmware.Build(t, "1.5.0", firmware.Leapd(t), nil), "1.5.0", w.Vendor)
 		w.says(node.UpdateDisallowed, "", "vendor lists node/amd64/1.5.0/leap.efi")
 	})
 	w.Step(t, "halt: 1.6.0 is downloaded, waits for its window, and is halted there", func() {
 		hour := time.Now().UTC().Add(time.Hour).Truncate(time.Hour).Add(time.Hour)
 		w.deploy(ready, node.Window{From: hour.Format("15:04"), For: node.Duration(time.Hour)})
-		w.release("1.6.0", nil)
+		w.Release("1.6.0", nil)
 		r := target.Rollout{Release: "1.6.0", Begins: time.Now().Add(-time.Hour).UTC(), Waves: []target.Wave{{Percent: 100}}}
-		w.plan(r)
+		w.Plan(r)
 		w.says(node.UpdateWindow, "1.6.0", "it is downloaded")
 		r.Halt = true
-		w.plan(r)
+		w.Plan(r)
 		w.says(node.UpdateHeld, "", "halted")
 		w.deploy(ready) // Its window is open now.
 		w.says(node.UpdateHeld, "", "halted")
 		r.Halt = false
-		w.plan(r)
+		w.Plan(r)
 		w.good("1.6.0")
-		w.noPlan()
+		w.NoPlan()
 	})
 	w.Step(t, "does not boot: 1.7.0 panics three times, and is back at 1.6.0", func() {
-		w.list(firmware.Build(t, "1.7.0", firmware.Panics(t), nil), "1.7.0", w.vendor, w.director)
+		w.List(firmware.Build(t, "1.7.0", firmware.Panics(t), nil), "1.7.0", w.Vendor, w.Director)
 		w.says(node.UpdateBad, "1.7.0", "started 3 times")
 	})
 }
@@ -130,7 +130,7 @@ func TestCuts(t *testing.T) {
 	w.Step(t, "ten power cuts", func() {
 		for k := range 10 {
 			version := fmt.Sprintf("1.9.%d", k)
-			w.release(version, nil)
+			w.Release(version, nil)
 			wait := time.Duration(rand.Int64N(int64(cutsFor)))
 			time.Sleep(wait)
 			t.Logf("                           %s: cut after %.1f s, %s", version, wait.Seconds(), w.does())
@@ -179,5 +179,5 @@ func (w *world) late(version string) {
 	check(w.t, err)
 	both := binary.BigEndian.AppendUint64(append(text, program...), uint64(len(program)))
 	check(w.t, os.WriteFile(stub, both, 0o700))
-	w.list(firmware.Build(w.t, version, stub, nil), version, w.vendor, w.director)
+	w.List(firmware.Build(w.t, version, stub, nil), version, w.Vendor, w.Director)
 }
