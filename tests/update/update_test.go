@@ -63,7 +63,7 @@ func TestUpdates(t *testing.T) {
 func newLong(t *testing.T) *world {
 	t.Helper()
 	if !*long {
-		t.Skip("all cases take some 40 minutes: with -long only")
+		t.Skip("all cases take more than an hour: with -long only")
 	}
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {
@@ -114,7 +114,7 @@ func TestRefused(t *testing.T) {
 func TestLate(t *testing.T) {
 	w := newLong(t)
 	w.Step(t, "panics while it is watched: 1.8.0 starts three times, and is back at 1.3.0", func() {
-		w.watch = time.Minute
+		w.watch = 4 * time.Minute
 		w.deploy(ready)
 		w.late("1.8.0")
 		for range 3 {
@@ -124,11 +124,11 @@ func TestLate(t *testing.T) {
 	})
 }
 
-// TestCuts takes the power ten times, at any time of an update.
+// TestCuts takes the power twenty times, at any time of an update.
 func TestCuts(t *testing.T) {
 	w := newLong(t)
-	w.Step(t, "ten power cuts", func() {
-		for k := range 10 {
+	w.Step(t, "twenty power cuts", func() {
+		for k := range 20 {
 			version := fmt.Sprintf("1.9.%d", k)
 			w.Release(version, nil)
 			wait := time.Duration(rand.Int64N(int64(cutsFor)))
