@@ -8,7 +8,7 @@ BENCHTIME ?= 1s
 ROUNDS ?= 200
 TREE ?= dist
 
-.PHONY: help build run story story-nodes qemu-test qemu-short qemu-update-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
+.PHONY: help build run story story-nodes qemu-test qemu-update-test test unit check race leaks fuzz fuzz-short couch-faults couch-conformance bench bench-couch bench-nodes bench-vpn generate debian clean
 
 help: ## show what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,13 +29,11 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 qemu-test: debian build ## boot nodes and a whole provider as virtual machines, and break them
 	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/update ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
 
-qemu-update-test: debian ## have a node update itself: good releases, bad ones, refused ones, and the power cut on the way
-	$(GO) test -count=1 -timeout 2h -v ./tests/update -qemu -long
+qemu-update-test: debian ## have nodes update themselves: good releases, bad ones, refused ones, the power cut on the way, and a cluster by waves
+	$(GO) test -count=1 -timeout 3h -v ./tests/update -qemu -long
+	$(GO) test -count=1 -timeout 2h -v ./tests/cluster -run TestWaves -qemu -long
 
-qemu-short: debian
-	$(GO) test -count=1 -p 1 -timeout 25m -v ./tests/update ./tests/node ./tests/gateway ./tests/boot -qemu
-
-test: debian unit leaks fuzz-short story story-nodes qemu-short ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, nodes that boot
+test: debian unit leaks fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, whole clusters of nodes
 
 unit: ## go vet and go test over all packages but that of leaks
 	$(GO) vet ./...

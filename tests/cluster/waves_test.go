@@ -14,7 +14,7 @@ import (
 
 	"leap.example/appliance/node"
 	"leap.example/image/provider"
-	"leap.example/tests/firmware"
+	"leap.example/image/uki"
 	"leap.example/tests/lab"
 	"leap.example/tests/play"
 	"leap.example/tests/releases"
@@ -89,7 +89,8 @@ func updating(t *testing.T, l *lab.Lab, r *releases.Repositories) {
 func released(t *testing.T, l *lab.Lab, r *releases.Repositories, version string) {
 	t.Helper()
 	l.Step(version+" is released, to a third of the nodes at first", func() {
-		b := firmware.Build(t, version, firmware.Leapd(t), nil)
+		b, err := uki.Make(t.Context(), lab.Of(version))
+		check(t, err)
 		if r.Last != nil {
 			r.Leads(r.Last, b.UKI)
 		}

@@ -23,7 +23,6 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/image/uki"
 	"leap.example/qemu/vnet"
-	"leap.example/tests/firmware"
 	"leap.example/updater/delta"
 	"leap.example/updater/target"
 	"leap.example/updater/tuftest"
@@ -55,8 +54,8 @@ func New(t *testing.T) *Repositories {
 	return r
 }
 
-// at is where the lab serves.
-var at = netip.MustParseAddrPort(net.JoinHostPort(firmware.LabIP, "8080"))
+// at is where the lab serves: the test's process is at this address on every LAN.
+var at = netip.MustParseAddrPort("10.77.0.1:8080")
 
 // Source is where a side, "vendor" or "director", is, for nodes.
 func Source(name string) string { return fmt.Sprintf("http://%v/%s/repo/", at, name) }
@@ -130,14 +129,6 @@ func (r *Repositories) List(b *uki.Build, version string, sides ...*Side) {
 		s.Repo.Add("release", d.Path(), b.UKI, custom)
 	}
 	r.publish()
-}
-
-// Release builds a release of the node's program, and has both sides list it.
-func (r *Repositories) Release(version string, change func(*uki.Options)) {
-	r.t.Helper()
-	b := firmware.Build(r.t, version, firmware.Leapd(r.t), change)
-	r.List(b, version, r.Vendor, r.Director)
-	r.Last = b.UKI
 }
 
 // Leads has the vendor list a delta from one release to another.

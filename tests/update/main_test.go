@@ -10,7 +10,7 @@ import (
 	"leap.example/tests/firmware"
 )
 
-var long = flag.Bool("long", false, "all cases: some 40 minutes")
+var long = flag.Bool("long", false, "all cases: more than an hour")
 
 func TestMain(m *testing.M) { firmware.Main(m) }
 

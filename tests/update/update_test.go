@@ -46,13 +46,13 @@ func TestUpdates(t *testing.T) {
 	})
 	w.Step(t, "never healthy: 1.2.0 is back at 1.1.0, and not tried again", func() {
 		w.deploy(soon)
-		w.Release("1.2.0", func(o *uki.Options) { firmware.Without(o, "dns") })
+		w.release("1.2.0", func(o *uki.Options) { firmware.Without(o, "dns") })
 		w.says(node.UpdateBad, "1.2.0", "not healthy within 15s: dns: does not run")
 		w.Says(t, "starting, release 1.2.0", "starting, release 1.1.0")
 	})
 	w.Step(t, "by the full file, and the power cut while arming: at 1.3.0 in the end", func() {
 		w.deploy(ready)
-		w.Release("1.3.0", nil)
+		w.release("1.3.0", nil)
 		w.cutAt(func(s node.Status) bool { return s.Update != nil && s.Update.State == node.UpdateArming })
 		w.good("1.3.0")
 		w.says(node.UpdateNothing, "", "")
@@ -63,7 +63,7 @@ func TestUpdates(t *testing.T) {
 func newLong(t *testing.T) *world {
 	t.Helper()
 	if !*long {
-		t.Skip("all cases take some 40 minutes: with -long only")
+		t.Skip("all cases take more than an hour: with -long only")
 	}
 	w := newWorld(t)
 	w.Step(t, "a node is made and told where releases are", func() {
@@ -90,7 +90,7 @@ func TestRefused(t *testing.T) {
 	w.Step(t, "halt: 1.6.0 is downloaded, waits for its window, and is halted there", func() {
 		hour := time.Now().UTC().Add(time.Hour).Truncate(time.Hour).Add(time.Hour)
 		w.deploy(ready, node.Window{From: hour.Format("15:04"), For: node.Duration(time.Hour)})
-		w.Release("1.6.0", nil)
+		w.release("1.6.0", nil)
 		r := target.Rollout{Release: "1.6.0", Begins: time.Now().Add(-time.Hour).UTC(), Waves: []target.Wave{{Percent: 100}}}
 		w.Plan(r)
 		w.says(node.UpdateWindow, "1.6.0", "it is downloaded")
@@ -114,7 +114,7 @@ func TestRefused(t *testing.T) {
 func TestLate(t *testing.T) {
 	w := newLong(t)
 	w.Step(t, "panics while it is watched: 1.8.0 starts three times, and is back at 1.3.0", func() {
-		w.watch = time.Minute
+		w.watch = 4 * time.Minute
 		w.deploy(ready)
 		w.late("1.8.0")
 		for range 3 {
@@ -124,13 +124,13 @@ func TestLate(t *testing.T) {
 	})
 }
 
-// TestCuts takes the power ten times, at any time of an update.
+// TestCuts takes the power twenty times, at any time of an update.
 func TestCuts(t *testing.T) {
 	w := newLong(t)
-	w.Step(t, "ten power cuts", func() {
-		for k := range 10 {
+	w.Step(t, "twenty power cuts", func() {
+		for k := range 20 {
 			version := fmt.Sprintf("1.9.%d", k)
-			w.Release(version, nil)
+			w.release(version, nil)
 			wait := time.Duration(rand.Int64N(int64(cutsFor)))
 			time.Sleep(wait)
 			t.Logf("                           %s: cut after %.1f s, %s", version, wait.Seconds(), w.does())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leap.example/appliance/node"
+	"leap.example/image/uki"
 	"leap.example/tests/firmware"
 	"leap.example/tests/releases"
 )
@@ -38,6 +39,14 @@ func (w *world) deploy(ready time.Duration, windows ...node.Window) {
 			Poll:     node.Duration(2 * time.Second), Windows: windows,
 		}
 	})
+}
+
+// release builds a release of the node's program, and has both sides list it.
+func (w *world) release(version string, change func(*uki.Options)) {
+	w.t.Helper()
+	b := firmware.Build(w.t, version, firmware.Leapd(w.t), change)
+	w.List(b, version, w.Vendor, w.Director)
+	w.Last = b.UKI
 }
 
 // good waits until a release runs and is good, and the node looks for others.

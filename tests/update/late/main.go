@@ -17,7 +17,7 @@ const (
 	self    = "/leapd"
 	program = "/program"
 	trigger = "/proc/sysrq-trigger"
-	after   = 35 * time.Second // When its services are healthy, and watched.
+	after   = 150 * time.Second // When its services are healthy, and watched.
 )
 
 func main() {
