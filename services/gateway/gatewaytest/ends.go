@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/netip"
 	"testing"
@@ -90,6 +91,24 @@ func testRemove(t *testing.T, w *World) {
 	}
 }
 
+// tries are how often a busy machine, which is slow for a while, may show what a data
+// plane lets through. One that is wrong never does.
+const tries = 5
+
+// until calls f until it is right, at most so often, and fails with what it said last.
+func until(t *testing.T, f func() (said string, right bool)) {
+	t.Helper()
+	for k := range tries {
+		said, right := f()
+		switch t.Log(said); {
+		case right:
+			return
+		case k == tries-1:
+			t.Errorf("never right in %d tries: %s", tries, said)
+		}
+	}
+}
+
 // testLimit: a limited client gets about its rate in each direction, by
 // datagrams and by TCP, and its neighbour much more at the same time.
 func testLimit(t *testing.T, w *World) {
@@ -119,25 +138,20 @@ func testLimit(t *testing.T, w *World) {
 		least  float64
 	}{{"down", false, w.Least.Down}, {"up", true, w.Least.Up}} {
 		w.transfer(t, slow, rate, way.upward) // Kernels let a second's worth through at once.
-		var ratio float64
-		for range 3 { // A busy machine is slow for a while.
-			ratio = max(ratio, w.transfer(t, slow, 3*rate, way.upward)/float64(rate))
-			if ratio >= way.least {
-				break
-			}
-		}
-		gain := w.transfer(t, fast, 3*rate, way.upward) / (ratio * float64(rate))
-		t.Logf("TCP %s: limited client %.2f of its rate, neighbour %.0f times as fast", way.name, ratio, gain)
-		if ratio > 1.35 || ratio < way.least || gain < 3 {
-			t.Errorf("TCP %s: limited client has %.2f of its rate, want at least %.2f; neighbour is %.1f times as fast", way.name, ratio, way.least, gain)
-		}
+		until(t, func() (string, bool) {
+			ratio := w.transfer(t, slow, 3*rate, way.upward) / float64(rate)
+			gain := w.transfer(t, fast, 3*rate, way.upward) / (ratio * float64(rate))
+			return fmt.Sprintf("TCP %s: limited client %.2f of its rate, at least %.2f wanted, neighbour %.1f times as fast", way.name, ratio, way.least, gain),
+				ratio <= 1.35 && ratio >= way.least && gain >= 3
+		})
 	}
 	if err := limits.Set(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.transfer(t, slow, 3*rate, false); got < 2*float64(rate) {
-		t.Errorf("after the limit is lifted: %.2f of its rate", got/float64(rate))
-	}
+	until(t, func() (string, bool) {
+		got := w.transfer(t, slow, 3*rate, false) / float64(rate)
+		return fmt.Sprintf("after the limit is lifted: %.2f of its rate", got), got >= 2
+	})
 }
 
 // testMeter floods both ways at the same time with more than the limited client's
@@ -150,20 +164,22 @@ func (w *World) testMeter(t *testing.T, slow *Client) {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	var down, up Flow
-	var g errgroup.Group
-	g.Go(func() (err error) { up, err = Flood(own, far, 4*rate, 2*time.Second); return err })
-	g.Go(func() (err error) { down, err = Flood(far, own, 4*rate, 2*time.Second); return err })
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	for name, f := range map[string]Flow{"up": up, "down": down} {
-		ratio, sent := f.Got/float64(rate), f.Sent/float64(rate)
-		t.Logf("datagrams %s: limited client %.2f of its rate, of %.2f that were sent", name, ratio, sent)
-		if ratio < 0.7*min(sent, 1) || ratio > 1.35 { // An emulated machine may be too slow to send more.
-			t.Errorf("datagrams %s: limited client has %.2f of its rate, of %.2f that were sent", name, ratio, sent)
+	until(t, func() (string, bool) {
+		var down, up Flow
+		var g errgroup.Group
+		g.Go(func() (err error) { up, err = Flood(own, far, 4*rate, 2*time.Second); return err })
+		g.Go(func() (err error) { down, err = Flood(far, own, 4*rate, 2*time.Second); return err })
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
 		}
-	}
+		said, right := "datagrams: limited client", true
+		for name, f := range map[string]Flow{"up": up, "down": down} {
+			ratio, sent := f.Got/float64(rate), f.Sent/float64(rate)
+			said += fmt.Sprintf(" %.2f of its rate %s, of %.2f that were sent;", ratio, name, sent)
+			right = right && ratio >= 0.7*min(sent, 1) && ratio <= 1.35 // An emulated machine may be too slow to send more.
+		}
+		return said, right
+	})
 }
 
 // transfer moves n bytes by TCP and returns bytes a second.
