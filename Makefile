@@ -29,8 +29,8 @@ story-nodes: build ## the same on a database of three processes, one of them kil
 qemu-test: debian build ## boot nodes and a whole provider as virtual machines, and break them
 	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/update ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
 
-qemu-update-test: debian ## have a node update itself: good releases, bad ones, refused ones, and the power cut on the way
-	$(GO) test -count=1 -timeout 2h -v ./tests/update -qemu -long
+qemu-update-test: debian ## have nodes update themselves: good releases, bad ones, refused ones, the power cut on the way, and all of docs/lab.md
+	$(GO) test -count=1 -p 1 -timeout 2h -v ./tests/update ./tests/walk -qemu -long
 
 qemu-short: debian
 	$(GO) test -count=1 -p 1 -timeout 25m -v ./tests/update ./tests/node ./tests/gateway ./tests/boot -qemu
