@@ -128,6 +128,7 @@ func told(t *testing.T, w *walker) {
 			t.Errorf("%s: %s", name, tell(s))
 		}
 	}
+	t.Logf("           %.1f GB of the disk are taken", float64(w.takes(t))/1e9)
 }
 
 // gone: no machine runs, and nothing of one is left.

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ var nodes = []string{"db1", "web1"}
 // A walker goes the way, and looks around between its steps.
 type walker struct {
 	root        string // An empty directory but for the source, at the beginning.
+	home        string
 	environment []string
 	shell       *shell
 
@@ -33,19 +36,18 @@ type walker struct {
 // newWalker makes the source, and a shell of somebody with a home of his own.
 func newWalker(t *testing.T) *walker {
 	t.Helper()
-	w := &walker{root: t.TempDir()}
+	w := &walker{root: t.TempDir(), home: t.TempDir()}
 	w.here = w.root
 	checkout(t, filepath.Join(w.root, "leap"))
-	home, scripts := t.TempDir(), t.TempDir()
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		if !strings.HasPrefix(name, "XDG_") && !strings.HasPrefix(name, "GIT_") && !strings.HasPrefix(name, "MAKE") && name != "LEAP_KEYS" && name != "SOURCE_DATE_EPOCH" {
 			w.environment = append(w.environment, v)
 		}
 	}
-	w.environment = append(w.environment, "HOME="+home, "USER=alice", "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
+	w.environment = append(w.environment, "HOME="+w.home, "USER=alice", "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	t.Cleanup(func() { w.end(t) })
-	w.shell = newShell(t, w.root, scripts, w.environment)
+	w.shell = newShell(t, w.root, t.TempDir(), w.environment)
 	return w
 }
 
@@ -98,6 +100,28 @@ func (w *walker) processes() (list []string) {
 		list = append(list, strconv.Itoa(n.PID))
 	}
 	return append(list, strconv.Itoa(w.lab.PID))
+}
+
+// takes is how many bytes of the disk the way has taken so far, but for what Go keeps.
+func (w *walker) takes(t *testing.T) (bytes int64) {
+	t.Helper()
+	for _, dir := range []string{w.root, w.home} {
+		check(t, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // It was there a moment ago.
+			}
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			bytes += info.Sys().(*syscall.Stat_t).Blocks * 512 // Disks have holes.
+			return nil
+		}))
+	}
+	return bytes
 }
 
 // end stops the machines, and leaves what a failed test needs.
