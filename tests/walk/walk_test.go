@@ -137,11 +137,14 @@ func gone(t *testing.T, w *walker) {
 	if w.reads(t, &now, "local", "ls"); now.PID != 0 || len(now.Nodes) > 0 {
 		t.Errorf("%+v", now)
 	}
-	for _, pid := range w.processes() {
-		if _, err := os.Stat(filepath.Join("/proc", pid)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the process %s goes on: %v", pid, err)
+	w.until(t, asks, func() error { // What runs them ends a moment after it says so.
+		for _, pid := range w.processes() {
+			if _, err := os.Stat(filepath.Join("/proc", pid)); !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("the process %s goes on", pid)
+			}
 		}
-	}
+		return nil
+	})
 	left, err := os.ReadDir(filepath.Join(w.here, ".leap", "local"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
