@@ -190,7 +190,7 @@ func (a *app) localConsole() *cobra.Command {
 				return fmt.Errorf("%s has not been switched on here: leap local start %s", args[0], args[0])
 			}
 			if err == nil {
-				_, err = a.out.Write(text)
+				_, err = a.out.Write(harmless(text))
 			}
 			return err
 		},
