@@ -76,7 +76,8 @@ func (w *walker) write(t *testing.T, name, members string) {
 	check(t, os.WriteFile(path, []byte(before+"{\n"+members+after), 0o600))
 }
 
-// begun: both nodes run the first release, started as real machines are.
+// begun: both nodes run the first release, started as real machines are, and have
+// found no other.
 func begun(t *testing.T, w *walker) {
 	for name, s := range w.reach(t) {
 		if s.Release != "1.0.0" || !strings.HasPrefix(s.Image.Loader, "systemd-boot") || s.Image.State != node.StateGood {
@@ -87,20 +88,26 @@ func begun(t *testing.T, w *walker) {
 	if len(w.lab.Nodes) != len(nodes) {
 		t.Errorf("%+v", w.lab)
 	}
+	w.says(t, node.UpdateFailed)
 }
 
 // held: the nodes know of the release, and that nobody is to take it yet. They look in
 // the background.
 func held(t *testing.T, w *walker) {
-	lab.Step(t, "both nodes say that it is held", func() {
-		w.until(t, patience, func() error {
-			for name, s := range w.reach(t) {
-				if s.Update == nil || s.Update.State != node.UpdateHeld {
-					return fmt.Errorf("%s: %s", name, tell(s))
-				}
+	lab.Step(t, "both nodes say so", func() { w.says(t, node.UpdateHeld) })
+}
+
+// says waits until both nodes say that of updates.
+func (w *walker) says(t *testing.T, state string) {
+	t.Helper()
+	w.until(t, patience, func() error {
+		all := w.status(t)
+		for _, name := range nodes {
+			if s, answers := all[name]; !answers || s.Update == nil || s.Update.State != state {
+				return fmt.Errorf("%s: %s", name, tell(s))
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 }
 
