@@ -88,6 +88,9 @@ func checkListeners(d node.Document, tables ...string) node.Check {
 		}
 	}
 	want := map[uint16]bool{d.Agent.Port: true}
+	if d.Updates != nil && d.Updates.Mirror != nil {
+		want[d.Updates.Mirror.Port] = true
+	}
 	for _, s := range d.Services {
 		for _, l := range s.Listeners {
 			if l.Protocol == "tcp" {

@@ -2,10 +2,15 @@ package agent
 
 import (
 	"encoding/binary"
+	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"leap.example/appliance/node"
 )
 
 // table is /proc/net/tcp: ssh on loopback, a mail server on all addresses, one
@@ -38,6 +43,28 @@ func TestListening(t *testing.T) {
 		if err := listening(strings.NewReader("title\n"+line+"\n"), got); err == nil {
 			t.Errorf("%q was read", line)
 		}
+	}
+}
+
+// TestListeners: what listens is the agent, a service, and what serves copies of
+// releases, if the document says so.
+func TestListeners(t *testing.T) {
+	dir := t.TempDir()
+	tcp, tcp6 := filepath.Join(dir, "tcp"), filepath.Join(dir, "tcp6")
+	if err := errors.Join(os.WriteFile(tcp, []byte(table), 0o600), os.WriteFile(tcp6, []byte(table6), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	d := node.Document{Agent: node.Agent{Port: 25}}
+	if c := checkListeners(d, tcp, tcp6); c.State != node.CheckFail || c.Text != "port 443 is open and no part of the document" {
+		t.Errorf("without a mirror: %+v", c)
+	}
+	d.Updates = &node.Updates{Mirror: &node.Mirror{Port: 443}}
+	if c := checkListeners(d, tcp, tcp6); c.State != node.CheckOK {
+		t.Errorf("with one: %+v", c)
+	}
+	d.Updates.Mirror.Port = 444
+	if c := checkListeners(d, tcp, tcp6); !strings.Contains(c.Text, "nothing listens at port 444") {
+		t.Errorf("with one that does not listen: %+v", c)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"go.uber.org/goleak"
 
 	"leap.example/appliance/efi/efitest"
@@ -105,7 +104,7 @@ func (w *world) released(version string) {
 // plan has the vendor publish a plan.
 func (w *world) plan(rollouts ...target.Rollout) {
 	if w.vendor.Roles["rollout"] == nil {
-		w.vendor.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(w.t))
+		w.vendor.DelegatePlans()
 	}
 	text, err := target.Plan{Schema: target.Schema, Rollouts: rollouts}.Encode()
 	must(w.t, err)

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"go.uber.org/goleak"
 
 	"leap.example/client/update"
@@ -56,7 +55,7 @@ type world struct {
 // newWorld has 1.0.0 installed and running, and nothing newer.
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, repo: tuftest.New(t, time.Now())}
-	w.repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(t))
+	w.repo.DelegatePlans()
 	w.repo.Next("targets")
 	w.repo.Publish()
 	w.mirror = w.repo.Mirror()

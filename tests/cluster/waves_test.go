@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,11 +44,14 @@ func TestWaves(t *testing.T) {
 	makeInvite(t, l, db)
 	s := newStory(t, l, db)
 	w := observe(t, l, db)
-	live(t, l, s.Begin(), map[string]func(){
+	steps := s.Begin()
+	chosen := slices.IndexFunc(steps, func(one play.Step) bool { return one.What == "alice changes her password" })
+	live(t, l, steps[:chosen], map[string]func(){
 		"alice signs up with an invite code": func() { released(t, l, r, "0.1.0") },
 	})
 	w.talk(s, "0.1.0")
 	r.Runs = "0.1.0"
+	live(t, l, steps[chosen:], nil) // Nobody has to choose a password while the database may not answer in time.
 	released(t, l, r, "0.2.0")
 	w.talk(s, "0.2.0")
 	live(t, l, append(s.Again(), s.Leave()...), nil)

@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"leap.example/appliance/node"
 	"leap.example/image/uki"
 	"leap.example/qemu/vnet"
@@ -49,7 +47,7 @@ type Repositories struct {
 func New(t *testing.T) *Repositories {
 	t.Helper()
 	r := &Repositories{t: t, from: map[string]bool{}, Vendor: &Side{Repo: tuftest.New(t, time.Now())}, Director: &Side{Repo: tuftest.New(t, time.Now())}}
-	r.Vendor.Repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(t))
+	r.Vendor.Repo.DelegatePlans()
 	r.publish()
 	return r
 }

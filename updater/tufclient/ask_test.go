@@ -11,8 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tuftest"
@@ -163,7 +161,7 @@ func TestAllStale(t *testing.T) {
 func TestHaltIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(t))
+		w.repo.DelegatePlans()
 		w.next()
 		w.plan(false)
 		old := w.stale()

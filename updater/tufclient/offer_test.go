@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tuftest"
@@ -83,7 +81,7 @@ func TestOffer(t *testing.T) {
 		if v, due, err := offer(2047); v != "1.1.0" || !due.IsZero() || err != nil {
 			t.Fatalf("without a plan: %s at %v, %v", v, due, err)
 		}
-		w.repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(t))
+		w.repo.DelegatePlans()
 		add(t, w.repo, release("1.2.0"))
 		now := time.Now().UTC()
 		plan := func(rollouts ...target.Rollout) {

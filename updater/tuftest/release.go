@@ -1,6 +1,10 @@
 package tuftest
 
-import "leap.example/updater/target"
+import (
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"leap.example/updater/target"
+)
 
 // Node describes a release of nodes that all of them can take.
 func Node(version string) target.Description {
@@ -17,4 +21,10 @@ func (r *Repo) AddNode(version string, content []byte) {
 	custom, err := d.Encode()
 	must(r.t, err)
 	r.Add("release", d.Path(), content, custom)
+}
+
+// DelegatePlans gives plans of releases a role of their own, "rollout", as vendors do.
+func (r *Repo) DelegatePlans() {
+	r.t.Helper()
+	r.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, NewKey(r.t))
 }

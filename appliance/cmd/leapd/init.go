@@ -174,7 +174,7 @@ func (p *pid1) serve() {
 	log := slog.New(slog.NewTextHandler(&lines{p.console, logs}, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	s := supervise.New(supervise.Config{
 		Command: command1, Logs: logs, Log: log,
-		Reboot: func() { finish("restarting: an operator asks for it", unix.LINUX_REBOOT_CMD_RESTART) },
+		Reboot: func() { finish("restarting: its agent asks for it", unix.LINUX_REBOOT_CMD_RESTART) },
 	})
 	p.try("telling the agent", p.report)
 	var wg sync.WaitGroup

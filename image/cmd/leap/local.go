@@ -79,8 +79,11 @@ func (a *app) localNodes(words []string) (*provider.Instance, []*provider.Node, 
 	return i, nodes, nil
 }
 
+// diskExt is what the name of a file with a disk ends with.
+const diskExt = ".disk"
+
 func localDisk(i *provider.Instance, name string) string {
-	return filepath.Join(localDir(i), name+".disk")
+	return filepath.Join(localDir(i), name+diskExt)
 }
 
 func names(nodes []*provider.Node) (list []string) {
@@ -187,7 +190,7 @@ func (a *app) localConsole() *cobra.Command {
 				return fmt.Errorf("%s has not been switched on here: leap local start %s", args[0], args[0])
 			}
 			if err == nil {
-				_, err = a.out.Write(text)
+				_, err = a.out.Write(harmless(text))
 			}
 			return err
 		},
@@ -197,6 +200,8 @@ func (a *app) localConsole() *cobra.Command {
 func (a *app) localRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "rm [FILTER]", Short: "Switch machines off and remove their disks",
+		Long: `Switch machines off and remove their disks; with the last one everything goes that is
+below .leap/local, consoles too.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			i, nodes, err := a.localNodes(words)
 			if err != nil {
@@ -210,9 +215,27 @@ func (a *app) localRemove() *cobra.Command {
 					return err
 				}
 			}
-			return nil
+			return clearLocal(localDir(i))
 		},
 	}
+}
+
+// clearLocal removes the directory of machines if there is none left: their consoles,
+// their log, and what of the release was unpacked for them.
+func clearLocal(dir string) error {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || slices.ContainsFunc(list, func(f fs.DirEntry) bool { return filepath.Ext(f.Name()) == diskExt }) {
+		return err
+	}
+	free, err := local.Lock(dir)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return os.RemoveAll(dir)
 }
 
 func (a *app) localReset() *cobra.Command {

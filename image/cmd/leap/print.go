@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -37,6 +38,14 @@ func (a *app) table(rows [][]string) {
 	}
 	_ = w.Flush() // The next write would fail too.
 }
+
+// control are sequences and characters that a terminal obeys, but for lines and tabs:
+// ECMA-48, 5.4.
+var control = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]`)
+
+// harmless is what a machine has written, for a terminal to show: firmware clears the
+// screen, and whoever looks at several things would see the last one alone.
+func harmless(text []byte) []byte { return control.ReplaceAll(text, nil) }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"leap.example/updater/target"
 	"leap.example/updater/tufclient"
 	"leap.example/updater/tuftest"
@@ -120,7 +118,7 @@ func planned(b *testing.B, repo *tuftest.Repo) {
 	r := target.Rollout{Release: "1.0.0", Begins: time.Now().Add(-time.Hour).UTC(), Waves: []target.Wave{{Percent: 1}, {After: target.Duration(time.Hour), Percent: 100}}}
 	text, err := target.Plan{Schema: target.Schema, Rollouts: []target.Rollout{r}}.Encode()
 	must(b, err)
-	repo.Delegate("targets", metadata.DelegatedRole{Name: "rollout", Threshold: 1, Terminating: true, Paths: []string{target.PlanPath}}, tuftest.NewKey(b))
+	repo.DelegatePlans()
 	repo.Add("rollout", target.PlanPath, text, nil)
 	repo.Next("targets", "rollout")
 }
