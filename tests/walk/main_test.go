@@ -16,7 +16,7 @@ import (
 
 var (
 	qemu      = flag.Bool("qemu", false, "boot machines")
-	long      = flag.Bool("long", false, "go the way of docs/lab.md: half an hour")
+	long      = flag.Bool("long", false, "go the way of docs/lab.md: some ten minutes")
 	artefacts = flag.String("artefacts", filepath.Join(os.TempDir(), "leap-qemu"), "where a test that fails leaves consoles and logs")
 )
 

@@ -38,6 +38,7 @@ func updated(t *testing.T, w *walker) {
 			return nil
 		})
 	})
+	w.says(t, node.UpdateNothing) // A moment later.
 	first, second := all[nodes[0]], all[nodes[1]]
 	if second.good.Before(first.good) {
 		first, second = second, first
@@ -48,7 +49,7 @@ func updated(t *testing.T, w *walker) {
 }
 
 // watch looks once at how the nodes are, and tells what is new. One that does not
-// answer, or runs what nobody has found good yet, is away.
+// answer, is about to restart, or runs what nobody has found good yet, is away.
 func (w *walker) watch(t *testing.T, begin time.Time, all map[string]*course) {
 	t.Helper()
 	asked, now := time.Now(), w.status(t)
@@ -64,7 +65,7 @@ func (w *walker) watch(t *testing.T, begin time.Time, all map[string]*course) {
 			c.said = said
 		}
 		switch {
-		case !answers || s.Image.State != node.StateGood:
+		case !answers || s.Image.State != node.StateGood || s.Update != nil && s.Update.State == node.UpdateArmed:
 			away = append(away, name)
 		case s.Release == "1.1.0" && c.good.IsZero():
 			c.good = asked

@@ -42,7 +42,7 @@ var way = []step{
 // TestLab does what docs/lab.md says, word for word.
 func TestLab(t *testing.T) {
 	if !*qemu || !*long {
-		t.Skip("machines are booted with -qemu, and this takes half an hour: with -long only")
+		t.Skip("machines are booted with -qemu, and this takes some ten minutes: with -long only")
 	}
 	w := newWalker(t)
 	for k, b := range document(t) {
