@@ -26,6 +26,7 @@ const (
 	updateMemory = 512              // MiB of each node: firmware wants more.
 	updatesFor   = 40 * time.Minute // For all three, one after the other, on a machine that is busy.
 	between      = 30 * time.Second // Of two waves.
+	writeEvery   = time.Second
 )
 
 // TestWaves has the nodes of the database update themselves twice by waves, from the
@@ -50,17 +51,18 @@ func TestWaves(t *testing.T) {
 		"alice signs up with an invite code": func() { released(t, l, r, "0.1.0") },
 	})
 	w.talk(s, "0.1.0")
+	w.judge("0.1.0")
 	r.Runs = "0.1.0"
-	live(t, l, steps[chosen:], nil) // Nobody has to choose a password while the database may not answer in time.
+	scans := slices.IndexFunc(steps, func(one play.Step) bool { return one.What == "the provider holds no word of it" })
+	live(t, l, steps[chosen:scans], nil) // Nobody has to choose a password while the database may not answer in time.
 	released(t, l, r, "0.2.0")
 	w.talk(s, "0.2.0")
-	live(t, l, append(s.Again(), s.Leave()...), nil)
-	w.end()
-	w.judge("0.1.0")
 	w.judge("0.2.0")
+	w.end()
+	live(t, l, s.Again(), nil)
 	l.Step("each had 0.2.0 by what has changed, and the others had all from the one with copies", func() {
 		for _, name := range databases {
-			logged(t, l, name, "release=0.1.0 by=node/", "release=0.2.0 by=deltas/")
+			logged(t, l, name, `"release":"0.1.0","by":"node/`, `"release":"0.2.0","by":"deltas/`)
 		}
 		for _, from := range r.From() {
 			if from != addresses["db1"] {
@@ -192,6 +194,10 @@ func (w *observer) write(ctx context.Context, db play.Database) {
 		w.mu.Lock()
 		w.writes, w.slowest = n+1, max(w.slowest, time.Since(begin))
 		w.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(writeEvery):
+		}
 	}
 }
 
@@ -221,6 +227,8 @@ func (w *observer) talk(s *play.Story, version string) {
 // judge checks that nodes came to a release one after the other.
 func (w *observer) judge(version string) {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for name, a := range w.away[version] {
 		w.t.Logf("           %s was away within %.0f s until %s, for %s", name, a.until.Sub(a.from).Seconds(), a.until.Format(time.TimeOnly), version)
 		for other, b := range w.away[version] {
