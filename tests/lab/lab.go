@@ -18,9 +18,8 @@ import (
 // A Lab is the cluster of an operator. Whatever goes wrong fails the test.
 type Lab struct {
 	*cluster.Cluster
-	Op      *Operator
-	Dir     string
-	Release []byte // What the disks have, an EFI program.
+	Op  *Operator
+	Dir string
 
 	t testing.TB
 }
@@ -62,7 +61,7 @@ func New(t testing.TB, dir string, op *Operator, o Options) *Lab {
 		build, err := Release(t.Context())
 		op.check(err)
 		op.check(disk.Write(t.Context(), config.Image, disk.Options{UKI: build.UKI, BootLoader: build.BootLoader}, nil))
-		config.Release, l.Release = build.UKI, build.UKI
+		config.Release = build.UKI
 	})
 	l.Cluster, err = cluster.Open(t.Context(), config)
 	op.check(err)
