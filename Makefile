@@ -30,9 +30,9 @@ qemu-test: debian build ## boot nodes and a whole provider as virtual machines, 
 	$(GO) test -count=1 -p 2 -timeout 30m -v ./tests/cluster ./tests/faults ./tests/uefi ./tests/update ./tests/node ./tests/gateway ./tests/local ./tests/boot ./tests/qemu -qemu
 
 qemu-update-test: debian ## have nodes update themselves: good releases, bad ones, refused ones, the power cut on the way, a cluster by waves, and all of docs/lab.md
-	$(GO) test -count=1 -timeout 3h -v ./tests/update -qemu -long
 	$(GO) test -count=1 -timeout 2h -v ./tests/cluster -run TestWaves -qemu -long
 	$(GO) test -count=1 -timeout 2h -v ./tests/walk -qemu -long
+	$(GO) test -count=1 -timeout 3h -v ./tests/update -qemu -long
 
 test: debian unit leaks fuzz-short story story-nodes qemu-test ## everything that CI runs: unit, end-to-end, leaks, the story, a slice of fuzzing, whole clusters of nodes
 
