@@ -8,6 +8,13 @@ import (
 	"leap.example/updater/tufclient"
 )
 
+// fetched reports whether a look of this process has brought a release to a path. What
+// became of it there since, arming finds out: it reads all of it.
+func (u *Updater) fetched(t *tufclient.Target, path string) bool {
+	i, err := os.Stat(path)
+	return err == nil && i.Size() == t.Length && u.whole == t.SHA256
+}
+
 // download brings a release to a path on the writable partition, by a delta from the
 // one that runs if there is one.
 func (u *Updater) download(ctx context.Context, r repositories, v *tufclient.View, t *tufclient.Target, path string) error {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"leap.example/appliance/node"
 	"leap.example/updater/delta"
@@ -75,6 +76,34 @@ func TestCutCopy(t *testing.T) {
 		if _, left := m.files()["leap_running"]; left {
 			t.Error("the copy stays")
 		}
+	})
+}
+
+// TestWaits has a node wait for its window with a release that is downloaded: it does not
+// read it at each look. What becomes of it on the disk meanwhile, it finds out when it
+// arms it, and fetches it again.
+func TestWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		m := w.machine("n1", "1.0.0")
+		m.doc.Updates.Windows = []node.Window{{From: "02:00", For: node.Duration(time.Hour)}} // It is midnight.
+		w.released("1.1.0")
+		m.look()
+		m.is("1.0.0", node.UpdateWindow)
+		path := filepath.Join(m.dir, "update/leap_1.1.0.efi")
+		bad := content("1.1.0")
+		bad[len(bad)-1] ^= 1
+		must(t, os.WriteFile(path, bad, 0o600))
+		m.look()
+		m.is("1.0.0", node.UpdateWindow)
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, bad) {
+			t.Errorf("it was looked through: %v", err)
+		}
+		m.doc.Updates.Windows = nil
+		m.look()
+		if s := m.is("1.0.0", node.UpdateFailed); !strings.Contains(s.Reason, "1.1.0") {
+			t.Errorf("it says %q", s.Reason)
+		}
+		m.lives("1.1.0", node.UpdateNothing)
 	})
 }
 

@@ -115,13 +115,14 @@ func (u *Updater) next(ctx context.Context, ts turns, s *state, d node.Document)
 	path := u.path(release)
 	u.tidy(path)
 	started := s.Armed == release // Before, and it did not come up: the boot loader counts.
-	if !started {
+	if !started && !u.fetched(t, path) {
 		u.doing(ctx, node.UpdateDownload, release)
 		if err := u.download(ctx, r, v, t, path); err != nil {
 			w := refused(err)
 			w.release = release
 			return w
 		}
+		u.whole = t.SHA256
 	}
 	if open, from := d.Updates.Open(time.Now()); !open {
 		return &wait{why: node.UpdateWindow, release: release, until: from, err: fmt.Errorf("it is downloaded, and waits for %s UTC, when the node may restart", from.Format("2006-01-02 15:04"))}

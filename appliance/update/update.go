@@ -2,6 +2,7 @@ package update
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -65,10 +66,11 @@ type Updater struct {
 	disk disk
 
 	wake    chan struct{}
-	looking chan struct{}  // Holds one value during a look.
-	watch   watch          // Of who is looking.
-	told    time.Time      // When the machine was told to restart; zero: it was not. Of who is looking.
-	old     *tufclient.Old // Of the release that runs, but for its content. Of who is looking.
+	looking chan struct{}     // Holds one value during a look.
+	watch   watch             // Of who is looking.
+	told    time.Time         // When the machine was told to restart; zero: it was not. Of who is looking.
+	old     *tufclient.Old    // Of the release that runs, but for its content. Of who is looking.
+	whole   [sha256.Size]byte // Of the release that was downloaded last. Of who is looking.
 
 	mu     sync.Mutex // Guards what follows.
 	status node.Update
