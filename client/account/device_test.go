@@ -102,6 +102,7 @@ type device struct {
 	dir  string
 	wire *cable
 	stop func()
+	kept []byte // What the next start is given.
 	logs *lockedBuffer
 }
 
@@ -130,7 +131,7 @@ func (d *device) provider() control.ProviderRequest {
 // called.
 func (d *device) start(t *testing.T) {
 	t.Helper()
-	d.Account = account.New(account.Config{Dir: d.dir}, slog.New(slog.NewTextHandler(d.logs, nil)))
+	d.Account = account.New(account.Config{Dir: d.dir, Kept: d.kept}, slog.New(slog.NewTextHandler(d.logs, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()

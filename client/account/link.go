@@ -195,6 +195,12 @@ type refusal struct {
 	at   time.Time
 }
 
+func (u *unlocked) credentials() *session.Credentials {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.cred
+}
+
 func (u *unlocked) setCredentials(c *session.Credentials) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

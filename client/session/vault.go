@@ -132,9 +132,25 @@ func (v *Vault) Settled() bool { return len(v.file.Wraps) == 1 }
 // Unlock returns the DEK, and the credentials to log in with. A wrong password
 // is Unauthenticated.
 func (v *Vault) Unlock(password string) (dek [32]byte, cred *Credentials, err error) {
+	return v.try("wrong password", func(w wrap) (*Credentials, error) {
+		return derive(w.Suite, v.file.Owner.Login, password, w.Salt, w.KDF)
+	})
+}
+
+// Reopen is Unlock with what [srp.Secret.Keep] returned of the credentials' secret: for
+// a process that takes the place of one in which the vault was open. Unauthenticated if
+// it opens nothing.
+func (v *Vault) Reopen(kept []byte) (dek [32]byte, cred *Credentials, err error) {
+	return v.try("the vault has another password by now", func(w wrap) (*Credentials, error) {
+		secret, err := srp.Restore(w.Suite, kept)
+		return &Credentials{Suite: w.Suite, KDF: w.KDF, Salt: w.Salt, Secret: secret}, err
+	})
+}
+
+// try opens the first wrap that opens with what f makes of it.
+func (v *Vault) try(otherwise string, f func(wrap) (*Credentials, error)) (dek [32]byte, cred *Credentials, err error) {
 	for _, w := range v.file.Wraps {
-		cred, err = derive(w.Suite, v.file.Owner.Login, password, w.Salt, w.KDF)
-		if err != nil {
+		if cred, err = f(w); err != nil {
 			return dek, nil, err
 		}
 		plain, err := v.open(w, cred.Secret.WrapKey())
@@ -142,7 +158,7 @@ func (v *Vault) Unlock(password string) (dek [32]byte, cred *Credentials, err er
 			return [32]byte(plain), cred, nil
 		}
 	}
-	return dek, nil, problem.Unauthenticated.Errorf("wrong password")
+	return dek, nil, problem.Unauthenticated.Errorf("%s", otherwise)
 }
 
 func (v *Vault) open(w wrap, key [32]byte) ([]byte, error) {

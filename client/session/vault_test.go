@@ -64,6 +64,18 @@ func TestVault(t *testing.T) {
 		if _, _, err := v.Unlock("Secret"); !errors.Is(err, problem.Unauthenticated) {
 			t.Errorf("wrong password: %v", err)
 		}
+		kept := cred2.Secret.Keep()
+		again, cred3, err := v.Reopen(kept)
+		if err != nil || again != dek || cred3.Secret.Verifier() != cred.Secret.Verifier() || !bytes.Equal(cred3.Secret.Keep(), kept) {
+			t.Errorf("%s: opened again %x, %v", suite, again, err)
+		}
+		if _, _, err := v.Reopen(kept[1:]); !errors.Is(err, problem.Invalid) {
+			t.Errorf("with what is too short: %v", err)
+		}
+		kept[len(kept)-1] ^= 1
+		if _, _, err := v.Reopen(kept); !errors.Is(err, problem.Unauthenticated) {
+			t.Errorf("with something else: %v", err)
+		}
 	}
 	if _, err := session.OpenVault(filepath.Join(t.TempDir(), "vault.json")); !errors.Is(err, problem.NotExist) {
 		t.Errorf("no vault: %v", err)

@@ -24,7 +24,8 @@ func (a *app) daemonCommand() *cobra.Command {
 		Long: `Hold the account of this device until stopped: its encrypted store, the mail
 proxies on loopback, and the connection to the provider. The other commands
 speak to it. After a start the account is locked: "leapc login" opens it; the VPN
-needs no login. "leapc daemon install" has systemd run it.
+needs no login. When it starts again with a new version of itself, an account that was
+open stays so. "leapc daemon install" has systemd run it.
 
 Exit status: 1 failed, a restart may help; 125 a restart cannot help (another
 daemon holds this account); 143 stopped because it was asked to.`,
@@ -38,7 +39,11 @@ daemon holds this account); 143 stopped because it was asked to.`,
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
-			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome(), Version: ownVersion()}, log)
+			kept, err := takeOver()
+			if err != nil {
+				log.Warn("the account begins locked", "err", err)
+			}
+			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome(), Version: ownVersion(), Kept: kept}, log)
 			v := vpn.New(vpn.Config{Dir: a.home, Provider: acct.Provider, Token: acct.Token, Helper: vpnHelper}, log)
 			ctx, stop := context.WithCancel(cmd.Context())
 			defer stop()
@@ -51,9 +56,12 @@ daemon holds this account); 143 stopped because it was asked to.`,
 			if w != nil {
 				g.Add("update", w)
 			}
-			err := g.Run(ctx)
+			err = g.Run(ctx)
 			if err == nil {
 				a.status, a.next = daemon.ExitStopped, u.next()
+				if a.next != "" {
+					a.kept = acct.Kept()
+				}
 			} else if errors.Is(err, daemon.ErrFatal) {
 				a.status = daemon.ExitStay
 			}

@@ -37,7 +37,11 @@ func main() {
 	stop()
 	if a.next != "" {
 		// In the same process, which whoever watches it goes on to watch.
-		err := syscall.Exec(a.next, append([]string{a.next}, os.Args[1:]...), os.Environ())
+		env, err := handOver(a.kept, os.Environ())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "leapc:", err) // The account is locked then.
+		}
+		err = syscall.Exec(a.next, append([]string{a.next}, os.Args[1:]...), env)
 		fmt.Fprintln(os.Stderr, "leapc: starting", a.next, "again:", err)
 		status = exitFailed
 	}
@@ -64,6 +68,7 @@ type app struct {
 	json      bool
 	status    int
 	next      string // The program that takes the place of this one; usually none.
+	kept      []byte // With which that one opens the account again; nothing if it was locked.
 }
 
 // socket returns the path of the control socket of this home: in the runtime

@@ -34,9 +34,10 @@ func (a *app) updateApply() *cobra.Command {
 		Long: `Install the newest release, and go back if it does not work.
 
 The program is fetched, verified and tried; then it takes the place of the old one,
-and the daemon starts again with it: the account is locked afterwards, so "leapc
-login" is next. If the daemon does not answer as the new version within 30 seconds,
-the old one is put back and started, and the new one is not tried again.
+and the daemon starts again with it; an account that was open is opened again, for which
+mail programs wait a moment. If the daemon does not answer as the new version within 30 seconds,
+the old one is put back and started, and the new one is not tried again: then "leapc
+login" is next.
 
 The VPN's kill switch stays: nothing leaves beside the tunnel meanwhile.
 

@@ -29,7 +29,7 @@ func NewSalt(rand io.Reader) ([]byte, error) {
 }
 
 // A Secret is what a password becomes. It is never written or sent, except
-// what Verifier returns; it must not be logged and has no String method.
+// what Verifier returns, and by Keep to the process's own successor; it must not be logged and has no String method.
 type Secret struct {
 	suite Suite
 	group *group
@@ -94,4 +94,27 @@ func (s *Secret) Verifier() string { return s.group.encode(s.group.exp(s.group.g
 // with it this key. It costs a key derivation in leap-1024.
 func (s *Secret) WrapKey() [32]byte {
 	return [32]byte(expand(s.mk(), "leap/wrap/v1"))
+}
+
+// keptSize is the length of what Keep returns, bytes: x and the master key.
+const keptSize = 32 + 32
+
+// Keep returns what [Restore] makes the secret of again, without the password: for a
+// process that takes the place of this one, and for no file and no network. It costs a
+// key derivation in leap-1024.
+func (s *Secret) Keep() []byte {
+	return append(s.x.FillBytes(make([]byte, keptSize-32)), s.mk()...)
+}
+
+// Restore makes of what Keep returned the secret that it was, of suite s.
+func Restore(s Suite, kept []byte) (*Secret, error) {
+	g, err := s.group()
+	if err != nil {
+		return nil, err
+	}
+	if len(kept) != keptSize {
+		return nil, problem.Invalid.Errorf("a kept secret has %d bytes, want %d", len(kept), keptSize)
+	}
+	mk := bytes.Clone(kept[keptSize-32:])
+	return &Secret{s, g, new(big.Int).SetBytes(kept[:keptSize-32]), func() []byte { return mk }}, nil
 }
