@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,8 +40,9 @@ type Repositories struct {
 	Runs             string // The release that runs: older ones are not needed.
 	Last             []byte // The release that was built last.
 
-	mu   sync.Mutex
-	from map[string]bool // Addresses that have asked for a release.
+	mu     sync.Mutex
+	from   map[string]bool // Addresses that have asked for a release.
+	forged int             // How often the forger was asked for one.
 }
 
 // New makes both, without any release.
@@ -55,7 +57,8 @@ func New(t *testing.T) *Repositories {
 // at is where the lab serves: the test's process is at this address on every LAN.
 var at = netip.MustParseAddrPort("10.77.0.1:8080")
 
-// Source is where a side, "vendor" or "director", is, for nodes.
+// Source is where a side, "vendor" or "director", is, for nodes. "forged" is where
+// somebody serves the vendor's, with other releases than were signed.
 func Source(name string) string { return fmt.Sprintf("http://%v/%s/repo/", at, name) }
 
 // Serve serves both sides until the test ends.
@@ -75,6 +78,20 @@ func (r *Repositories) Serve(lab *vnet.Host) {
 			s.mirror.Load().ServeHTTP(rw, req)
 		})
 	}
+	mux.HandleFunc("/forged/", func(rw http.ResponseWriter, req *http.Request) {
+		rec := httptest.NewRecorder()
+		r.Vendor.mirror.Load().ServeHTTP(rec, req)
+		body := rec.Body.Bytes()
+		if isRelease(req.URL.Path) && len(body) > 0 {
+			body[len(body)-1] ^= 1
+			r.mu.Lock()
+			r.forged++
+			r.mu.Unlock()
+		}
+		maps.Copy(rw.Header(), rec.Header())
+		rw.WriteHeader(rec.Code)
+		_, _ = rw.Write(body) // Who has gone has gone.
+	})
 	hs := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(ln) }()
@@ -96,6 +113,13 @@ func (r *Repositories) From() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.from))
+}
+
+// Forged is how often the forger was asked for a release.
+func (r *Repositories) Forged() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forged
 }
 
 // publish has the mirrors have what the repositories have, and no release that is

@@ -13,6 +13,7 @@ import (
 	"leap.example/appliance/node"
 	"leap.example/image/uki"
 	"leap.example/tests/firmware"
+	"leap.example/tests/releases"
 	"leap.example/updater/target"
 )
 
@@ -104,7 +105,17 @@ func TestRefused(t *testing.T) {
 		w.good("1.6.0")
 		w.NoPlan()
 	})
-	w.Step(t, "does not boot: 1.7.0 panics three times, and is back at 1.6.0", func() {
+	w.Step(t, "the first source is not there, the second forges: 1.6.1 comes from the third", func() {
+		w.sources = []string{"http://10.77.0.1:8079/repo/", releases.Source("forged"), releases.Source("vendor")}
+		w.deploy(ready)
+		w.release("1.6.1", nil)
+		w.good("1.6.1")
+		w.says(node.UpdateNothing, "", "")
+		if w.Forged() == 0 {
+			t.Error("the forger was not asked for it")
+		}
+	})
+	w.Step(t, "does not boot: 1.7.0 panics three times, and is back at 1.6.1", func() {
 		w.List(firmware.Build(t, "1.7.0", firmware.Panics(t), nil), "1.7.0", w.Vendor, w.Director)
 		w.says(node.UpdateBad, "1.7.0", "started 3 times")
 	})

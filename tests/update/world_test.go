@@ -17,13 +17,14 @@ type world struct {
 	*firmware.Rig
 	*releases.Repositories
 
-	t     *testing.T
-	watch time.Duration // How long services have to stay healthy.
+	t       *testing.T
+	watch   time.Duration // How long services have to stay healthy.
+	sources []string      // Of the vendor's side.
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Rig: firmware.New(t), Repositories: releases.New(t), t: t, watch: time.Second}
+	w := &world{Rig: firmware.New(t), Repositories: releases.New(t), t: t, watch: time.Second, sources: []string{releases.Source("vendor")}}
 	w.Serve(w.Self)
 	return w
 }
@@ -34,7 +35,7 @@ func (w *world) deploy(ready time.Duration, windows ...node.Window) {
 	w.Operator.Deploy(w.t, ready, time.Second, func(d *node.Document) {
 		d.Gate.Watch = node.Duration(w.watch)
 		d.Updates = &node.Updates{
-			Vendor:   node.Repository{Sources: []string{releases.Source("vendor")}, Root: string(w.Vendor.Repo.RootFile(1))},
+			Vendor:   node.Repository{Sources: w.sources, Root: string(w.Vendor.Repo.RootFile(1))},
 			Director: node.Repository{Sources: []string{releases.Source("director")}, Root: string(w.Director.Repo.RootFile(1))},
 			Poll:     node.Duration(2 * time.Second), Windows: windows,
 		}
