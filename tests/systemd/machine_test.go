@@ -33,8 +33,9 @@ type machine struct {
 	init int // Process 1, as it is called here.
 }
 
-// boot starts one, to which a directory of programs is /programs.
-func boot(t *testing.T, programs string) *machine {
+// boot starts one, to which a directory of programs is /programs, with one more layer of
+// /usr if there is any.
+func boot(t *testing.T, programs, layer string) *machine {
 	t.Helper()
 	nettest.Need(t)
 	if _, err := os.Stat("/lib/systemd/systemd"); errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +48,7 @@ func boot(t *testing.T, programs string) *machine {
 	}
 	leave := ownGroup(t)
 	var said bytes.Buffer
-	cmd := exec.Command("/bin/sh", "testdata/boot.sh", t.TempDir(), programs)
+	cmd := exec.Command("/bin/sh", "testdata/boot.sh", t.TempDir(), programs, layer)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP,

@@ -34,7 +34,7 @@ func TestUnits(t *testing.T) {
 	root, err := os.ReadFile(v.Root)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "root.json"), root, 0o644))
-	m := boot(t, dir)
+	m := boot(t, dir, "")
 
 	m.does(m.command("/programs/leapc-1.0.0", "update", "install", "--system", "/opt/leap", "--root", "/programs/root.json", "--source", v.Source))
 	m.is(oneshot.Listen, "active")

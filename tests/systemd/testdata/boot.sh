@@ -1,13 +1,18 @@
 # Becomes systemd, process 1 of namespaces that were made for it, on a root of its own:
 # the programs of this machine, and nothing of its configuration.
-#   boot.sh ROOT PROGRAMS
+#   boot.sh ROOT PROGRAMS [LAYER]
+# LAYER has more of /usr, of packages that are not installed on this machine.
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 root "$1"
 cd "$1"
 mkdir usr etc var run tmp proc sys dev opt root home home/alice programs old
-mount --bind /usr usr
-mount -o remount,bind,ro usr
+if [ -n "$3" ]; then
+	mount -t overlay -o "lowerdir=$3:/usr" usr usr
+else
+	mount --bind /usr usr
+	mount -o remount,bind,ro usr
+fi
 mount --bind "$2" programs
 mount -o remount,bind,ro programs
 for l in bin sbin lib lib64; do ln -s usr/$l $l; done
@@ -24,16 +29,21 @@ mount -t tmpfs -o mode=755 dev dev
 mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
-for d in null zero full random urandom tty; do touch dev/$d; mount --bind /dev/$d dev/$d; done
+mkdir dev/net
+for d in null zero full random urandom tty net/tun; do touch dev/$d; mount --bind /dev/$d dev/$d; done
 
 chown 4242:4242 home/alice
 cat > etc/passwd <<EOF
 root:x:0:0:root:/root:/bin/sh
+messagebus:x:100:100::/nonexistent:/usr/sbin/nologin
+systemd-resolve:x:101:101::/:/usr/sbin/nologin
 alice:x:4242:4242::/home/alice:/bin/sh
 nobody:x:65534:65534::/:/usr/sbin/nologin
 EOF
 cat > etc/group <<EOF
 root:x:0:
+messagebus:x:100:
+systemd-resolve:x:101:
 alice:x:4242:
 nogroup:x:65534:
 EOF
