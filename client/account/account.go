@@ -18,7 +18,6 @@ type Config struct {
 	EncryptedOnly bool   // Mail to somebody without a key is refused.
 	UsualPorts    bool   // The proxies take LEAP's ports, if they are free at the first login.
 	Version       string // Of this client, for providers that ask for a newer one. Empty: session.Version.
-	Kept          []byte // What the process before this one had of [Account.Kept]. Empty: the account begins locked.
 }
 
 // An Account is the account of a device. It is the daemon's control.Backend
@@ -30,9 +29,9 @@ type Account struct {
 	// Locks are taken in this order: doing, unlocked.exchanging,
 	// unlocked.connecting, unlocked.mu, mu. The last two are never held while
 	// anything else is waited for.
-	doing chan struct{} // Holds a value while the state as a whole is changed.
-	ended bool          // Guarded by doing: Run is over.
-	kept  []byte        // Guarded by doing: see Kept.
+	doing chan struct{}        // Holds a value while the state as a whole is changed.
+	ended bool                 // Guarded by doing: Run is over.
+	left  *session.Credentials // Guarded by doing: those of the account, if it was open to the end.
 
 	mu       sync.Mutex // Guards what follows.
 	provider *session.Provider
@@ -49,17 +48,12 @@ func (a *Account) path(name string) string { return filepath.Join(a.cfg.Dir, nam
 // Run keeps the account until ctx is done, then locks it. What changes the
 // account meanwhile ends first; what comes later is Unavailable.
 func (a *Account) Run(ctx context.Context) error {
-	if len(a.cfg.Kept) > 0 {
-		if err := a.resume(ctx); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "the account was open and is locked now", "err", err)
-		}
-	}
 	<-ctx.Done()
 	a.doing <- struct{}{}
 	defer func() { <-a.doing }()
 	a.ended = true
 	if u := a.unlocked(); u != nil {
-		a.kept = u.credentials().Secret.Keep()
+		a.left = u.credentials()
 	}
 	err := a.close()
 	if p := a.current(); p != nil {

@@ -102,8 +102,10 @@ type device struct {
 	dir  string
 	wire *cable
 	stop func()
-	kept []byte // What the next start is given.
 	logs *lockedBuffer
+
+	kept    []byte // With which the next start opens the account.
+	resumed error  // What came of it.
 }
 
 // device returns a new device that knows the provider.
@@ -131,8 +133,11 @@ func (d *device) provider() control.ProviderRequest {
 // called.
 func (d *device) start(t *testing.T) {
 	t.Helper()
-	d.Account = account.New(account.Config{Dir: d.dir, Kept: d.kept}, slog.New(slog.NewTextHandler(d.logs, nil)))
+	d.Account = account.New(account.Config{Dir: d.dir}, slog.New(slog.NewTextHandler(d.logs, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
+	if d.kept != nil {
+		d.resumed = d.Resume(ctx, d.kept)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	d.stop = sync.OnceFunc(func() {

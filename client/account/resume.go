@@ -6,26 +6,26 @@ import (
 	"leap.example/client/session"
 )
 
-// Kept returns what [Config.Kept] takes, after Run: with it the process that takes the
-// place of this one opens the account as it was. Nil if it was locked. It is as secret
-// as the password: it goes to that process and nowhere else.
+// Kept returns what Resume takes, after Run: with it the process that takes the place of
+// this one opens the account as it was. Nil if it was locked. It is as secret as the
+// password: it goes to that process and nowhere else.
 func (a *Account) Kept() []byte {
 	a.doing <- struct{}{}
 	defer func() { <-a.doing }()
-	return a.kept
+	if a.left == nil {
+		return nil
+	}
+	return a.left.Secret.Keep()
 }
 
-// resume opens the account with what the process before this one kept. A login that
-// came first is as good.
-func (a *Account) resume(ctx context.Context) error {
+// Resume opens the account with what Kept returned in the process before this one, before
+// Run. The provider is not asked. Unauthenticated: the password is another one by now.
+func (a *Account) Resume(ctx context.Context, kept []byte) error {
 	end, err := a.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if a.unlocked() != nil {
-		return nil
-	}
 	p, err := a.load()
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (a *Account) resume(ctx context.Context) error {
 	if err != nil {
 		return vaultAdvice(err)
 	}
-	dek, cred, err := v.Reopen(a.cfg.Kept)
+	dek, cred, err := v.Reopen(kept)
 	if err != nil {
 		return err
 	}

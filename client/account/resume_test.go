@@ -1,11 +1,10 @@
 package account_test
 
 import (
-	"errors"
-	"strings"
 	"testing"
 
 	"leap.example/client/control"
+	"leap.example/services/protocol/problem"
 )
 
 // TestResume has one daemon take the place of another: an account that was open is open
@@ -20,6 +19,7 @@ func TestResume(t *testing.T) {
 		d.stop()
 		d.kept = d.Kept()
 		d.start(t)
+		check(t, d.resumed)
 	}
 
 	d.wire.pull()
@@ -36,25 +36,20 @@ func TestResume(t *testing.T) {
 	d.has(t, "INBOX", "during")
 
 	// What opened it with the password that it had opens it no more.
-	d.stop()
-	old := d.Kept()
-	d.start(t)
+	again()
+	old := d.kept
 	d.state(t, control.StateOnline)
 	check(t, d.ChangePassword(t.Context(), control.PasswordChange{Old: password, New: another}))
 	d.stop()
 	now := d.Kept()
 	d.kept = old
 	d.start(t)
-	until(t, "it says that it is locked", func() error {
-		if !strings.Contains(d.logs.String(), "the account was open and is locked now") {
-			return errors.New("not yet")
-		}
-		return nil
-	})
+	is(t, "what was kept before a change of password", d.resumed, problem.Unauthenticated)
 	d.state(t, control.StateLocked)
 	d.stop()
 	d.kept = now
 	d.start(t)
+	check(t, d.resumed)
 	d.state(t, control.StateOnline)
 
 	check(t, d.Lock(t.Context()))

@@ -13,8 +13,8 @@ type Updates interface {
 	// newer ones. It never fails and never blocks.
 	UpdateStatus(ctx context.Context) UpdateStatus
 	// UpdateRestart has the daemon start again, in the same process, with the
-	// program that is current. The account is locked afterwards. It returns before
-	// that.
+	// program that is current. An account that is open is open again then. It
+	// returns before that.
 	UpdateRestart(ctx context.Context) error
 }
 

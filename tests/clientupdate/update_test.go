@@ -149,7 +149,7 @@ func TestSaid(t *testing.T) {
 		{"update check", []string{"source   " + c.vendor.Source, "root 1", "next     nothing: this is the newest"}},
 		{"", nil},
 		{"update check", []string{"available  1.2.0", "signed     targets, release", "turn       now", "next       leapc update apply"}},
-		{"update apply", []string{"1.2.0: 100 % of", "the daemon starts again as 1.2.0", "1.2.0 is installed, and the daemon runs it", "next: leapc login"}},
+		{"update apply", []string{"1.2.0: 100 % of", "the daemon starts again as 1.2.0", "1.2.0 is installed, and the daemon runs it"}},
 		{"update apply", []string{"1.2.0 is the newest release for this computer"}},
 		{"update log", []string{"found      1.2.0", "installed  1.2.0  after 1.0.0; "}},
 		{"--version", []string{"leapc version 1.2.0"}},

@@ -43,7 +43,9 @@ func TestResolved(t *testing.T) {
 	m.does(m.command("cp", "/programs/leapc", "/opt/leapc"))
 	m.does(m.command("/opt/leapc", "vpn-helper", "install"))
 	// Resolved itself goes on for two minutes.
-	query := func(name string) error { return m.command("timeout", "5", "resolvectl", "query", "--cache=no", name).Run() }
+	query := func(name string) error {
+		return m.command("timeout", "5", "resolvectl", "query", "--cache=no", name).Run()
+	}
 
 	plain := func(name string) { // Resolved hears of a link a little later.
 		t.Helper()

@@ -39,11 +39,15 @@ daemon holds this account); 143 stopped because it was asked to.`,
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
-			kept, err := takeOver()
-			if err != nil {
-				log.Warn("the account begins locked", "err", err)
+			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome(), Version: ownVersion()}, log)
+			if kept, err := takeOver(); err != nil || len(kept) > 0 {
+				if err == nil {
+					err = acct.Resume(cmd.Context(), kept)
+				}
+				if err != nil {
+					log.Warn("the account was open and is locked now", "err", err)
+				}
 			}
-			acct := account.New(account.Config{Dir: a.home, EncryptedOnly: encryptedOnly, UsualPorts: a.home == defaultHome(), Version: ownVersion(), Kept: kept}, log)
 			v := vpn.New(vpn.Config{Dir: a.home, Provider: acct.Provider, Token: acct.Token, Helper: vpnHelper}, log)
 			ctx, stop := context.WithCancel(cmd.Context())
 			defer stop()
@@ -56,7 +60,7 @@ daemon holds this account); 143 stopped because it was asked to.`,
 			if w != nil {
 				g.Add("update", w)
 			}
-			err = g.Run(ctx)
+			err := g.Run(ctx)
 			if err == nil {
 				a.status, a.next = daemon.ExitStopped, u.next()
 				if a.next != "" {

@@ -4,23 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
 // keptEnv names, to the program that takes the place of a daemon, the file descriptor
-// of a pipe that holds what the account is opened with again. The secret itself is in
-// the kernel's memory meanwhile: in no file, argument or variable.
+// of a socket that holds what the account is opened with again. The secret itself is in
+// the kernel's memory meanwhile: in no file, argument or variable. It is a socket, since
+// another process of the user could open a pipe in /proc/PID/fd (proc(5)), also where it
+// may not read the daemon's memory.
 const keptEnv = "LEAPC_KEPT_FD"
 
-// handOver puts a secret into a pipe that the next program of this process inherits, and
-// returns the environment that tells it so. Without a secret there is nothing to tell.
+// handOver puts a secret into a socket that the next program of this process inherits,
+// and returns the environment that tells it so. Without a secret there is nothing to tell.
 func handOver(secret []byte, env []string) ([]string, error) {
+	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool { return strings.HasPrefix(v, keptEnv+"=") })
 	if len(secret) == 0 {
 		return env, nil
 	}
-	var fds [2]int
-	if err := syscall.Pipe2(fds[:], syscall.O_NONBLOCK); err != nil { // It stays open over exec.
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0) // It stays open over exec.
+	if err != nil {
 		return env, fmt.Errorf("handing the account over: %w", err)
 	}
 	n, err := syscall.Write(fds[1], secret)
@@ -43,11 +48,11 @@ func takeOver() ([]byte, error) {
 	}
 	fd, err := strconv.Atoi(text)
 	if err != nil || fd <= 2 {
-		return nil, fmt.Errorf("%s is %q, and no descriptor of a pipe: no daemon set it", keptEnv, text)
+		return nil, fmt.Errorf("%s is %q, and no descriptor of a socket: no daemon set it", keptEnv, text)
 	}
 	var stat syscall.Stat_t
-	if err := syscall.Fstat(fd, &stat); err != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFIFO {
-		return nil, errors.Join(fmt.Errorf("%s: descriptor %d is no pipe: no daemon set it", keptEnv, fd), err)
+	if err := syscall.Fstat(fd, &stat); err != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFSOCK {
+		return nil, errors.Join(fmt.Errorf("%s: descriptor %d is no socket: no daemon set it", keptEnv, fd), err)
 	}
 	secret := make([]byte, 4096)
 	n, err := syscall.Read(fd, secret) // It does not block: all that comes is there.

@@ -20,6 +20,13 @@ func TestHandOver(t *testing.T) {
 		t.Fatalf("%q, %v", env, err)
 	}
 	name, value, _ := strings.Cut(env[1], "=")
+	if f, err := os.Open("/proc/self/fd/" + value); err == nil {
+		t.Errorf("others can open %s", f.Name())
+		f.Close()
+	}
+	if again, err := handOver([]byte("another"), env); err != nil || len(again) != 2 || again[1] == env[1] {
+		t.Errorf("what an older program left stays: %q, %v", again, err)
+	}
 	t.Setenv(name, value)
 	got, err := takeOver()
 	if err != nil || !bytes.Equal(got, []byte("secret")) {
@@ -32,8 +39,8 @@ func TestHandOver(t *testing.T) {
 
 // TestTakeOverNothing has the variable name what no daemon handed over.
 func TestTakeOverNothing(t *testing.T) {
-	var fds [2]int
-	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer syscall.Close(fds[1]) // Somebody may still write: it is not waited for.
@@ -43,7 +50,7 @@ func TestTakeOverNothing(t *testing.T) {
 	}
 	defer file.Close()
 	for name, value := range map[string]string{
-		"no number": "three", "the terminal": "1", "a closed one": "987654", "a file": strconv.Itoa(int(file.Fd())), "an empty pipe": strconv.Itoa(fds[0]),
+		"no number": "three", "the terminal": "1", "a closed one": "987654", "a file": strconv.Itoa(int(file.Fd())), "an empty socket": strconv.Itoa(fds[0]),
 	} {
 		t.Setenv(keptEnv, value)
 		if got, err := takeOver(); err == nil || len(got) > 0 {

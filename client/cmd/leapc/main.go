@@ -34,8 +34,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, home: defaultHome(), runtime: os.Getenv("XDG_RUNTIME_DIR")}
 	status := a.execute(ctx, os.Args[1:])
+	stopped := ctx.Err() != nil // Also while it was to start again.
 	stop()
-	if a.next != "" {
+	if a.next != "" && !stopped {
 		// In the same process, which whoever watches it goes on to watch.
 		env, err := handOver(a.kept, os.Environ())
 		if err != nil {

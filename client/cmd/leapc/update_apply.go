@@ -21,9 +21,10 @@ import (
 // applyAnswer is what "update apply" prints.
 type applyAnswer struct {
 	Schema    int    `json:"schema"`
-	Version   string `json:"version"`   // That is started from now on.
-	Installed bool   `json:"installed"` // Now; otherwise it was the newest already.
-	Daemon    string `json:"daemon,omitempty"`
+	Version   string `json:"version"`          // That is started from now on.
+	Installed bool   `json:"installed"`        // Now; otherwise it was the newest already.
+	Daemon    string `json:"daemon,omitempty"` // Its version, and the account's state there.
+	State     string `json:"state,omitempty"`
 }
 
 func (a *app) updateApply() *cobra.Command {
@@ -173,12 +174,15 @@ func (a *app) applied(ctx context.Context, p update.Prefix, version string, err 
 		if err := update.Bring(ctx, []update.Part{d}, r.Version); err != nil {
 			return afterwards(p, r.Version, err)
 		}
-		r.Daemon = r.Version
+		r.Daemon, r.State = r.Version, d.state
 	}
 	return a.print(r, func() {
 		switch {
 		case r.Installed && r.Daemon != "":
-			fmt.Fprintf(a.out, "%s is installed, and the daemon runs it\nnext: leapc login\n", r.Version)
+			fmt.Fprintf(a.out, "%s is installed, and the daemon runs it\n", r.Version)
+			if r.State == control.StateLocked {
+				fmt.Fprintln(a.out, "next: leapc login")
+			}
 		case r.Installed:
 			fmt.Fprintf(a.out, "%s is installed\nnext: leapc daemon, which was not running\n", r.Version)
 		default:

@@ -71,6 +71,7 @@ type daemonPart struct {
 	socket, home string
 	prefix       update.Prefix
 	seen         control.UpdateStatus
+	state        string               // Of the account, as it was seen last.
 	unit         bool                 // systemd runs it.
 	say          func(version string) // Told when it is to start again.
 }
@@ -99,11 +100,12 @@ func (d *daemonPart) Version(ctx context.Context) (string, error) {
 	if in, ok := update.Of(got.Program); !ok || in != d.prefix {
 		return "", errElsewhere
 	}
-	if _, err := c.Status(ctx); err != nil {
+	account, err := c.Status(ctx)
+	if err != nil {
 		return "", err
 	}
 	group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", got.PID))
-	d.seen, d.unit = got, err == nil && strings.Contains(string(group), "/"+daemonUnit)
+	d.seen, d.state, d.unit = got, account.State, err == nil && strings.Contains(string(group), "/"+daemonUnit)
 	return got.Version, nil
 }
 
