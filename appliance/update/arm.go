@@ -11,6 +11,7 @@ import (
 
 	"leap.example/appliance/node"
 	"leap.example/appliance/slots"
+	"leap.example/services/protocol/problem"
 	"leap.example/updater/tufclient"
 )
 
@@ -30,7 +31,9 @@ func (u *Updater) arm(ctx context.Context, s *state, t *tufclient.Target, path s
 	to := slots.Target{Version: release, Size: t.Length, SHA256: hex.EncodeToString(t.SHA256[:]), Again: s.Again == release}
 	// Whether it is armed all the same after an error, the next look finds out.
 	if err := u.host.Arm(ctx, to, f); err != nil {
-		u.whole = [sha256.Size]byte{} // The download may be why: it is looked through again.
+		if !errors.Is(err, problem.Unavailable) {
+			u.whole = [sha256.Size]byte{} // The download may be why: it is looked through again.
+		}
 		return unready(release, err)
 	}
 	return u.restart(ctx, s)

@@ -46,19 +46,29 @@ func (u *Updater) look(ctx context.Context, d node.Document, settled bool) *wait
 	if err != nil {
 		w = unready(s.Armed, err)
 	} else {
+		if s.Armed == "" {
+			_ = u.give(ctx, ts, &s) // A download may take hours. What fails is tried again below.
+		}
 		w = u.next(ctx, ts, &s, d)
 	}
-	if s.Turn && w.why != node.UpdateArmed { // Others need not wait for this one.
-		err := ts.give(ctx)
-		if err == nil {
-			s.Turn = false
-			err = u.keep(s)
-		}
-		if err != nil {
+	if w.why != node.UpdateArmed {
+		if err := u.give(ctx, ts, &s); err != nil {
 			w.err, w.pause = errors.Join(w.err, fmt.Errorf("giving the turn back: %w", err)), turnEvery
 		}
 	}
 	return w
+}
+
+// give gives back the turn, if the node has it: others need not wait for this one.
+func (u *Updater) give(ctx context.Context, ts turns, s *state) error {
+	if !s.Turn {
+		return nil
+	}
+	if err := ts.give(ctx); err != nil {
+		return err
+	}
+	s.Turn = false
+	return u.keep(*s)
 }
 
 // failed is a look that ended with an error.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -312,6 +313,33 @@ func TestThree(t *testing.T) {
 		}
 		if most.Load() != 1 || time.Since(begin) > 2*time.Hour {
 			t.Errorf("%d were away at once, and it took %v", most.Load(), time.Since(begin))
+		}
+		w.turn("", "")
+	})
+}
+
+// TestNextMeanwhile has the next release be there when a node has come up with one: while
+// it fetches that, others may restart.
+func TestNextMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		m := w.machine("n1", "1.0.0")
+		w.released("1.1.0")
+		if off, _ := m.look(); !off {
+			t.Fatalf("it does not restart: %+v", m.u.Status())
+		}
+		m.start()
+		w.turn("restarting", "n1")
+		w.released("1.2.0")
+		drops := 0
+		w.drop = func(name string) {
+			if strings.HasSuffix(name, "1.2.0/"+path.Base(name)) {
+				drops++
+				w.turn("", "")
+			}
+		}
+		m.lives("1.2.0", node.UpdateNothing)
+		if drops == 0 {
+			t.Error("nothing came slowly")
 		}
 		w.turn("", "")
 	})
