@@ -27,11 +27,13 @@ const (
 	updatesFor   = 40 * time.Minute // For all three, one after the other, on a machine that is busy.
 	between      = 30 * time.Second // Of two waves.
 	writeEvery   = time.Second
+	slowWrite    = time.Minute // None takes longer: a client gives up then.
 )
 
 // TestWaves has the nodes of the database update themselves twice by waves, from the
 // copies of one of them, while two people live there: by the whole file, and by what
-// has changed. Never are two of them away at once.
+// has changed. Never are two of them away at once. The second release is halted when one
+// of them has it.
 func TestWaves(t *testing.T) {
 	if !*long {
 		t.Skip("it takes half an hour: with -long only")
@@ -48,15 +50,21 @@ func TestWaves(t *testing.T) {
 	steps := s.Begin()
 	chosen := slices.IndexFunc(steps, func(one play.Step) bool { return one.What == "alice changes her password" })
 	live(t, l, steps[:chosen], map[string]func(){
-		"alice signs up with an invite code": func() { released(t, l, r, "0.1.0") },
+		"alice signs up with an invite code": func() {
+			released(t, l, r, "0.1.0", target.Wave{Percent: 33}, target.Wave{After: target.Duration(between), Percent: 100})
+		},
 	})
-	w.talk(s, "0.1.0")
+	w.talk(s, "0.1.0", len(databases))
 	w.judge("0.1.0")
 	r.Runs = "0.1.0"
 	scans := slices.IndexFunc(steps, func(one play.Step) bool { return one.What == "the provider holds no word of it" })
 	live(t, l, steps[chosen:scans], nil) // Nobody has to choose a password while the database may not answer in time.
-	released(t, l, r, "0.2.0")
-	w.talk(s, "0.2.0")
+	first := target.Wave{Percent: 1}     // Of the nodes, the one that is ahead.
+	released(t, l, r, "0.2.0", first, target.Wave{After: target.Duration(updatesFor), Percent: 100})
+	w.talk(s, "0.2.0", 1)
+	halted(t, l, r, "0.2.0", w)
+	planned(t, l, r, target.Rollout{Release: "0.2.0", Begins: time.Now().UTC(), Waves: []target.Wave{{Percent: 100}}})
+	w.talk(s, "0.2.0", len(databases))
 	w.judge("0.2.0")
 	w.end()
 	live(t, l, s.Again(), nil)
@@ -82,7 +90,7 @@ func updating(t *testing.T, l *lab.Lab, r *releases.Repositories) {
 	}
 	vendor := map[string]any{"root": "updates/vendor.json"}
 	for _, name := range databases {
-		l.Op.Set("nodes/"+name+".json", "/updates", map[string]any{"vendor": vendor, "poll": "5s"})
+		l.Op.Set("nodes/"+name+".json", "/updates", map[string]any{"vendor": vendor, "poll": "5s", "canary": name == ahead})
 	}
 	l.Op.Set("nodes/db1.json", "/updates", map[string]any{
 		"vendor":   map[string]any{"root": vendor["root"], "sources": []string{releases.Source("vendor")}},
@@ -90,11 +98,13 @@ func updating(t *testing.T, l *lab.Lab, r *releases.Repositories) {
 	})
 }
 
-// released publishes a release in two waves, with what has changed since the last one,
-// and has the node with copies look.
-func released(t *testing.T, l *lab.Lab, r *releases.Repositories, version string) {
+// ahead is the node that is in the first wave of each release.
+const ahead = "db2"
+
+// released publishes a release in waves, with what has changed since the last one.
+func released(t *testing.T, l *lab.Lab, r *releases.Repositories, version string, waves ...target.Wave) {
 	t.Helper()
-	l.Step(version+" is released, to a third of the nodes at first", func() {
+	l.Step(version+" is released in waves", func() {
 		b, err := uki.Make(t.Context(), lab.Of(version))
 		check(t, err)
 		if r.Last != nil {
@@ -102,8 +112,38 @@ func released(t *testing.T, l *lab.Lab, r *releases.Repositories, version string
 		}
 		r.Last = b.UKI
 		r.List(b, version, r.Vendor, r.Director)
-		r.Plan(target.Rollout{Release: version, Begins: time.Now().UTC(), Waves: []target.Wave{{Percent: 33}, {After: target.Duration(between), Percent: 100}}})
-		check(t, l.Op.Client("db1").LookForUpdates(t.Context(), false))
+		planned(t, l, r, target.Rollout{Release: version, Begins: time.Now().UTC(), Waves: waves})
+	})
+}
+
+// planned publishes the vendor's plan, and has the node with copies look.
+func planned(t *testing.T, l *lab.Lab, r *releases.Repositories, rollout target.Rollout) {
+	t.Helper()
+	r.Plan(rollout)
+	check(t, l.Op.Client("db1").LookForUpdates(t.Context(), false))
+}
+
+// halted has the vendor halt a release that one node has: the others, whose time has
+// come, do not take it.
+func halted(t *testing.T, l *lab.Lab, r *releases.Repositories, version string, w *observer) {
+	t.Helper()
+	l.Step(version+" is halted, and the others keep what they have", func() {
+		planned(t, l, r, target.Rollout{Release: version, Begins: time.Now().UTC(), Waves: []target.Wave{{Percent: 100}}, Halt: true})
+		for _, name := range databases {
+			if name == ahead {
+				continue
+			}
+			l.Until(name+" says that it is halted", func(ctx context.Context) error {
+				s, err := l.Op.Client(name).Status(ctx)
+				if err == nil && (s.Release == version || s.Update == nil || s.Update.State != node.UpdateHeld) {
+					err = fmt.Errorf("it runs %s and says %+v", s.Release, s.Update)
+				}
+				return err
+			})
+		}
+		if n := w.came(version); n != 1 {
+			t.Errorf("%d nodes have come to it", n)
+		}
 	})
 }
 
@@ -128,6 +168,7 @@ type observer struct {
 	end     func()
 	mu      sync.Mutex
 	away    map[string]map[string]span // Of nodes, by the release that they came to, and name.
+	starts  []string                   // Of nodes that nothing had start again.
 	writes  int
 	slowest time.Duration
 }
@@ -156,14 +197,19 @@ func observe(t *testing.T, l *lab.Lab, db play.Database) *observer {
 
 // see follows a node.
 func (w *observer) see(ctx context.Context, name string) {
-	client, release, last := w.l.Op.Client(name), "", time.Time{}
+	client, release, last, booted := w.l.Op.Client(name), "", time.Time{}, time.Time{}
 	for ctx.Err() == nil {
 		asked := time.Now()
 		s, err := client.Status(ctx)
 		switch {
 		case err != nil || s.Image.State != node.StateGood || !s.Services["bigcouch"].Healthy:
 		case release == "" || s.Release == release:
-			release, last = s.Release, asked
+			if release != "" && s.Booted.Sub(booted).Abs() > 10*time.Second { // Its clock may be set meanwhile.
+				w.mu.Lock()
+				w.starts = append(w.starts, fmt.Sprintf("%s, as %s, at %s", name, release, s.Booted.Format(time.TimeOnly)))
+				w.mu.Unlock()
+			}
+			release, last, booted = s.Release, asked, s.Booted
 		default:
 			w.mu.Lock()
 			if w.away[s.Release] == nil {
@@ -171,7 +217,7 @@ func (w *observer) see(ctx context.Context, name string) {
 			}
 			w.away[s.Release][name] = span{last, time.Now()}
 			w.mu.Unlock()
-			release, last = s.Release, asked
+			release, last, booted = s.Release, asked, s.Booted
 		}
 		select {
 		case <-ctx.Done():
@@ -208,12 +254,12 @@ func (w *observer) came(version string) int {
 	return len(w.away[version])
 }
 
-// talk has people talk to each other until all nodes have come to a release.
-func (w *observer) talk(s *play.Story, version string) {
+// talk has people talk to each other until so many nodes have come to a release.
+func (w *observer) talk(s *play.Story, version string, nodes int) {
 	w.t.Helper()
 	mails, end := 0, time.Now().Add(updatesFor)
-	w.l.Step("all three have come to "+version+", and people talk meanwhile", func() {
-		for w.came(version) < len(databases) {
+	w.l.Step(fmt.Sprintf("of three, %d have come to %s, and people talk meanwhile", nodes, version), func() {
+		for w.came(version) < nodes {
 			if time.Now().After(end) {
 				w.t.Fatalf("only %d nodes have come to it in %v", w.came(version), updatesFor)
 			}
@@ -237,5 +283,11 @@ func (w *observer) judge(version string) {
 			}
 		}
 	}
+	for _, start := range w.starts {
+		w.t.Errorf("started again: %s", start)
+	}
 	w.t.Logf("           the longest of %d writes took %.1f s", w.writes, w.slowest.Seconds())
+	if w.slowest > slowWrite {
+		w.t.Errorf("a write took longer than %v", slowWrite)
+	}
 }

@@ -135,6 +135,9 @@ func TestLate(t *testing.T) {
 	})
 }
 
+// aims are what a node does when the power is taken first, before chance takes it.
+var aims = []string{node.UpdateDownload, node.UpdateArming, node.UpdateTrial}
+
 // TestCuts takes the power twenty times, at any time of an update.
 func TestCuts(t *testing.T) {
 	w := newLong(t)
@@ -142,11 +145,16 @@ func TestCuts(t *testing.T) {
 		for k := range 20 {
 			version := fmt.Sprintf("1.9.%d", k)
 			w.release(version, nil)
-			wait := time.Duration(rand.Int64N(int64(cutsFor)))
-			time.Sleep(wait)
-			t.Logf("                           %s: cut after %.1f s, %s", version, wait.Seconds(), w.does())
-			w.Machine.Cut(t)
-			w.On(t)
+			if k < len(aims) {
+				w.cutAt(func(s node.Status) bool { return s.Update != nil && s.Update.State == aims[k] })
+				t.Logf("                           %s: cut while %s", version, aims[k])
+			} else {
+				wait := time.Duration(rand.Int64N(int64(cutsFor)))
+				time.Sleep(wait)
+				t.Logf("                           %s: cut after %.1f s, %s", version, wait.Seconds(), w.does())
+				w.Machine.Cut(t)
+				w.On(t)
+			}
 			w.good(version)
 		}
 	})
