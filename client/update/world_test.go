@@ -100,6 +100,13 @@ func try(_ context.Context, program string) (s update.Says, err error) {
 	return s, err
 }
 
+// fails returns a trial that every program fails.
+func fails(why string) func(context.Context, string) (update.Says, error) {
+	return func(context.Context, string) (update.Says, error) {
+		return update.Says{}, fmt.Errorf("%w: %s", update.ErrTry, why)
+	}
+}
+
 // A daemon is a part that runs the program that was current when it started.
 // Programs that contain "mute" never answer.
 type daemon struct {
