@@ -3,6 +3,7 @@ package update
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -24,6 +25,19 @@ var (
 	// ErrNoBack is that there is no version to return to.
 	ErrNoBack = errors.New("there is no older version here to return to")
 )
+
+// A WritableError is a directory in which others could put another program in the place
+// of the one that is installed.
+type WritableError struct {
+	Dir  string
+	Mode fs.FileMode
+}
+
+// Error says what to do.
+func (e *WritableError) Error() string {
+	return fmt.Sprintf("others can write in %s (mode %#o), and so put a program of theirs in the place of this one: say \"chmod go-w %s\", or choose another directory",
+		e.Dir, e.Mode, e.Dir)
+}
 
 // A WaitError is a release whose turn has not come.
 type WaitError struct {

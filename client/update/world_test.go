@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 // TestMain has files in memory, where there is a place for it: syncing them, which
 // the power tests do thousands of times, takes no time there.
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // A prefix does not lie where a group can write.
 	if dir, err := os.MkdirTemp("/dev/shm", "update-test-"); err == nil && os.Setenv("TMPDIR", dir) == nil {
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 			_ = os.RemoveAll(dir)

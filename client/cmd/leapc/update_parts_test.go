@@ -119,7 +119,11 @@ func TestApplied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := update.Prefix(filepath.Join(t.TempDir(), "leap"))
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { // Whatever the umask is.
+		t.Fatal(err)
+	}
+	p := update.Prefix(filepath.Join(dir, "leap"))
 	if err := update.Install(t.Context(), p, program, "1.1.0", nil); err != nil {
 		t.Fatal(err)
 	}
