@@ -18,10 +18,13 @@ var (
 	ErrBad = errors.New("this version did not work here: wait for a newer one, or try it again with --retry")
 	// ErrNotMine is a prefix that belongs to somebody else.
 	ErrNotMine = errors.New("the prefix of this leapc belongs to another user, who alone can update it")
-	// ErrUndecided is a version on trial whose parts do not run, wrapped.
-	ErrUndecided = errors.New("the version that is current is on trial, and nothing of it runs: start the daemon, which decides it, or return with \"leapc update back\"")
+	// ErrUndecided is a version on trial whose parts do not run, one of which at least
+	// may still come, wrapped with their names.
+	ErrUndecided = errors.New("the version that is current is on trial, and what decides it does not run")
 	// ErrStopped is what a Part returns that does not run, wrapped.
 	ErrStopped = errors.New("it does not run")
+	// ErrGone is what a Part returns that does not run and is not waited for, wrapped.
+	ErrGone = fmt.Errorf("%w, and nothing starts it", ErrStopped)
 	// ErrNoBack is that there is no version to return to.
 	ErrNoBack = errors.New("there is no older version here to return to")
 )

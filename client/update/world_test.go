@@ -116,6 +116,7 @@ type daemon struct {
 
 	mu   sync.Mutex
 	runs string // The program's text; none: it has ended.
+	gone bool   // If it has, it is not waited for.
 	was  []string
 }
 
@@ -124,6 +125,9 @@ func (*daemon) String() string { return "daemon" }
 func (d *daemon) Version(context.Context) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.runs == "" && d.gone {
+		return "", fmt.Errorf("the daemon: %w", update.ErrGone)
+	}
 	if d.runs == "" {
 		return "", fmt.Errorf("the daemon: %w", update.ErrStopped)
 	}
