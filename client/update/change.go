@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"leap.example/updater/target"
 )
@@ -50,11 +51,7 @@ func (u *Updater) judge(ctx context.Context, s *State, parts []Part) error {
 	ctx = context.WithoutCancel(ctx)
 	t := s.Trial
 	if why := Bring(ctx, parts, t.To); why != nil {
-		t.Failed = short(why.Error())
-		if err := u.save(s); err != nil {
-			u.cfg.Log.Warn("the end of a trial was not noted", "err", err) // It goes back all the same.
-		}
-		return u.back(ctx, s, parts, why)
+		return u.fail(ctx, s, parts, why)
 	}
 	s.Trial = nil
 	if o := s.Looked.Offer; o != nil && o.Version == t.To {
@@ -66,6 +63,38 @@ func (u *Updater) judge(ctx context.Context, s *State, parts []Part) error {
 	}
 	u.prune(t.From, t.To)
 	return nil
+}
+
+// judgeAlone decides a trial of which no part runs. One that may still start is waited
+// for. If all are gone the program is tried once more by itself, as before it was
+// installed: nobody else would ever decide.
+func (u *Updater) judgeAlone(ctx context.Context, s *State) error {
+	t := s.Trial
+	gone := partsThat(ctx, u.cfg.Parts, func(err error) bool { return errors.Is(err, ErrGone) })
+	wait := slices.DeleteFunc(slices.Clone(t.Parts), func(name string) bool {
+		return slices.ContainsFunc(gone, func(p Part) bool { return p.String() == name })
+	})
+	if len(wait) > 0 {
+		return fmt.Errorf("%w (%s after %s): start the %s, as the user whose leapc it is, or return with \"leapc update back\"",
+			ErrUndecided, t.To, t.From, strings.Join(wait, " or the "))
+	}
+	err := u.tried(ctx, &target.Description{Version: t.To, OS: u.cfg.OS, Arch: u.cfg.Arch}, u.cfg.Prefix.Program(t.To))
+	switch {
+	case errors.Is(err, ErrOther) || errors.Is(err, ErrTry):
+		return u.fail(ctx, s, nil, err)
+	case err != nil:
+		return fmt.Errorf("trying %s, of which nothing runs any more: %w", t.To, err)
+	}
+	return u.judge(ctx, s, nil)
+}
+
+// fail notes why a version is given up, and goes back.
+func (u *Updater) fail(ctx context.Context, s *State, parts []Part, why error) error {
+	s.Trial.Failed = short(why.Error())
+	if err := u.save(s); err != nil {
+		u.cfg.Log.Warn("the end of a trial was not noted", "err", err) // It goes back all the same.
+	}
+	return u.back(ctx, s, parts, why)
 }
 
 // back returns from the version on trial to the one before.
@@ -124,7 +153,8 @@ func (u *Updater) Back(ctx context.Context) error {
 
 // Settle ends a trial that another process has begun and did not end. It is for
 // the parts themselves, too: one that runs the version on trial and answers has
-// passed. [ErrUndecided]: there is a trial, and none of its parts runs.
+// passed. [ErrUndecided]: there is a trial, none of its parts runs, and
+// not all are gone.
 func (u *Updater) Settle(ctx context.Context) error {
 	if !u.cfg.Prefix.Mine() {
 		return nil
@@ -155,7 +185,7 @@ func (u *Updater) settle(ctx context.Context, s *State) error {
 		s.Trial = nil
 		return u.save(s)
 	case len(t.Parts) > 0 && len(asked) == 0:
-		return fmt.Errorf("%w (%s after %s)", ErrUndecided, t.To, t.From)
+		return u.judgeAlone(ctx, s)
 	}
 	return u.judge(ctx, s, asked)
 }

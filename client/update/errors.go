@@ -3,6 +3,7 @@ package update
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -17,13 +18,29 @@ var (
 	ErrBad = errors.New("this version did not work here: wait for a newer one, or try it again with --retry")
 	// ErrNotMine is a prefix that belongs to somebody else.
 	ErrNotMine = errors.New("the prefix of this leapc belongs to another user, who alone can update it")
-	// ErrUndecided is a version on trial whose parts do not run, wrapped.
-	ErrUndecided = errors.New("the version that is current is on trial, and nothing of it runs: start the daemon, which decides it, or return with \"leapc update back\"")
+	// ErrUndecided is a version on trial whose parts do not run, one of which at least
+	// may still come, wrapped with their names.
+	ErrUndecided = errors.New("the version that is current is on trial, and what decides it does not run")
 	// ErrStopped is what a Part returns that does not run, wrapped.
 	ErrStopped = errors.New("it does not run")
+	// ErrGone is what a Part returns that does not run and is not waited for, wrapped.
+	ErrGone = fmt.Errorf("%w, and nothing starts it", ErrStopped)
 	// ErrNoBack is that there is no version to return to.
 	ErrNoBack = errors.New("there is no older version here to return to")
 )
+
+// A WritableError is a directory in which others could put another program in the place
+// of the one that is installed.
+type WritableError struct {
+	Dir  string
+	Mode fs.FileMode
+}
+
+// Error says what to do.
+func (e *WritableError) Error() string {
+	return fmt.Sprintf("others can write in %s (mode %#o), and so put a program of theirs in the place of this one: say \"chmod go-w %s\", or choose another directory",
+		e.Dir, e.Mode, e.Dir)
+}
 
 // A WaitError is a release whose turn has not come.
 type WaitError struct {

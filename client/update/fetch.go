@@ -105,12 +105,19 @@ func open(path string) (old *tufclient.Old, done func(), err error) {
 	return &tufclient.Old{ReaderAt: f, SHA256: [sha256.Size]byte(sum.Sum(nil)), Length: n}, func() { _ = f.Close() }, nil
 }
 
-// try starts a program that is verified, and compares what it says with what was
-// signed. One that does not do is removed.
+// try tries a program that is verified. One that does not do is removed.
 func (u *Updater) try(ctx context.Context, t *tufclient.Target, program string) error {
+	err := u.tried(ctx, t.Description, program)
+	if errors.Is(err, ErrOther) || errors.Is(err, ErrTry) {
+		return errors.Join(err, u.disk.Remove(program))
+	}
+	return err
+}
+
+// tried starts a program, and compares what it says with what was signed.
+func (u *Updater) tried(ctx context.Context, d *target.Description, program string) error {
 	short, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	d := t.Description
 	says, err := u.cfg.Try(short, program)
 	if ctx.Err() != nil {
 		return ctx.Err() // It was not the program's fault.
@@ -118,9 +125,6 @@ func (u *Updater) try(ctx context.Context, t *tufclient.Target, program string) 
 	if err == nil && (says.Version != d.Version || says.OS != d.OS || says.Arch != d.Arch) {
 		err = fmt.Errorf("%w: it is signed as %s for %s-%s, and says that it is %.40q for %.20q-%.20q",
 			ErrOther, d.Version, d.OS, d.Arch, says.Version, says.OS, says.Arch)
-	}
-	if errors.Is(err, ErrOther) || errors.Is(err, ErrTry) {
-		return errors.Join(err, u.disk.Remove(program))
 	}
 	return err
 }

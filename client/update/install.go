@@ -17,7 +17,8 @@ import (
 // changes one, once nobody else is at it: a program becomes current as a version. A
 // vendor, nil: none, is written down for it. Whoever calls it owns the prefix.
 // [ErrNotMine], and nothing was made: the directory, one in it, or the one above it is
-// another user's, who could put anything in its place, or a link.
+// another user's, who could put anything in its place, or a link. [WritableError], and
+// nothing was made either: others can write there.
 func Install(ctx context.Context, p Prefix, program, version string, vendor *Vendor) error {
 	if err := target.CheckVersion(version); err != nil {
 		return fmt.Errorf("the program's %w: build one with a version", err)
@@ -87,8 +88,9 @@ func Above(p Prefix) string {
 	return dir
 }
 
-// trusted refuses a directory of somebody who is neither this user nor root: he can
-// put another one in the place of what is in it.
+// trusted refuses a directory of somebody who is neither this user nor root, and one in
+// which others can write and rename what is not theirs: they can put another directory in
+// the place of one in it.
 func trusted(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -97,20 +99,32 @@ func trusted(dir string) error {
 	if uid := owner(info); uid != 0 && uid != os.Geteuid() {
 		return fmt.Errorf("%w (%s is its)", ErrNotMine, dir)
 	}
+	if info.Mode()&fs.ModeSticky != 0 { // There everybody renames only what is his.
+		return nil
+	}
+	return closed(dir, info)
+}
+
+// closed refuses a directory in which others than its owner may write. A group is others,
+// whoever is in it today.
+func closed(dir string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return &WritableError{dir, mode}
+	}
 	return nil
 }
 
 // own refuses what is no directory of this user's own, a link, and one in which
-// everybody may write.
+// others may write.
 func own(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return err
 	}
-	if !info.IsDir() || owner(info) != os.Geteuid() || info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("%w (%s is its, or a link, or everybody can write there)", ErrNotMine, dir)
+	if !info.IsDir() || owner(info) != os.Geteuid() {
+		return fmt.Errorf("%w (%s is its, or a link)", ErrNotMine, dir)
 	}
-	return nil
+	return closed(dir, info)
 }
 
 // owner is the user to whom a file belongs; -1: nobody knows.

@@ -3,8 +3,10 @@ package update_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,7 +49,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestInstallElsewhere: by a link, and where everybody can write, nothing is made.
+// TestInstallElsewhere: by a link nothing is made.
 func TestInstallElsewhere(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	link := filepath.Join(dir, "link")
@@ -55,16 +57,56 @@ func TestInstallElsewhere(t *testing.T) {
 	inside := filepath.Join(dir, "inside")
 	must(t, os.Mkdir(inside, 0o755))
 	must(t, os.Symlink(elsewhere, filepath.Join(inside, "versions")))
-	open := filepath.Join(dir, "open")
-	must(t, os.Mkdir(open, 0o755))
-	must(t, os.Chmod(open, 0o777))
-	for _, p := range []string{link, inside, open} {
+	for _, p := range []string{link, inside} {
 		if err := update.Install(t.Context(), update.Prefix(p), aProgram(t, "1.0.0"), "1.0.0", nil); !errors.Is(err, update.ErrNotMine) {
 			t.Errorf("%s: %v", p, err)
 		}
 	}
 	nothingIn(t, elsewhere)
-	nothingIn(t, open)
+}
+
+// TestInstallOpen: where others can write nothing is made, nor below, unless they can
+// rename only what is theirs there.
+func TestInstallOpen(t *testing.T) {
+	for _, test := range []struct {
+		mode      fs.FileMode
+		in, below bool
+	}{
+		{mode: 0o700, in: true, below: true},
+		{mode: 0o755, in: true, below: true},
+		{mode: 0o775},
+		{mode: 0o757},
+		{mode: 0o777},
+		{mode: 0o775 | fs.ModeSetgid},
+		{mode: 0o777 | fs.ModeSticky, below: true},
+	} {
+		dir := filepath.Join(t.TempDir(), "dir")
+		must(t, os.Mkdir(dir, 0o755))
+		must(t, os.Chmod(dir, test.mode))
+		below := filepath.Join(dir, "lib", "leap")
+		for p, want := range map[string]bool{dir: test.in, below: test.below} {
+			err := update.Install(t.Context(), update.Prefix(p), aProgram(t, "1.0.0"), "1.0.0", nil)
+			open, ok := errors.AsType[*update.WritableError](err)
+			if ok == want || !ok && err != nil {
+				t.Errorf("%v, %s: %v", test.mode, p, err)
+			} else if ok && (open.Dir != dir || !strings.Contains(err.Error(), `"chmod go-w `+dir+`"`)) {
+				t.Errorf("%v, %s: %v", test.mode, p, err)
+			}
+		}
+		if !test.in && !test.below {
+			nothingIn(t, dir)
+		}
+	}
+	// What is there already may be opened to others later.
+	p := update.Prefix(filepath.Join(t.TempDir(), "leap"))
+	must(t, update.Install(t.Context(), p, aProgram(t, "1.0.0"), "1.0.0", nil))
+	for _, dir := range []string{string(p), p.Dir(), filepath.Join(string(p), "versions")} {
+		must(t, os.Chmod(dir, 0o775))
+		if err := update.Install(t.Context(), p, aProgram(t, "1.1.0"), "1.1.0", nil); !errors.As(err, new(*update.WritableError)) {
+			t.Errorf("%s: %v", dir, err)
+		}
+		must(t, os.Chmod(dir, 0o755))
+	}
 }
 
 // TestInstallOthers: root makes nothing in what is another user's.

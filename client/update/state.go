@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -148,4 +149,15 @@ func (s *State) bad(version string) string {
 	return ""
 }
 
-func short(text string) string { return text[:min(len(text), maxWhy)] }
+func short(text string) string { return Cut(text, maxWhy) }
+
+// Cut makes a text fit into so many bytes, and says so if it was longer.
+func Cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(more)], "") + more
+}
+
+// more stands for what was cut away.
+const more = "…"

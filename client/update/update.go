@@ -19,7 +19,7 @@ type Part interface {
 	// String names it.
 	String() string
 	// Version asks it which version it is: the health call. ErrStopped: it does
-	// not run, and need not.
+	// not run, and need not. ErrGone: nor does a trial wait for it.
 	Version(ctx context.Context) (string, error)
 	// Restart has it start again with what is current, also if it has ended since
 	// Version was asked. It need not wait until it answers.

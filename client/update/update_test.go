@@ -170,35 +170,81 @@ func TestBackByHand(t *testing.T) {
 	})
 }
 
-// TestUndecided: a trial whose daemon does not run waits for it.
+// leftOnTrial has the power cut while 1.1.0 is on trial: nothing runs any more.
+func (w *world) leftOnTrial() {
+	w.t.Helper()
+	w.add(release("1.1.0"), content("1.1.0"))
+	b := tuftest.NewDisk(w.t, string(w.cfg.Prefix), 0, nil)
+	good := w.cfg
+	w.cfg = w.cfg.On(b)
+	_, err := w.apply()
+	must(w.t, err)
+	w.cfg = good
+	for _, left := range b.Left {
+		if strings.Contains(left["update/state.json"], `"trial"`) && strings.HasSuffix(left["current"], "1.1.0") {
+			w.in(filepath.Join(w.t.TempDir(), "leap"))
+			left.Write(w.t, string(w.cfg.Prefix))
+			return
+		}
+	}
+	w.t.Fatal("there is no such moment")
+}
+
+// TestUndecided: a trial whose daemon does not run waits for it, and says so; also who
+// knows nothing of that daemon waits.
 func TestUndecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.add(release("1.1.0"), content("1.1.0"))
-		b := tuftest.NewDisk(t, string(w.cfg.Prefix), 0, nil)
-		good := w.cfg
-		w.cfg = w.cfg.On(b)
-		if _, err := w.apply(); err != nil {
-			t.Fatal(err)
-		}
-		w.cfg = good
-		for _, left := range b.Left { // A power cut in the middle.
-			if !strings.Contains(left["update/state.json"], `"trial"`) || !strings.HasSuffix(left["current"], "1.1.0") {
-				continue
-			}
-			w.in(filepath.Join(t.TempDir(), "leap"))
-			left.Write(t, string(w.cfg.Prefix))
-			if _, err := w.apply(); !errors.Is(err, update.ErrUndecided) {
+		w.leftOnTrial()
+		for _, parts := range [][]update.Part{{w.daemon}, nil} {
+			w.cfg.Parts = parts
+			if _, err := w.apply(); !errors.Is(err, update.ErrUndecided) || !strings.Contains(err.Error(), "start the daemon") {
 				t.Fatalf("%v", err)
 			}
-			must(t, w.daemon.Restart(t.Context()))
-			if err := w.open().Settle(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			w.runs("1.1.0")
-			return
 		}
-		t.Error("there is no such moment")
+		w.cfg.Parts = []update.Part{w.daemon}
+		must(t, w.daemon.Restart(t.Context()))
+		if err := w.open().Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.runs("1.1.0")
+	})
+}
+
+// TestGone: a trial of which nothing is to run any more is decided by the program, tried
+// by itself, and updates go on.
+func TestGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		good := newWorld(t)
+		good.leftOnTrial()
+		good.daemon.gone = true
+		good.add(release("1.2.0"), content("1.2.0"))
+		if v, err := good.apply(); err != nil || v != "1.2.0" {
+			t.Errorf("%s, %v", v, err)
+		}
+		if s := good.state(); s.Trial != nil || !slices.ContainsFunc(s.Log, func(e update.Event) bool {
+			return e.What == update.EventInstalled && e.Version == "1.1.0"
+		}) {
+			t.Errorf("%+v", s)
+		}
+
+		bad := newWorld(t)
+		bad.leftOnTrial()
+		bad.daemon.gone = true
+		bad.cfg.Try = func(context.Context, string) (update.Says, error) {
+			return update.Says{}, errors.New("no room for a process")
+		}
+		if err := bad.open().Settle(t.Context()); err == nil || errors.As(err, new(*update.BackError)) || bad.state().Trial == nil {
+			t.Errorf("what is not the program's fault has decided: %v", err)
+		}
+		bad.cfg.Try = fails("it ends at once")
+		back, ok := errors.AsType[*update.BackError](bad.open().Settle(t.Context()))
+		if !ok || back.From != "1.0.0" || back.Back != nil || !errors.Is(back, update.ErrTry) {
+			t.Errorf("%v", back)
+		}
+		if v, err := bad.cfg.Prefix.Current(); err != nil || v != "1.0.0" || len(bad.state().Bad) != 1 || len(bad.daemon.was) > 0 {
+			t.Errorf("%s is current, %v; %+v; %v was started", v, err, bad.state(), bad.daemon.was)
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 // TestMain has files in memory, where there is a place for it: syncing them, which
 // the power tests do thousands of times, takes no time there.
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // A prefix does not lie where a group can write.
 	if dir, err := os.MkdirTemp("/dev/shm", "update-test-"); err == nil && os.Setenv("TMPDIR", dir) == nil {
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 			_ = os.RemoveAll(dir)
@@ -100,6 +102,13 @@ func try(_ context.Context, program string) (s update.Says, err error) {
 	return s, err
 }
 
+// fails returns a trial that every program fails.
+func fails(why string) func(context.Context, string) (update.Says, error) {
+	return func(context.Context, string) (update.Says, error) {
+		return update.Says{}, fmt.Errorf("%w: %s", update.ErrTry, why)
+	}
+}
+
 // A daemon is a part that runs the program that was current when it started.
 // Programs that contain "mute" never answer.
 type daemon struct {
@@ -107,6 +116,7 @@ type daemon struct {
 
 	mu   sync.Mutex
 	runs string // The program's text; none: it has ended.
+	gone bool   // If it has, it is not waited for.
 	was  []string
 }
 
@@ -115,6 +125,9 @@ func (*daemon) String() string { return "daemon" }
 func (d *daemon) Version(context.Context) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.runs == "" && d.gone {
+		return "", fmt.Errorf("the daemon: %w", update.ErrGone)
+	}
 	if d.runs == "" {
 		return "", fmt.Errorf("the daemon: %w", update.ErrStopped)
 	}

@@ -21,6 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // A prefix does not lie where a group can write.
 	dir, err := os.MkdirTemp("", "update")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "update:", err)

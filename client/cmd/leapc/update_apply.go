@@ -151,7 +151,7 @@ func notInstalled(err error) bool {
 		return unit.well
 	}
 	return errors.As(err, new(*update.WaitError)) || errors.Is(err, target.ErrHeld) || errors.Is(err, update.ErrBad) ||
-		errors.Is(err, update.ErrUndecided) || errors.Is(err, update.ErrSoon)
+		errors.Is(err, update.ErrSoon)
 }
 
 // applied says how it ended. A daemon of this user that is still another version

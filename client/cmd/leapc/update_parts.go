@@ -33,29 +33,37 @@ func helperParts(ctx context.Context, p update.Prefix) ([]update.Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking systemd for the VPN's helper: %w", err)
 	}
-	if state := strings.TrimSpace(string(out)); state == "inactive" || state == "" {
-		return nil, nil
-	}
-	return []update.Part{helperPart{p}}, nil
+	state := strings.TrimSpace(string(out))
+	return []update.Part{helperPart{p, state != "inactive" && state != ""}}, nil
 }
 
 // errElsewhere is that of a part that is another program than the one updated.
 var errElsewhere = fmt.Errorf("%w from this prefix", update.ErrStopped)
 
+// errGone is that of a helper that is not installed, not to run, or another program: no
+// update waits until it is this one again.
+var errGone = fmt.Errorf("the VPN's helper: %w from this prefix", update.ErrGone)
+
 // A helperPart is the VPN's helper, as root sees it. Its table of the firewall
 // stays while it starts again.
-type helperPart struct{ prefix update.Prefix }
+type helperPart struct {
+	prefix update.Prefix
+	runs   bool // Or is to, says systemd.
+}
 
 func (helperPart) String() string { return "VPN helper" }
 
 // Version implements update.Part.
 func (h helperPart) Version(ctx context.Context) (string, error) {
+	if !h.runs {
+		return "", errGone
+	}
 	got, err := helper.NewClient(helper.Socket).Program(ctx)
 	if err != nil {
 		return "", err
 	}
 	if in, ok := update.Of(got.Path); !ok || in != h.prefix {
-		return "", errElsewhere // Or a release before updates, which is in no prefix.
+		return "", errGone // Or a release before updates, which is in no prefix.
 	}
 	return got.Version, nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"leap.example/client/control"
 	"leap.example/client/update"
@@ -119,7 +120,11 @@ func TestApplied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := update.Prefix(filepath.Join(t.TempDir(), "leap"))
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { // Whatever the umask is.
+		t.Fatal(err)
+	}
+	p := update.Prefix(filepath.Join(dir, "leap"))
 	if err := update.Install(t.Context(), p, program, "1.1.0", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -163,5 +168,35 @@ func TestOpenLog(t *testing.T) {
 	}
 	if _, err := os.Lstat(elsewhere); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it was made: %v", err)
+	}
+}
+
+// TestHelperGone: no trial waits for a helper that is not to run.
+func TestHelperGone(t *testing.T) {
+	if _, err := (helperPart{update.Prefix(t.TempDir()), false}).Version(t.Context()); !errors.Is(err, update.ErrGone) || !errors.Is(err, update.ErrStopped) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestNextOnTrial: what is said to be next decides the trial, whoever owns the prefix.
+func TestNextOnTrial(t *testing.T) {
+	for _, test := range []struct {
+		mine  bool
+		parts []string
+		want  string
+	}{
+		{true, []string{"daemon"}, "leapc daemon,"},
+		{true, []string{"daemon", "VPN helper"}, "leapc daemon,"},
+		{true, []string{"VPN helper"}, "leapc update apply,"},
+		{true, nil, "leapc update apply,"},
+		{false, []string{"VPN helper"}, "leapc update apply, which has root's unit"},
+	} {
+		s := updateAnswer{
+			Mine: test.mine, Prefix: "/opt/leap", Sources: []string{"https://vendor.example/"},
+			Looked: update.Looked{At: time.Now()}, Trial: &update.Trial{Parts: test.parts},
+		}
+		if got := s.next(); !strings.HasPrefix(got, test.want) {
+			t.Errorf("mine %v, %v: %s", test.mine, test.parts, got)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -67,7 +68,8 @@ func (a *app) updateStatus() *cobra.Command {
   signed    the roles of the vendor's repository that vouch for the release
   looked    when the repository was read last, and until when that counts: what has
             expired stops updates, and nothing else
-  turn      when this computer's wave comes`,
+  turn      when this computer's wave comes
+  decides   what has to run for a version on trial to stay`,
 		Args: args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			p, err := ownPrefix()
@@ -117,6 +119,9 @@ func (a *app) printUpdate(s updateAnswer) {
 	}
 	if t := s.Trial; t != nil {
 		row("on trial", "%s, after %s, since %s", t.To, t.From, when(t.Begun))
+		if len(t.Parts) > 0 {
+			row("decides", "%s", strings.Join(t.Parts, ", "))
+		}
 	}
 	for _, b := range s.Bad {
 		row("given up", "%s, %s: %s", b.Version, when(b.At), b.Why)
@@ -132,8 +137,12 @@ func (s updateAnswer) next() string {
 		return "leapc update install DIRECTORY --root FILE --source URL, if you know a vendor"
 	case s.At.IsZero() || s.Stale:
 		return "leapc update check"
-	case s.Trial != nil:
+	case s.Trial != nil && !s.Mine:
+		return fmt.Sprintf("leapc update apply, which has root's unit decide the trial, or sudo %s update back", s.Prefix.Start())
+	case s.Trial != nil && slices.Contains(s.Trial.Parts, (*daemonPart)(nil).String()):
 		return "leapc daemon, which decides the trial, or leapc update back"
+	case s.Trial != nil:
+		return "leapc update apply, which decides the trial, or leapc update back"
 	case s.Offer == nil:
 		return "nothing: this is the newest release for this computer"
 	case s.Offer.Bad != "":

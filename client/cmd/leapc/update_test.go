@@ -132,10 +132,11 @@ func TestUnitStatus(t *testing.T) {
 		{target.ErrHeld, true},
 		{update.ErrTry, false},
 		{update.ErrOther, false},
+		{update.ErrUndecided, false},
 		{tufclient.ErrThreshold, false},
 		{tufclient.ErrSpace, false},
 		{io.ErrUnexpectedEOF, false},
-		{&update.BackError{Version: "1.1.0", From: "1.0.0", Why: update.ErrUndecided}, false},
+		{&update.BackError{Version: "1.1.0", From: "1.0.0", Why: update.ErrSoon}, false},
 	} {
 		err := fmt.Errorf("wrapped: %w", test.err)
 		if wellUnit(err) != test.well {

@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
+
+	"leap.example/client/update"
 )
 
 // A Line is what the unit tells who asked: how far a download is, or, last, how it
@@ -104,24 +105,13 @@ func (a *Audience) End(l Line) {
 	<-a.done
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l.End, l.Problem = true, cut(l.Problem)
+	l.End, l.Problem = true, update.Cut(l.Problem, maxProblem)
 	a.tell(l)
 	for _, c := range a.all {
 		_ = c.Close()
 	}
 	a.all = nil
 }
-
-// cut makes a text fit into a line.
-func cut(text string) string {
-	if len(text) <= maxProblem {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxProblem-len(more)], "") + more
-}
-
-// more stands for what was cut away.
-const more = "…"
 
 // tell is called with mu held. Who does not listen is told no more.
 func (a *Audience) tell(l Line) {
