@@ -25,7 +25,7 @@ func installed(version string) string { return "/opt/leap/versions/" + version +
 // TestUnits has root install the client for all users, and a user log in and update it.
 func TestUnits(t *testing.T) {
 	dir := t.TempDir()
-	for _, version := range []string{"1.0.0", "1.1.0"} {
+	for _, version := range []string{"1.0.0", "1.1.0", "1.3.0"} {
 		must(t, vendor.Build(t.Context(), version, filepath.Join(dir, "leapc-"+version)))
 	}
 	v, err := vendor.New(t.Context(), filepath.Join(t.TempDir(), "vendor"))
@@ -83,6 +83,15 @@ func TestUnits(t *testing.T) {
 	if _, program := m.runs(roots, helper.Service); program != installed("1.1.0") {
 		t.Errorf("the helper is %s", program)
 	}
+
+	// A helper that root has stopped is no reason not to update, and stays stopped.
+	m.does(m.command("systemctl", "stop", helper.Service))
+	must(t, v.Release(t.Context(), "1.3.0", filepath.Join(dir, "leapc-1.3.0")))
+	m.does(m.command("systemctl", "start", oneshot.Service))
+	if current := strings.TrimSpace(m.does(m.command("readlink", "-f", leapc))); current != installed("1.3.0") {
+		t.Errorf("%s is current", current)
+	}
+	m.is(helper.Service, "inactive")
 
 	m.does(m.command(leapc, "update", "uninstall"))
 	for _, unit := range []string{oneshot.Listen, oneshot.Timer} {
