@@ -90,7 +90,7 @@ func (s *Supervisor) Serve(ctx context.Context, ln net.Listener) error {
 	mux.HandleFunc("POST "+pathStart, s.handle(withService(s.Start)))
 	mux.HandleFunc("POST "+pathRestart, s.handle(withService(s.Restart)))
 	mux.HandleFunc("POST "+pathStop, s.handle(withService(s.Stop)))
-	mux.HandleFunc("POST "+pathReboot, s.handle(func(*http.Request) (any, error) { s.cfg.Reboot(); return struct{}{}, nil }))
+	mux.HandleFunc("POST "+pathReboot, s.reboot)
 	mux.HandleFunc("GET "+pathLogs, s.logs)
 	hs := &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, BaseContext: func(net.Listener) context.Context { return ctx }}
 	defer context.AfterFunc(ctx, func() { hs.Close() })()
@@ -116,6 +116,14 @@ func (s *Supervisor) handle(f func(*http.Request) (any, error)) http.HandlerFunc
 		}
 		_ = json.NewEncoder(w).Encode(reply) // A broken connection has nowhere to report to.
 	}
+}
+
+// reboot answers first: what comes then closes the connection, and who asked would take
+// the restart for one that failed.
+func (s *Supervisor) reboot(w http.ResponseWriter, r *http.Request) {
+	s.handle(func(*http.Request) (any, error) { return struct{}{}, nil })(w, r)
+	_ = http.NewResponseController(w).Flush() // Who has gone has gone.
+	s.cfg.Reboot()
 }
 
 func withService(f func(context.Context, string) error) func(*http.Request) (any, error) {

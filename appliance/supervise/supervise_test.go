@@ -47,7 +47,13 @@ func newLab(t *testing.T, cfg supervise.Config) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{logs: logs, rebooted: make(chan struct{}, 1)}
-	cfg.Command, cfg.Logs, cfg.Reboot = command, logs, func() { l.rebooted <- struct{}{} }
+	ctx, cancel := context.WithCancel(context.Background())
+	served, ran, gone := make(chan error, 1), make(chan struct{}), make(chan struct{})
+	cfg.Command, cfg.Logs, cfg.Reboot = command, logs, func() { // As init: it ends everything.
+		cancel()
+		<-gone
+		l.rebooted <- struct{}{}
+	}
 	l.s = supervise.New(cfg)
 	socket := filepath.Join(dir, "control")
 	ln, err := supervise.Listen(socket)
@@ -55,9 +61,11 @@ func newLab(t *testing.T, cfg supervise.Config) *lab {
 		t.Fatal(err)
 	}
 	l.Client = supervise.NewClient(socket)
-	ctx, cancel := context.WithCancel(context.Background())
-	served, ran := make(chan error, 1), make(chan struct{})
-	go func() { served <- l.s.Serve(ctx, ln) }()
+	go func() {
+		err := l.s.Serve(ctx, ln)
+		close(gone)
+		served <- err
+	}()
 	go func() { l.s.Run(ctx); close(ran) }()
 	l.end = func() {
 		cancel()

@@ -49,6 +49,9 @@ func (u *Updater) restart(ctx context.Context, s *state) *wait {
 		u.tidy("")
 		return &wait{why: node.UpdateArmed, release: release, pause: rebootsFor}
 	}
+	if ctx.Err() != nil { // This process is ended, most likely by that restart.
+		return &wait{why: node.UpdateArmed, release: release}
+	}
 	err = fmt.Errorf("the machine does not restart: %w", err)
 	return unready(release, errors.Join(err, u.disarm(ctx, s)))
 }

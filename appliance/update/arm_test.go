@@ -1,6 +1,7 @@
 package update_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -63,6 +64,33 @@ func TestStuck(t *testing.T) {
 			t.Error("it is downloaded again")
 		}
 		w.turn("", "")
+	})
+}
+
+// TestEndsWithIt has the restart end the process before it hears that there will be one.
+// The release stays armed.
+func TestEndsWithIt(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		m := w.machine("n1", "1.0.0")
+		w.released("1.1.0")
+		ctx, end := context.WithCancel(t.Context())
+		m.cut = func(where string) {
+			if where == "before restarting" {
+				end()
+			}
+		}
+		m.stuck = context.Canceled
+		m.u.Look(ctx)
+		if got := m.releases(); len(got) != 2 {
+			t.Errorf("there are %v", got)
+		}
+		w.turn("restarting", "n1")
+		m.cut, m.stuck = func(string) {}, nil
+		m.start()
+		m.lives("1.1.0", node.UpdateNothing)
+		if !slices.Equal(m.starts, []string{"1.0.0", "1.1.0"}) {
+			t.Errorf("it started as %v", m.starts)
+		}
 	})
 }
 
