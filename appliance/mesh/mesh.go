@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -47,9 +49,27 @@ func Apply(ctx context.Context, m *node.Mesh, k Key) (Plan, error) {
 			return done, fmt.Errorf("setting %s up: %w", node.MeshDevice, err)
 		}
 		done = append(done, "up")
+		greet(ctx, *m)
 	}
 	return done, nil
 }
+
+// greet has WireGuard shake hands with all peers. They may have a session with this node
+// from before it was started, and what they send by it is lost: they would find out
+// after 15 s of silence.
+func greet(ctx context.Context, m node.Mesh) {
+	for _, p := range m.Peers {
+		c, err := new(net.Dialer).DialContext(ctx, "udp", netip.AddrPortFrom(p.Address, discard).String())
+		if err != nil {
+			continue // No way to it: none back either.
+		}
+		_, _ = c.Write([]byte{0}) // WireGuard tries again for as long as it is of use.
+		_ = c.Close()
+	}
+}
+
+// discard is the port at which nobody listens (RFC 863).
+const discard = 9
 
 func remove() (Plan, error) {
 	link, err := netlink.LinkByName(node.MeshDevice)

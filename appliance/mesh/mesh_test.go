@@ -114,11 +114,9 @@ func get(c *http.Client, address netip.Addr) (string, error) {
 	return string(body), err
 }
 
-// this node                                     the peer's namespace
-// wg-mesh 10.9.0.1                              neighbour 10.9.0.2 (user space)
-// eth0 192.0.2.5 ------------- veth ------------ far 192.0.2.1
-func TestMesh(t *testing.T) {
-	p := nettest.NewPeer(t)
+// cable makes that between this node, at 192.0.2.5, and the peer, at 192.0.2.1.
+func cable(t *testing.T, p *nettest.Peer) {
+	t.Helper()
 	p.Veth(t, "eth0", "far", "192.0.2.1/24")
 	eth0, err := netlink.LinkByName("eth0")
 	if err != nil {
@@ -131,6 +129,46 @@ func TestMesh(t *testing.T) {
 	if err := errors.Join(netlink.AddrAdd(eth0, own), netlink.LinkSetUp(eth0)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestStartsAgain has this node start again while a neighbour goes on with the session
+// from before. It is heard at once.
+func TestStartsAgain(t *testing.T) {
+	p := nettest.NewPeer(t)
+	cable(t, p)
+	key := newKey(t)
+	b := newNeighbour(t, p, key, "10.9.0.2")
+	m := &node.Mesh{Address: netip.MustParsePrefix("10.9.0.1/24"), Port: 51820, Peers: []node.Peer{b.Peer}}
+	for range 2 {
+		t.Run("a life", func(t *testing.T) {
+			nettest.WireGuard(t, node.MeshDevice)
+			apply(t, m, key)
+			ln, err := net.Listen("tcp", "10.9.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // Silence is noticed after 15 s.
+			defer cancel()
+			c, err := b.net.DialContext(ctx, "tcp", ln.Addr().String())
+			if err != nil {
+				t.Errorf("the neighbour does not reach it: %v", err)
+			} else {
+				err = c.Close()
+			}
+			if err := errors.Join(err, ln.Close()); err != nil {
+				t.Error(err)
+			}
+			apply(t, nil, key)
+		})
+	}
+}
+
+// this node                                     the peer's namespace
+// wg-mesh 10.9.0.1                              neighbour 10.9.0.2 (user space)
+// eth0 192.0.2.5 ------------- veth ------------ far 192.0.2.1
+func TestMesh(t *testing.T) {
+	p := nettest.NewPeer(t)
+	cable(t, p)
 	nettest.WireGuard(t, node.MeshDevice)
 	key := newKey(t)
 	b := newNeighbour(t, p, key, "10.9.0.2")
