@@ -140,7 +140,7 @@ func TestLife(t *testing.T) {
 		"alice sends bob a mail with an attachment": func() { powerless(t, l, "db2") },
 		"bob's second device has the account":       func() { powered(t, l, db, "db2") },
 		"bob's flag and archive move appear on it":  func() { parted(l, "db3") },
-		"alice changes her password":                func() { led(t, l, db, "db3") },
+		"alice changes her password":                func() { led(t, l, s, db, "db3") },
 		"the provider holds no word of it":          func() { healed(t, l, db, "db3") },
 	})
 	operate(t, l, s)

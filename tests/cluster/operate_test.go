@@ -57,9 +57,10 @@ func parted(l *lab.Lab, name string) {
 	l.Step(name+" is cut off from the other nodes", func() { l.Partition(l.Node(name)) })
 }
 
-// led waits until others lead what a node that is cut off has led: nobody has to
-// choose a password while the database may not answer in time.
-func led(t *testing.T, l *lab.Lab, db play.Database, without string) {
+// led waits until others lead what a node that is cut off has led, and those who asked
+// that one ask the others: nobody has to choose a password while the database may not
+// answer in time.
+func led(t *testing.T, l *lab.Lab, s *play.Story, db play.Database, without string) {
 	t.Helper()
 	l.Step("the others lead without "+without, func() {
 		l.Until("each shard has a leader", func(ctx context.Context) error {
@@ -80,6 +81,7 @@ func led(t *testing.T, l *lab.Lab, db play.Database, without string) {
 			}
 			return nil
 		})
+		l.Until("a user is served", func(context.Context) error { return s.Served() })
 	})
 }
 
