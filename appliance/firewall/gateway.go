@@ -167,7 +167,7 @@ func (g Gateway) forward() []rule {
 			rules = append(rules, rule{[]match{user, ports(protocol, b.first, b.last)}, refuse(protocol), "blocked"})
 		}
 	}
-	return append(rules, rule{[]match{user}, accept, "to the world"})
+	return append(rules, rule{[]match{user}, accept, "to the world"}, allElse)
 }
 
 // egress gives users the address that the world sees.

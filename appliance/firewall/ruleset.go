@@ -48,7 +48,7 @@ func input(d node.Document) []rule {
 	if d.Mesh != nil && d.Updates != nil && d.Updates.Mirror != nil {
 		rules = append(rules, rule{[]match{iif(node.MeshDevice), port("tcp", d.Updates.Mirror.Port)}, accept, "copies of releases"})
 	}
-	return append(rules, listeners(d)...)
+	return append(append(rules, listeners(d)...), allElse)
 }
 
 func icmp(d node.Document) []rule {
@@ -98,7 +98,7 @@ func listeners(d node.Document) []rule {
 // and about nothing else.
 func forward(d node.Document) []rule {
 	if !d.Gateway() {
-		return nil
+		return []rule{allElse}
 	}
 	rules := []rule{
 		{[]match{iif(node.MeshDevice)}, drop, "from the mesh"},
@@ -113,6 +113,7 @@ func forward(d node.Document) []rule {
 	return append(rules,
 		rule{[]match{iif(node.TunnelDevice)}, accept, "from the gateway's users"},
 		rule{[]match{oif(node.TunnelDevice)}, accept, "to the gateway's users"},
+		allElse,
 	)
 }
 

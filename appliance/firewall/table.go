@@ -50,6 +50,10 @@ var (
 	drop   = action{"drop", []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}}
 )
 
+// allElse ends each chain whose policy is drop. Linux gives a new chain its rules
+// before it takes the old chain away, and its policy after that.
+var allElse = rule{then: drop, why: "all else"}
+
 func (r rule) String() string {
 	var b strings.Builder
 	for _, m := range r.matches {

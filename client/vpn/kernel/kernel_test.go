@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +59,9 @@ func policies() map[string]policy.Policy {
 	}
 }
 
+// closed is the end of a chain that lets nothing else pass.
+var closed = regexp.MustCompile(`(?s)chain .*\n\t\t(drop|reject with icmpx admin-prohibited) comment "all else"\n$`)
+
 func TestText(t *testing.T) {
 	for name, p := range policies() {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +77,11 @@ func TestText(t *testing.T) {
 			}
 			if text != string(want) {
 				t.Errorf("%s differs; with -update it becomes:\n%s", path, text)
+			}
+			for c := range strings.SplitSeq(text, "\t}\n") {
+				if c != "}\n" && c != "" && !closed.MatchString(c) {
+					t.Errorf("until its policy is in force, this lets through what no rule is about:\n%s", c)
+				}
 			}
 		})
 	}

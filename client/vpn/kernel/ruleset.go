@@ -45,7 +45,9 @@ func (r rule) String() string {
 	return b.String()
 }
 
-// A chain is the rules of one hook of the kernel.
+// A chain is the rules of one hook of the kernel. One that is not open ends in a
+// rule that lets nothing pass: Linux sets a new chain's policy to drop only after
+// it has taken the old chain away, its rules before.
 type chain struct {
 	name  string // Of the hook too.
 	open  bool   // The policy is to accept, else to drop.
@@ -132,6 +134,7 @@ func input(p policy.Policy) chain {
 			c.add("LAN", accept, iifNot(link0), fromNet(n))
 		}
 	}
+	c.add("all else", drop)
 	return c
 }
 
