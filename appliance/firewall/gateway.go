@@ -58,7 +58,7 @@ func (g Gateway) ruleset() table {
 			{name: "senders", hook: "prerouting", priority: "raw", policy: accept, rules: g.senders()},
 			{name: "ports", hook: "prerouting", priority: "dstnat", policy: accept, rules: g.ports()},
 			{name: "input", policy: accept, rules: g.input()},
-			{name: "forward", policy: drop, rules: g.forward()},
+			closed("forward", g.forward()),
 			{name: "egress", hook: "postrouting", priority: "srcnat", policy: accept, rules: g.egress()},
 		},
 	}
@@ -167,7 +167,7 @@ func (g Gateway) forward() []rule {
 			rules = append(rules, rule{[]match{user, ports(protocol, b.first, b.last)}, refuse(protocol), "blocked"})
 		}
 	}
-	return append(rules, rule{[]match{user}, accept, "to the world"}, allElse)
+	return append(rules, rule{[]match{user}, accept, "to the world"})
 }
 
 // egress gives users the address that the world sees.

@@ -18,8 +18,8 @@ func Text(d node.Document) string { return ruleset(d).String() }
 // ruleset is what a document asks for. It depends on nothing else.
 func ruleset(d node.Document) table {
 	return table{name: nodeTable, chains: []chain{
-		{name: "input", policy: drop, rules: input(d)},
-		{name: "forward", policy: drop, rules: forward(d)},
+		closed("input", input(d)),
+		closed("forward", forward(d)),
 		{name: "output", policy: accept, rules: output(d)},
 	}}
 }
@@ -48,7 +48,7 @@ func input(d node.Document) []rule {
 	if d.Mesh != nil && d.Updates != nil && d.Updates.Mirror != nil {
 		rules = append(rules, rule{[]match{iif(node.MeshDevice), port("tcp", d.Updates.Mirror.Port)}, accept, "copies of releases"})
 	}
-	return append(append(rules, listeners(d)...), allElse)
+	return append(rules, listeners(d)...)
 }
 
 func icmp(d node.Document) []rule {
@@ -98,7 +98,7 @@ func listeners(d node.Document) []rule {
 // and about nothing else.
 func forward(d node.Document) []rule {
 	if !d.Gateway() {
-		return []rule{allElse}
+		return nil
 	}
 	rules := []rule{
 		{[]match{iif(node.MeshDevice)}, drop, "from the mesh"},
@@ -113,7 +113,6 @@ func forward(d node.Document) []rule {
 	return append(rules,
 		rule{[]match{iif(node.TunnelDevice)}, accept, "from the gateway's users"},
 		rule{[]match{oif(node.TunnelDevice)}, accept, "to the gateway's users"},
-		allElse,
 	)
 }
 

@@ -50,9 +50,12 @@ var (
 	drop   = action{"drop", []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}}
 )
 
-// allElse ends each chain whose policy is drop. Linux gives a new chain its rules
-// before it takes the old chain away, and its policy after that.
-var allElse = rule{then: drop, why: "all else"}
+// closed is a chain that drops what its rules say nothing of. Its policy alone does
+// not: Linux gives a new chain its rules before it takes the old chain away, and its
+// policy after that.
+func closed(name string, rules []rule) chain {
+	return chain{name: name, policy: drop, rules: append(rules, rule{then: drop, why: "all else"})}
+}
 
 func (r rule) String() string {
 	var b strings.Builder
